@@ -1,0 +1,85 @@
+/* tx.h - one transaction of an EVM chain.
+ *
+ * struct cw_tx is a flat record without pointers: it travels through shared memory to the evaluator as it is. The full
+ * call data stays beside it with the engine (`struct cw_tx_in`); the record holds its size and its beginning, which is
+ * all that a rule may see, so that live, replay and backtest see the same. Pure: no I/O, no clock. */
+#ifndef CW_CHAIN_TX_H
+#define CW_CHAIN_TX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chain/hex.h"
+#include "chain/u256.h"
+
+struct cw_arena;
+struct cw_buf;
+struct cw_json;
+
+enum cw_tx_has {
+	CW_TX_HAS_TO = 1u << 0,          /* else: a contract creation */
+	CW_TX_HAS_GAS_USED = 1u << 1,
+	CW_TX_HAS_STATUS = 1u << 2,
+	CW_TX_HAS_BLOCK_HASH = 1u << 3,
+	CW_TX_HAS_INDEX = 1u << 4,       /* position in the block */
+	CW_TX_HAS_INPUT = 1u << 5,       /* call data was given at all, perhaps empty */
+};
+
+#define CW_TX_INPUT_HEAD 100         /* selector and three words: transferFrom(address,address,uint256) */
+
+struct cw_tx {
+	uint64_t seq;                    /* evaluation order; 0: not yet admitted */
+	uint64_t chain_id;
+	uint64_t block_number;           /* all integers here are at most 2^63 - 1: they are bigint in SQL */
+	int64_t timestamp;               /* block time, seconds since 1970 */
+	uint64_t gas, gas_used, nonce;
+	struct cw_u256 value;            /* wei */
+	struct cw_u256 gas_price;        /* wei; the effective price where the source gives one */
+	struct cw_hash hash;
+	struct cw_hash block_hash;
+	struct cw_address from;
+	struct cw_address to;
+	uint32_t has;                    /* enum cw_tx_has */
+	uint32_t index;
+	uint32_t status;                 /* 0 failed, 1 ok */
+	uint32_t input_size;             /* of the full call data, bytes */
+	uint32_t input_head_size;
+	uint8_t input_head[CW_TX_INPUT_HEAD];
+};
+
+/* The same with its call data in full, as it came in. `input` belongs to whoever made this. */
+struct cw_tx_in {
+	struct cw_tx tx;
+	const uint8_t *input;
+	size_t input_len;                /* bytes present; may be less than tx.input_size when the source cut it */
+};
+
+/* One fault of the input: where and what. */
+struct cw_tx_fault {
+	char pointer[96];                /* JSON pointer below the transaction, e.g. "/gasPrice" */
+	char what[160];
+};
+
+#define CW_TX_FAULTS_MAX 16
+
+struct cw_tx_faults {
+	int count;
+	struct cw_tx_fault list[CW_TX_FAULTS_MAX];
+};
+
+/* Reads the JSON-RPC names (hash blockNumber blockHash transactionIndex timestamp from to value gas gasPrice gasUsed
+ * nonce input chainId status) or the snake_case ones (block_number block_hash transaction_index from_address to_address
+ * gas_price gas_used input_data chain_id). Quantities are JSON integers, decimal strings or 0x hex; value and gas price
+ * are wei. `timestamp` may also be RFC 3339. `to` null or absent: contract creation. `effectiveGasPrice` stands in for
+ * a missing gasPrice. `input_bytes` / `inputBytes` is the full size where `input` holds only its beginning. Unknown
+ * fields are ignored; the same field given under two names is a fault unless the values agree. Missing chainId:
+ * `default_chain_id`. Call data is decoded into `arena`. Returns 0, or -1 with every fault in `faults`. */
+int cw_tx_from_json(struct cw_tx_in *out, const struct cw_json *object, uint64_t default_chain_id,
+                    struct cw_arena *arena, struct cw_tx_faults *faults);
+
+/* Appends the JSON form that goes out: JSON-RPC names, quantities as decimal strings, null for what is not there. No
+ * surrounding braces, so that a caller can add members. */
+void cw_tx_to_json(struct cw_buf *out, const struct cw_tx_in *in);
+
+#endif

@@ -1,0 +1,97 @@
+/* primitive.h - what a detector primitive tells about itself, so that one declaration serves Lua, lint and documents.
+ *
+ * A primitive is a constructor with typed options ("window.distinct { key = 'from', of = 'to', span = '10m' }") and
+ * methods of one C shape. The Lua layer binds it through FFI (JIT on) or as C functions (JIT off) from this table; the
+ * reference and the editor stubs are generated from it. Handles are of this process; all state is in the arena. Pure:
+ * time is the transaction's, randomness a seed in the options. */
+#ifndef CW_DETECT_PRIMITIVE_H
+#define CW_DETECT_PRIMITIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chain/tx.h"
+#include "state/dict.h"
+#include "state/state.h"
+
+struct cw_err;
+
+/* --- fields of a transaction that options and methods can name (detect/field.c) --- */
+enum cw_field {
+	CW_FIELD_NONE = 0,
+	CW_FIELD_FROM, CW_FIELD_TO, CW_FIELD_HASH, CW_FIELD_CHAIN, CW_FIELD_SELECTOR,      /* keys */
+	CW_FIELD_VALUE, CW_FIELD_GAS, CW_FIELD_GAS_PRICE, CW_FIELD_GAS_USED, CW_FIELD_NONCE,   /* numbers; also keys */
+	CW_FIELD_BLOCK, CW_FIELD_TIMESTAMP, CW_FIELD_INPUT_SIZE, CW_FIELD_STATUS, CW_FIELD_INDEX, CW_FIELD_FEE,
+	CW_FIELD_COUNT
+};
+/* "from", "to", "hash", "chain", "selector", "value" (wei), "gas", "gas_price", ...; NONE if unknown. */
+enum cw_field cw_field_parse(const char *name);
+const char *cw_field_name(enum cw_field field);
+/* Up to three fields joined with '+': "to+selector". 0 = none given. */
+typedef uint32_t cw_fieldset;
+bool cw_fieldset_parse(const char *text, cw_fieldset *out);
+/* The dictionary key of a transaction; the chain is always part of it. false: the transaction lacks the field
+ * (a contract creation has no "to"). Single addresses keep their 20 bytes; others are hashed. */
+bool cw_fieldset_key(const struct cw_tx *tx, cw_fieldset fields, struct cw_dict_key *key);
+/* NaN where the transaction lacks the field. */
+double cw_field_number(const struct cw_tx *tx, enum cw_field field);
+/* 64-bit hash without seed, good in all bits (for sketches). */
+uint64_t cw_hash64(const void *bytes, size_t len, uint64_t seed);
+
+/* --- options --- */
+enum cw_opt_type {
+	CW_OPT_KEY,       /* field or fields to key by: "from", "to+selector"; "" or absent: one global entry */
+	CW_OPT_FIELD,     /* one numeric field of the transaction */
+	CW_OPT_SPAN,      /* duration: "10m", "36h", "7d", or seconds */
+	CW_OPT_COUNT,     /* whole number */
+	CW_OPT_NUMBER,
+	CW_OPT_BOOL,
+	CW_OPT_TEXT,
+};
+struct cw_opt {
+	const char *name;
+	enum cw_opt_type type;
+	bool required;
+	double def, min, max;            /* of spans in seconds */
+	const char *def_text;            /* of KEY, FIELD and TEXT */
+	const char *doc;                 /* one sentence with the unit */
+};
+union cw_opt_value {
+	cw_fieldset key;
+	enum cw_field field;
+	double number;                   /* SPAN in seconds, COUNT, NUMBER, BOOL 0 or 1 */
+	const char *text;
+};
+
+/* --- methods: all of one shape --- */
+/* `tx` may be NULL for methods that do not take it. NaN is nil in Lua. */
+typedef double cw_method_fn(void *handle, const struct cw_tx *tx, double a, double b);
+enum cw_arg { CW_ARG_NONE = 0, CW_ARG_NUMBER, CW_ARG_FIELD };
+enum cw_result_kind { CW_RESULT_NUMBER = 0, CW_RESULT_BOOL, CW_RESULT_TEXT /* index for cw_primitive.text */ };
+struct cw_method {
+	const char *name;
+	cw_method_fn *fn;
+	bool takes_tx;
+	enum cw_arg a, b;                /* an absent optional argument arrives as NaN */
+	enum cw_result_kind result;
+	const char *doc;                 /* LuaLS style: "number of distinct values in the window, this one included" */
+};
+
+struct cw_primitive {
+	const char *table, *name;        /* "window", "distinct" */
+	const char *doc;                 /* what it is for; error bound; memory; source (paper, section) */
+	const struct cw_opt *opts;       /* ends with name NULL */
+	const struct cw_method *methods; /* ends with name NULL */
+	/* `root->ref` 0: makes the state; else attaches to it. `vals` is parallel to `opts`, checked against them. */
+	void *(*open)(struct cw_state *st, struct cw_state_root *root, const union cw_opt_value *vals, struct cw_err *err);
+	void (*close)(void *handle);                 /* the handle only */
+	void (*drop)(void *handle);                  /* handle and state */
+	void (*prefetch)(void *handle, const struct cw_tx *tx, int stage);    /* may be NULL */
+	const char *(*text)(void *handle, int index);                         /* for RESULT_TEXT; else NULL */
+};
+
+/* All primitives, ends with NULL (detect/primitive.c lists them). */
+extern const struct cw_primitive *const cw_primitives[];
+const struct cw_primitive *cw_primitive_find(const char *table, const char *name);
+
+#endif

@@ -1,0 +1,49 @@
+/* server.h - listener, connections, limits, time-outs, drain.
+ *
+ * One libevent bufferevent a connection; requests of a connection are answered in order, at most `pipeline_max` wait.
+ * Time-outs are for the whole head, the whole body, an idle connection and a reply that the client does not read.
+ * Knows nothing of Lua and SQL: the router's handlers do the work. */
+#ifndef CW_HTTP_SERVER_H
+#define CW_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "http/parser.h"
+#include "http/router.h"
+
+struct cw_err;
+struct cw_loop;
+struct cw_server;
+
+struct cw_server_conf {
+	const char *listen;            /* "127.0.0.1:8080", "[::]:8080", port 0: any; "unix:/path" */
+	int inherited_fd;              /* socket activation; -1: none */
+	struct cw_http_limits limits;
+	int max_connections;           /* 4096: above it a connection is answered 503 and closed */
+	int pipeline_max;              /* 16 */
+	int64_t head_ms, body_ms, idle_ms, write_ms, reply_ms;   /* 10 s, 60 s, 60 s, 30 s, 30 s */
+	const char *tls_cert, *tls_key;   /* PEM files; NULL: plain */
+	bool access_log;
+};
+extern const struct cw_server_conf cw_server_conf_default;
+
+/* Runs before routing for each request with a complete head; may answer it itself (then returns false): authentication
+ * and rate limits hang here. */
+typedef bool cw_gate_fn(void *arg, struct cw_request *req);
+
+struct cw_server *cw_server_new(struct cw_loop *loop, const struct cw_server_conf *conf, struct cw_err *err);
+void cw_server_free(struct cw_server **server);
+void cw_server_set_router(struct cw_server *server, struct cw_router *router);   /* takes a reference */
+void cw_server_set_gate(struct cw_server *server, cw_gate_fn *fn, void *arg);
+int cw_server_reconfigure(struct cw_server *server, const struct cw_server_conf *conf, struct cw_err *err);
+/* "127.0.0.1:41233" once bound. */
+const char *cw_server_address(const struct cw_server *server);
+/* Stops accepting, lets requests in flight finish, closes idle connections, then calls fn; after grace_ms it closes
+ * the rest. */
+void cw_server_drain(struct cw_server *server, int64_t grace_ms, void (*fn)(void *arg), void *arg);
+
+struct cw_server_stats { int connections, in_flight; uint64_t accepted, refused, requests; };
+struct cw_server_stats cw_server_stats(const struct cw_server *server);
+
+#endif

@@ -1,0 +1,283 @@
+#include "loop/loop.h"
+
+#include <event2/event.h>
+#include <signal.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+struct deferred {
+	cw_loop_fn *fn;     /* NULL: forgotten */
+	void *arg;
+};
+
+struct signal_watch {
+	struct signal_watch *next;
+	struct event *ev;
+	cw_signal_fn *fn;
+	void *arg;
+};
+
+struct cw_loop {
+	struct event_base *base;
+	struct deferred *calls, *running;   /* two arrays that take turns */
+	size_t ncalls, cap, nrunning, running_cap;
+	struct event *run_deferred;
+	struct signal_watch *signals;
+	bool stopped;
+};
+
+struct cw_timer {
+	struct event *ev;
+	cw_loop_fn *fn;
+	void *arg;
+};
+
+struct cw_watch {
+	struct cw_loop *loop;
+	struct event *ev;
+	cw_watch_fn *fn;
+	void *arg;
+	int fd, flags;
+};
+
+/* libevent runs later what is activated from a callback, after the events of this turn: the end of the turn. */
+static void on_deferred(evutil_socket_t fd, short what, void *arg)
+{
+	struct cw_loop *loop = arg;
+	struct deferred *calls = loop->running;
+	size_t cap = loop->running_cap;
+
+	(void)fd;
+	(void)what;
+	loop->running = loop->calls;
+	loop->running_cap = loop->cap;
+	loop->nrunning = loop->ncalls;
+	loop->calls = calls;
+	loop->cap = cap;
+	loop->ncalls = 0;
+	for (size_t i = 0; i < loop->nrunning; i++)
+		if (loop->running[i].fn != NULL)
+			loop->running[i].fn(loop->running[i].arg);
+	loop->nrunning = 0;
+}
+
+struct cw_loop *cw_loop_new(void)
+{
+	struct cw_loop *loop = cw_zalloc(sizeof(*loop));
+	struct event_config *config = event_config_new();
+
+	signal(SIGPIPE, SIG_IGN);
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	loop->base = event_base_new_with_config(config);
+	event_config_free(config);
+	cw_assert(loop->base != NULL);
+	/* Deferred calls run at lower priority: after all events that were ready in the same turn. */
+	event_base_priority_init(loop->base, 2);
+	loop->run_deferred = event_new(loop->base, -1, 0, on_deferred, loop);
+	event_priority_set(loop->run_deferred, 1);
+	return loop;
+}
+
+void cw_loop_free(struct cw_loop **loop)
+{
+	struct cw_loop *l = *loop;
+
+	*loop = NULL;
+	if (l == NULL)
+		return;
+	while (l->signals != NULL) {
+		struct signal_watch *s = l->signals;
+
+		l->signals = s->next;
+		event_free(s->ev);
+		cw_free(s);
+	}
+	event_free(l->run_deferred);
+	event_base_free(l->base);
+	cw_free(l->calls);
+	cw_free(l->running);
+	cw_free(l);
+}
+
+void cw_loop_run(struct cw_loop *loop)
+{
+	loop->stopped = false;
+	while (!loop->stopped)
+		event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+void cw_loop_run_once(struct cw_loop *loop)
+{
+	event_base_loop(loop->base, EVLOOP_ONCE);
+}
+
+void cw_loop_poll(struct cw_loop *loop)
+{
+	event_base_loop(loop->base, EVLOOP_NONBLOCK);
+}
+
+void cw_loop_stop(struct cw_loop *loop)
+{
+	loop->stopped = true;
+	event_base_loopbreak(loop->base);
+}
+
+struct event_base *cw_loop_base(struct cw_loop *loop)
+{
+	return loop->base;
+}
+
+void cw_loop_defer(struct cw_loop *loop, cw_loop_fn *fn, void *arg)
+{
+	if (loop->ncalls == loop->cap) {
+		loop->cap = loop->cap > 0 ? 2 * loop->cap : 64;
+		loop->calls = cw_realloc(loop->calls, loop->cap * sizeof(*loop->calls));
+	}
+	loop->calls[loop->ncalls++] = (struct deferred){ fn, arg };
+	if (loop->ncalls == 1)
+		event_active(loop->run_deferred, EV_TIMEOUT, 0);
+}
+
+void cw_loop_undefer(struct cw_loop *loop, cw_loop_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < loop->ncalls; i++)
+		if (loop->calls[i].fn == fn && loop->calls[i].arg == arg)
+			loop->calls[i].fn = NULL;
+	for (size_t i = 0; i < loop->nrunning; i++)
+		if (loop->running[i].fn == fn && loop->running[i].arg == arg)
+			loop->running[i].fn = NULL;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct cw_timer *timer = arg;
+
+	(void)fd;
+	(void)what;
+	timer->fn(timer->arg);
+}
+
+struct cw_timer *cw_timer_new(struct cw_loop *loop, cw_loop_fn *fn, void *arg)
+{
+	struct cw_timer *timer = cw_zalloc(sizeof(*timer));
+
+	timer->fn = fn;
+	timer->arg = arg;
+	timer->ev = event_new(loop->base, -1, 0, on_timer, timer);
+	cw_assert(timer->ev != NULL);
+	event_priority_set(timer->ev, 0);
+	return timer;
+}
+
+void cw_timer_set_us(struct cw_timer *timer, int64_t after_us)
+{
+	struct timeval tv;
+
+	if (after_us < 0)
+		after_us = 0;
+	tv.tv_sec = (time_t)(after_us / 1000000);
+	tv.tv_usec = (suseconds_t)(after_us % 1000000);
+	event_add(timer->ev, &tv);
+}
+
+void cw_timer_set(struct cw_timer *timer, int64_t after_ms)
+{
+	cw_timer_set_us(timer, after_ms * 1000);
+}
+
+void cw_timer_clear(struct cw_timer *timer)
+{
+	event_del(timer->ev);
+}
+
+bool cw_timer_pending(const struct cw_timer *timer)
+{
+	return event_pending(timer->ev, EV_TIMEOUT, NULL) != 0;
+}
+
+void cw_timer_free(struct cw_timer **timer)
+{
+	struct cw_timer *t = *timer;
+
+	*timer = NULL;
+	if (t == NULL)
+		return;
+	event_free(t->ev);
+	cw_free(t);
+}
+
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+	struct cw_watch *watch = arg;
+	int flags = ((what & EV_READ) ? CW_WATCH_READ : 0) | ((what & EV_WRITE) ? CW_WATCH_WRITE : 0);
+
+	watch->fn(watch->arg, (int)fd, flags);
+}
+
+struct cw_watch *cw_watch_new(struct cw_loop *loop, int fd, cw_watch_fn *fn, void *arg)
+{
+	struct cw_watch *watch = cw_zalloc(sizeof(*watch));
+
+	watch->loop = loop;
+	watch->fd = fd;
+	watch->fn = fn;
+	watch->arg = arg;
+	watch->ev = event_new(loop->base, fd, EV_READ | EV_PERSIST, on_watch, watch);
+	cw_assert(watch->ev != NULL);
+	event_priority_set(watch->ev, 0);
+	return watch;
+}
+
+void cw_watch_set(struct cw_watch *watch, int flags)
+{
+	short what = EV_PERSIST;
+
+	if (flags == watch->flags)
+		return;
+	if (watch->flags != 0)
+		event_del(watch->ev);
+	watch->flags = flags;
+	if (flags == 0)
+		return;
+	if (flags & CW_WATCH_READ)
+		what |= EV_READ;
+	if (flags & CW_WATCH_WRITE)
+		what |= EV_WRITE;
+	event_assign(watch->ev, watch->loop->base, watch->fd, what, on_watch, watch);
+	event_priority_set(watch->ev, 0);
+	event_add(watch->ev, NULL);
+}
+
+void cw_watch_free(struct cw_watch **watch)
+{
+	struct cw_watch *w = *watch;
+
+	*watch = NULL;
+	if (w == NULL)
+		return;
+	event_free(w->ev);
+	cw_free(w);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+	struct signal_watch *s = arg;
+
+	(void)what;
+	s->fn(s->arg, (int)fd);
+}
+
+void cw_loop_on_signal(struct cw_loop *loop, int signal, cw_signal_fn *fn, void *arg)
+{
+	struct signal_watch *s = cw_zalloc(sizeof(*s));
+
+	s->fn = fn;
+	s->arg = arg;
+	s->ev = evsignal_new(loop->base, signal, on_signal, s);
+	cw_assert(s->ev != NULL);
+	event_priority_set(s->ev, 0);
+	event_add(s->ev, NULL);
+	s->next = loop->signals;
+	loop->signals = s;
+}

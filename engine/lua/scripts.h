@@ -1,0 +1,46 @@
+/* scripts.h - the scripts VM: endpoint handlers, policies and jobs as coroutines that wait on repositories.
+ *
+ * A generation is one lua_State built aside from all files; its endpoints make a router. When anything is wrong the
+ * error names file and line and the old generation goes on. Requests in flight end on the generation they began with. */
+#ifndef CW_LUA_SCRIPTS_H
+#define CW_LUA_SCRIPTS_H
+
+struct cw_err;
+struct cw_loop;
+struct cw_pipeline;
+struct cw_pool;
+struct cw_router;
+struct cw_scripts;
+struct cw_sse;
+
+/* What scripts reach. Owned by the caller, must outlive the scripts. */
+struct cw_script_env {
+	struct cw_loop *loop;
+	struct cw_pool *pool;            /* repositories: db.* */
+	struct cw_pipeline *pipeline;    /* predict */
+	struct cw_sse *anomalies;        /* event stream */
+	const char *conf_json;           /* settings that scripts may read */
+	/* Operations that app offers to scripts by name: engine.call("reload") etc. Each answers once, later, with a JSON
+	 * text or an error. */
+	void (*call)(void *arg, const char *name, const char *args_json,
+	             void (*done)(void *done_arg, const char *json, const struct cw_err *err), void *done_arg);
+	void *call_arg;
+};
+
+struct cw_scripts_conf {
+	const char *dir;                 /* "scripts": api/, policy/, jobs/, lib/ */
+	unsigned long memory_bytes;      /* soft limit of the VM, 256 MiB */
+	long turn_ms;                    /* CPU time of one handler turn, 1000 */
+};
+
+/* Loads the first generation. Reads files: at start-up, or on a reload. */
+struct cw_scripts *cw_scripts_new(const struct cw_script_env *env, const struct cw_scripts_conf *conf,
+                                  struct cw_err *err);
+void cw_scripts_free(struct cw_scripts **scripts);
+int cw_scripts_reload(struct cw_scripts *scripts, struct cw_err *err);
+/* Routes of the live generation, a new reference. */
+struct cw_router *cw_scripts_router(struct cw_scripts *scripts);
+/* OpenAPI 3.1 document of the live generation, JSON. */
+const char *cw_scripts_openapi(struct cw_scripts *scripts);
+
+#endif

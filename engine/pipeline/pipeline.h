@@ -1,0 +1,95 @@
+/* pipeline.h - the way of a transaction: admit -> evaluate -> commit -> publish.
+ *
+ * Acknowledged is committed: an outcome without error means that PostgreSQL has committed the transaction, its
+ * prediction and its anomalies. Identity is (chain_id, hash): a known one is not evaluated again, its stored verdict is
+ * the outcome. Arrivals that come while a commit is in flight go as one group with the next. A group that was evaluated
+ * is retried until it commits, so state never counts a transaction twice or for nothing. */
+#ifndef CW_PIPELINE_PIPELINE_H
+#define CW_PIPELINE_PIPELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chain/tx.h"
+#include "pipeline/supervise.h"
+#include "pipeline/verdict.h"
+
+struct cw_err;
+struct cw_loop;
+struct cw_pipeline;
+struct cw_pool;
+
+struct cw_pipeline_conf {
+	uint32_t queue_limit;         /* transactions admitted and not yet committed, 16384; above: CW_ERR_BUSY */
+	uint32_t group_max;           /* transactions in one commit, 1000 */
+	int64_t commit_linger_us;     /* 0: a lone request commits at once */
+	uint32_t recent_hashes;       /* kept in memory, 1 << 16 */
+	int64_t wait_ms;              /* a transaction's waiters get CW_ERR_TIMEOUT after this, 30000 */
+};
+extern const struct cw_pipeline_conf cw_pipeline_conf_default;
+
+struct cw_outcome_alert {
+	int64_t id;                   /* anomalies.id */
+	const char *rule, *version, *title;
+	const struct cw_alert *alert; /* NULL for a stored one: then the fields below are all there is */
+	enum cw_severity severity;
+	double score, confidence;
+	const char *explanation, *features;
+};
+
+/* Valid during the callback. */
+struct cw_outcome {
+	const struct cw_tx *tx;
+	bool duplicate;               /* known before: this is the stored verdict */
+	int64_t transaction_id;
+	bool is_anomaly;
+	double score, confidence;
+	enum cw_severity severity;    /* highest of the alerts */
+	const char *ruleset;          /* digest of the rules that judged */
+	int nalerts;
+	const struct cw_outcome_alert *alerts;
+	const struct cw_err *err;     /* set: this one failed; nothing else is valid but tx */
+};
+
+struct cw_origin {
+	int64_t user_id;              /* 0: none */
+	char request_id[65];
+	int64_t start_us;             /* monotonic, for response_time_ms */
+};
+
+/* Once, when all transactions of the submission have their outcome, in the order they were given. Never before submit
+ * has returned. */
+typedef void cw_outcomes_fn(void *arg, const struct cw_outcome *outcomes, size_t n);
+
+struct cw_pipeline *cw_pipeline_new(struct cw_loop *loop, struct cw_pool *pool, struct cw_zygote *zygote,
+                                    struct cw_state *st, const struct cw_pipeline_conf *conf,
+                                    const struct cw_supervisor_conf *supervisor, struct cw_err *err);
+void cw_pipeline_free(struct cw_pipeline **pipeline);
+void cw_pipeline_reconfigure(struct cw_pipeline *pipeline, const struct cw_pipeline_conf *conf);
+
+/* Copies what it needs. Returns a number for cw_pipeline_cancel, or 0 with CW_ERR_BUSY (queue full: answer 503 with
+ * Retry-After) - then nothing was taken. */
+uint64_t cw_pipeline_submit(struct cw_pipeline *pipeline, const struct cw_tx_in *txs, size_t n,
+                            const struct cw_origin *origin, cw_outcomes_fn *fn, void *arg, struct cw_err *err);
+/* `fn` will not be called; the transactions go on. */
+void cw_pipeline_cancel(struct cw_pipeline *pipeline, uint64_t submission);
+uint32_t cw_pipeline_room(const struct cw_pipeline *pipeline);    /* how many more could be submitted now */
+
+/* Loads a generation of rules, registers it in models / model_versions, activates it. `fn` once: the report or the
+ * reason why the old generation goes on. */
+int cw_pipeline_load_rules(struct cw_pipeline *pipeline, const struct cw_bundle *bundle, cw_load_fn *fn, void *arg,
+                           struct cw_err *err);
+/* JSON of the ruleset that is live: digest, since, rules with version, status, calls, faults, quarantine; "" before
+ * the first. Valid until the next call. */
+const char *cw_pipeline_ruleset(struct cw_pipeline *pipeline);
+bool cw_pipeline_enable_rule(struct cw_pipeline *pipeline, const char *rule_id, bool enabled);
+bool cw_pipeline_ready(const struct cw_pipeline *pipeline);
+
+/* Told after each commit, for SSE and deliveries. Valid during the call. */
+typedef void cw_publish_fn(void *arg, const struct cw_outcome *outcome);
+void cw_pipeline_on_publish(struct cw_pipeline *pipeline, cw_publish_fn *fn, void *arg);
+/* Waits until everything admitted is answered, then calls fn (shutdown). New submissions get CW_ERR_BUSY. */
+void cw_pipeline_drain(struct cw_pipeline *pipeline, void (*fn)(void *arg), void *arg);
+
+#endif

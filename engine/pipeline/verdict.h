@@ -1,0 +1,55 @@
+/* verdict.h - what an evaluator says about one transaction, and how it travels through the ring.
+ *
+ * The evaluator appends to a byte buffer with the put functions; the engine reads with cw_verdict_read, which trusts
+ * nothing (the writer ran scripts). */
+#ifndef CW_PIPELINE_VERDICT_H
+#define CW_PIPELINE_VERDICT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cw_arena;
+struct cw_buf;
+struct cw_err;
+
+enum cw_severity { CW_SEVERITY_LOW = 0, CW_SEVERITY_MEDIUM, CW_SEVERITY_HIGH, CW_SEVERITY_CRITICAL };
+const char *cw_severity_name(enum cw_severity severity);
+bool cw_severity_parse(const char *text, enum cw_severity *out);
+
+enum cw_alert_flags { CW_ALERT_SHADOW = 1 /* stored, never published */ };
+
+struct cw_alert {
+	uint32_t rule;                /* index in the ruleset */
+	uint32_t flags;
+	enum cw_severity severity;
+	double score;                 /* 0 to 1, clipped */
+	double confidence;            /* 0 to 1 */
+	const char *dedup;            /* "" if the rule gave none */
+	const char *features;         /* JSON object: values, limits, baselines */
+	const char *explanation;      /* one sentence */
+};
+
+enum cw_rule_fault_kind { CW_FAULT_ERROR = 1, CW_FAULT_TICKS, CW_FAULT_TIME, CW_FAULT_MEMORY, CW_FAULT_STACK };
+struct cw_rule_fault { uint32_t rule; enum cw_rule_fault_kind kind; const char *message; };
+
+struct cw_verdict {
+	uint64_t seq;                 /* of the transaction */
+	double score;                 /* highest of the alerts that are not shadow; 0 when quiet */
+	double confidence;
+	uint32_t nalerts, nfaults;
+	struct cw_alert *alerts;
+	struct cw_rule_fault *faults; /* rules that failed on this transaction */
+};
+
+/* Writer: one transaction at a time. */
+void cw_verdict_begin(struct cw_buf *out, uint64_t seq);
+void cw_verdict_alert(struct cw_buf *out, const struct cw_alert *alert);
+void cw_verdict_fault(struct cw_buf *out, const struct cw_rule_fault *fault);
+void cw_verdict_end(struct cw_buf *out);
+
+/* Reader: copies into the arena. `consumed` bytes were one verdict. -1 and CW_ERR_INTERNAL on nonsense. */
+int cw_verdict_read(struct cw_verdict *v, const void *bytes, size_t len, size_t *consumed, struct cw_arena *arena,
+                    struct cw_err *err);
+
+#endif

@@ -1,0 +1,87 @@
+/* state.h - the arena in which all detector state lives: shared memory, offsets, an allocator, accounts, an undo log.
+ *
+ * One process writes at a time (the evaluator); the engine creates the arena, takes checkpoints while the evaluator
+ * works and rewinds only when no evaluator lives. Nothing here reads a clock or draws randomness: the same calls give
+ * the same bytes, so arenas compare with memcmp up to cw_state_used(). Knows nothing of Lua, files or sockets.
+ *
+ * Rules for writers: call cw_state_touch() on the bytes *before* changing them, header words too; keep no pointer over
+ * a call that may evict. The address range is reserved once, so pointers survive growth. */
+#ifndef CW_STATE_STATE_H
+#define CW_STATE_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cw_err;
+struct cw_state;
+
+typedef uint32_t cw_ref;          /* a place in the arena, in units of 16 bytes; 0 is nowhere */
+
+struct cw_state_conf {
+	size_t max_bytes;             /* address space reserved and limit of use, e.g. 1 GiB */
+	size_t journal_bytes;         /* undo log, e.g. 256 MiB; the depth of a rewind is counted in it */
+};
+
+/* Creates arena, journal and control page as memory files. */
+struct cw_state *cw_state_new(const struct cw_state_conf *conf, struct cw_err *err);
+/* The descriptors to pass to another process (SCM_RIGHTS), and the other process's half. Ownership of the
+ * descriptors moves to the handle. */
+#define CW_STATE_FDS 3
+void cw_state_fds(const struct cw_state *st, int fds[CW_STATE_FDS]);
+struct cw_state *cw_state_attach(const struct cw_state_conf *conf, const int fds[CW_STATE_FDS], struct cw_err *err);
+void cw_state_close(struct cw_state **st);
+/* Back to an empty arena. */
+void cw_state_reset(struct cw_state *st);
+
+static inline void *cw_state_ptr(const struct cw_state *st, cw_ref ref);   /* NULL for 0 */
+static inline cw_ref cw_state_ref(const struct cw_state *st, const void *ptr);
+size_t cw_state_used(const struct cw_state *st);       /* bytes from the start that have ever been used */
+
+/* --- accounts: each rule's state is an owner with a cap --- */
+#define CW_STATE_OWNERS 1024
+struct cw_state_account { uint64_t bytes, cap, keys, evictions, refused; };
+void cw_state_set_cap(struct cw_state *st, uint32_t owner, uint64_t cap_bytes);
+struct cw_state_account cw_state_account(const struct cw_state *st, uint32_t owner);
+
+/* Zeroed, aligned to 16, from 64 bytes on to 64. 0: the owner's cap or the arena's end is reached. */
+cw_ref cw_state_alloc(struct cw_state *st, uint32_t owner, size_t size);
+void cw_state_free(struct cw_state *st, uint32_t owner, cw_ref ref, size_t size);
+
+/* --- directory: named roots, found again after reload, rewind and recovery --- */
+struct cw_state_root {
+	char name[96];                /* "<rule id>/<state name>" */
+	uint8_t digest[16];           /* of the declaration: a changed one starts empty */
+	cw_ref ref;                   /* what the primitive stored; 0 until it did */
+	uint32_t owner;
+};
+/* Finds the root or makes it with ref = 0. A root of the same name and another digest is left alone: both exist until
+ * cw_state_root_drop. The pointer stays valid; touch before writing ref. NULL: directory full. */
+struct cw_state_root *cw_state_root_open(struct cw_state *st, const char *name, const uint8_t digest[16]);
+struct cw_state_root *cw_state_root_next(struct cw_state *st, const struct cw_state_root *after);   /* NULL: first */
+void cw_state_root_drop(struct cw_state *st, struct cw_state_root *root);   /* the blocks must have been freed */
+
+/* --- undo log (state/journal.c) --- */
+
+/* Saves the old bytes of the 64-byte granules under [ptr, ptr + len), once per batch. */
+static inline void cw_state_touch(struct cw_state *st, void *ptr, size_t len);
+
+struct cw_state_mark { uint64_t seq; uint64_t block; uint64_t position; };
+/* Ends a batch: everything up to here belongs to `seq`. `seq` is part of the state (journaled). */
+void cw_state_mark(struct cw_state *st, uint64_t seq, uint64_t block);
+uint64_t cw_state_seq(const struct cw_state *st);      /* of the newest mark */
+/* The newest mark with seq <= `seq` / block <= `block` that can still be reached. */
+bool cw_state_find_seq(const struct cw_state *st, uint64_t seq, struct cw_state_mark *mark);
+bool cw_state_find_block(const struct cw_state *st, uint64_t block, struct cw_state_mark *mark);
+/* Undoes everything after the mark (and an open batch). Checks each record against bounds: -1 and CW_ERR_INTERNAL when
+ * the log makes no sense or the mark is out of reach; then only checkpoint and replay help. May be killed and run
+ * again. */
+int cw_state_rewind(struct cw_state *st, const struct cw_state_mark *mark, struct cw_err *err);
+uint64_t cw_state_journal_depth(const struct cw_state *st);   /* bytes between the oldest reachable mark and now */
+
+/* Hints: the lines that the coming transactions will need. */
+static inline void cw_state_prefetch(const struct cw_state *st, const void *ptr);
+
+#include "state/state_inline.h"
+
+#endif
