@@ -31,6 +31,8 @@ struct cw_state *cw_state_new(const struct cw_state_conf *conf, struct cw_err *e
 void cw_state_fds(const struct cw_state *st, int fds[CW_STATE_FDS]);
 struct cw_state *cw_state_attach(const struct cw_state_conf *conf, const int fds[CW_STATE_FDS], struct cw_err *err);
 void cw_state_close(struct cw_state **st);
+/* As it was made, for attach in another process. */
+const struct cw_state_conf *cw_state_conf(const struct cw_state *st);
 /* Back to an empty arena. */
 void cw_state_reset(struct cw_state *st);
 
