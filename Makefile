@@ -6,7 +6,7 @@ CC      ?= cc
 BUILD   ?= build
 SAN     ?=
 
-PKGS     := luajit libevent libevent_openssl libpq libsodium libcrypto libseccomp zlib
+PKGS     := luajit libevent libevent_openssl libpq libsodium libcrypto libssl libseccomp libcurl zlib
 CSTD     := -std=gnu17 -D_GNU_SOURCE
 WARN     := -Wall -Wextra -Werror -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Wstrict-prototypes
 CFLAGS   ?= -O2 -g
