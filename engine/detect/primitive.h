@@ -26,16 +26,22 @@ enum cw_field {
 };
 /* "from", "to", "hash", "chain", "selector", "value" (wei), "gas", "gas_price", ...; NONE if unknown. */
 enum cw_field cw_field_parse(const char *name);
-const char *cw_field_name(enum cw_field field);
-/* Up to three fields joined with '+': "to+selector". 0 = none given. */
+const char *cw_field_name(enum cw_field field);          /* "" for NONE */
+bool cw_field_is_number(enum cw_field field);
+/* Up to three fields joined with '+': "to+selector", in any order, none twice. 0 = none given. */
 typedef uint32_t cw_fieldset;
 bool cw_fieldset_parse(const char *text, cw_fieldset *out);
-/* The dictionary key of a transaction; the chain is always part of it. false: the transaction lacks the field
- * (a contract creation has no "to"). Single addresses keep their 20 bytes; others are hashed. */
+#define CW_FIELDSET_TEXT 48
+char *cw_fieldset_format(cw_fieldset fields, char out[CW_FIELDSET_TEXT]);
+/* The dictionary key of a transaction; the chain is always part of it. false: the transaction lacks a field
+ * (a contract creation has no "to", a plain transfer no "selector"). A single address keeps its 20 bytes, so that
+ * "from" and "to" share entries; others are hashed. No fields: one key for each chain. */
 bool cw_fieldset_key(const struct cw_tx *tx, cw_fieldset fields, struct cw_dict_key *key);
-/* NaN where the transaction lacks the field. */
+/* 64-bit hash of the same; the chain is part of it. */
+bool cw_fieldset_hash(const struct cw_tx *tx, cw_fieldset fields, uint64_t *hash);
+/* Wei, gas, seconds, bytes. NaN where the transaction lacks the field, or where it is not a number. */
 double cw_field_number(const struct cw_tx *tx, enum cw_field field);
-/* 64-bit hash without seed, good in all bits (for sketches). */
+/* 64-bit hash without secret, good in all bits (for sketches). The same on every machine. */
 uint64_t cw_hash64(const void *bytes, size_t len, uint64_t seed);
 
 /* --- options --- */
@@ -60,11 +66,22 @@ union cw_opt_value {
 	cw_fieldset key;
 	enum cw_field field;
 	double number;                   /* SPAN in seconds, COUNT, NUMBER, BOOL 0 or 1 */
+	const char *text;                /* never NULL; lives as long as the raw options: open() copies what it keeps */
+};
+#define CW_PRIMITIVE_OPTS_MAX 16
+
+/* One option as a script or a configuration gave it. */
+enum cw_raw_type { CW_RAW_NIL = 0, CW_RAW_NUMBER, CW_RAW_BOOL, CW_RAW_TEXT };
+struct cw_raw_opt {
+	const char *name;
+	enum cw_raw_type type;
+	double number;                   /* of NUMBER and BOOL (0 or 1) */
 	const char *text;
 };
 
 /* --- methods: all of one shape --- */
-/* `tx` may be NULL for methods that do not take it. NaN is nil in Lua. */
+/* `tx` may be NULL for methods that do not take it. NaN is nil in Lua: the transaction lacks the key or the value, or
+ * nothing is known yet. A FIELD argument arrives as the number of its enum cw_field. */
 typedef double cw_method_fn(void *handle, const struct cw_tx *tx, double a, double b);
 enum cw_arg { CW_ARG_NONE = 0, CW_ARG_NUMBER, CW_ARG_FIELD };
 enum cw_result_kind { CW_RESULT_NUMBER = 0, CW_RESULT_BOOL, CW_RESULT_TEXT /* index for cw_primitive.text */ };
@@ -79,7 +96,12 @@ struct cw_method {
 
 struct cw_primitive {
 	const char *table, *name;        /* "window", "distinct" */
-	const char *doc;                 /* what it is for; error bound; memory; source (paper, section) */
+	uint32_t version;                /* of the layout in the arena; raised when that changes, so that old state is left */
+	const char *doc;                 /* what it is for, one or two sentences */
+	const char *error;               /* how exact it is */
+	const char *memory;              /* bytes a key, cost of an update */
+	const char *source;              /* paper and section, or manual; "" where the method is plain counting */
+	const char *example;             /* one line of a rule */
 	const struct cw_opt *opts;       /* ends with name NULL */
 	const struct cw_method *methods; /* ends with name NULL */
 	/* `root->ref` 0: makes the state; else attaches to it. `vals` is parallel to `opts`, checked against them. */
@@ -93,5 +115,18 @@ struct cw_primitive {
 /* All primitives, ends with NULL (detect/primitive.c lists them). */
 extern const struct cw_primitive *const cw_primitives[];
 const struct cw_primitive *cw_primitive_find(const char *table, const char *name);
+
+/* Turns raw options into `vals` (room for CW_PRIMITIVE_OPTS_MAX), parallel to p->opts; what was not given gets its
+ * default. Returns -1 and CW_ERR_INVALID with a message for the author of the rule: unknown option, wrong type, out of
+ * range, missing. */
+int cw_primitive_read_options(const struct cw_primitive *p, const struct cw_raw_opt *raw, size_t nraw,
+                              union cw_opt_value *vals, struct cw_err *err);
+/* Digest of a declaration for cw_state_root_open: the primitive, its version and every option that is in force. */
+void cw_primitive_digest(const struct cw_primitive *p, const union cw_opt_value *vals, uint8_t out[16]);
+
+/* "10m", "36h", "7d", "1h30m", "90" (seconds); units s m h d w. false if it is none of them. */
+bool cw_span_parse(const char *text, double *seconds);
+#define CW_SPAN_TEXT 40
+char *cw_span_format(double seconds, char out[CW_SPAN_TEXT]);   /* the largest unit that divides it: "36h" */
 
 #endif

@@ -30,7 +30,7 @@ static inline void cw_state_touch(struct cw_state *st, void *ptr, size_t len)
 {
 	const struct cw_state_hot *hot = (const void *)st;
 	uint64_t first = (uint64_t)((uint8_t *)ptr - hot->base) >> 6;
-	uint64_t last = (uint64_t)((uint8_t *)ptr - hot->base + (len > 0 ? len - 1 : 0)) >> 6;
+	uint64_t last = (uint64_t)((uint8_t *)ptr + (len > 0 ? len - 1 : 0) - hot->base) >> 6;
 
 	for (uint64_t g = first; g <= last; g++)
 		if ((hot->dirty[g >> 6] & (1ull << (g & 63))) == 0)

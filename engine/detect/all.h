@@ -1,0 +1,13 @@
+/* all.h - one line for each primitive: what primitive.c lists. To add one, write its file and name it here. */
+#ifndef CW_DETECT_ALL_H
+#define CW_DETECT_ALL_H
+
+#include "detect/primitive.h"
+
+extern const struct cw_primitive
+	cw_window_count, cw_window_sum, cw_window_rate, cw_window_max, cw_window_min;      /* window.c */
+
+#define CW_ALL_PRIMITIVES \
+	&cw_window_count, &cw_window_sum, &cw_window_rate, &cw_window_max, &cw_window_min,
+
+#endif
