@@ -31,7 +31,8 @@ void cw_bug_at(const char *file, int line, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	cw_log(CW_LOG_ERROR, "base", "bug", "what=\"%s\" at=%s:%d", text, file, line);
-	log_backtrace();
+	if (cw_log_enabled(CW_LOG_ERROR, "base"))
+		log_backtrace();
 #ifdef CW_TEST_BUILD
 	abort();
 #endif

@@ -11,13 +11,16 @@
 struct cw_buf;
 struct cw_metric;   /* one child: a counter, gauge or histogram with its label values */
 
-/* `labels` is written as it stands between braces (`route="/health",code="200"`), or NULL. The same name and labels
- * give the same child. Help and type of the first call hold. */
+/* `labels` is written as it stands between braces (`route="/health",code="200"`; cw_metric_label builds it), or NULL.
+ * The same name and labels give the same child. Help, type and bounds of the first call for a name hold; a call that
+ * asks for another type is a bug (cw_bug), and so is counting a child as what it is not: both change nothing. */
 struct cw_metric *cw_counter(const char *name, const char *help, const char *labels);
 struct cw_metric *cw_gauge(const char *name, const char *help, const char *labels);
 /* `bounds` are upper limits in rising order; +Inf is added. At most 24. */
 struct cw_metric *cw_histogram(const char *name, const char *help, const char *labels, const double *bounds,
                                int nbounds);
+/* Appends `name="value"`, the value escaped, after a comma unless `labels` is empty. */
+void cw_metric_label(struct cw_buf *labels, const char *name, const char *value);
 extern const double cw_seconds_bounds[];   /* 0.5 ms to 10 s, for request times */
 extern const int cw_seconds_nbounds;
 
