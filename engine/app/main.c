@@ -1,0 +1,72 @@
+/* main.c - the command line: one verb, one function. */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/cli.h"
+#include "base/err.h"
+#include "lua/evaluator.h"
+#include "pipeline/supervise.h"
+
+typedef int verb_fn(int argc, char **argv);
+typedef int zygote_verb_fn(int argc, char **argv, struct cw_zygote **zygote);
+
+static const struct verb {
+	const char *name;
+	verb_fn *fn;
+	zygote_verb_fn *zygote_fn;   /* for verbs that run rules */
+	const char *what;
+} verbs[] = {
+	{ "serve", NULL, cw_cmd_serve, "run the engine" },
+	{ "check", NULL, cw_cmd_check, "look over settings, rules, scripts, migrations" },
+	{ "reload", cw_cmd_reload, NULL, "make the running engine take new rules, scripts, settings" },
+	{ "ingest", cw_cmd_ingest, NULL, "send transactions from files to the engine" },
+	{ "simulate", cw_cmd_simulate, NULL, "write a deterministic stream of transactions with attacks in it" },
+	{ "rules", NULL, cw_cmd_rules, "list and test rules" },
+	{ "migrate", cw_cmd_migrate, NULL, "bring the database schema up or down" },
+	{ "version", cw_cmd_version, NULL, "versions of the engine and its libraries" },
+};
+#define VERBS (sizeof(verbs) / sizeof(*verbs))
+
+static int usage(FILE *out)
+{
+	fprintf(out, "usage: chainwatch VERB [options]\n\n");
+	for (size_t i = 0; i < VERBS; i++)
+		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].what);
+	fprintf(out, "\n\"chainwatch VERB --help\" tells more.\n");
+	return out == stdout ? 0 : 2;
+}
+
+/* The zygote must be forked before settings and secrets are read, so it is the first thing that happens here. */
+static int run_with_zygote(const struct verb *verb, int argc, char **argv)
+{
+	struct cw_err err;
+	struct cw_zygote *zygote = cw_zygote_start(&cw_lua_evaluator, &err);
+	int rc;
+
+	if (zygote == NULL) {
+		fprintf(stderr, "chainwatch %s: %s\n", verb->name, err.msg);
+		return 1;
+	}
+	rc = verb->zygote_fn(argc, argv, &zygote);
+	cw_zygote_stop(&zygote);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return usage(stderr);
+	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+		return usage(stdout);
+	if (strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "--version") == 0)
+		return cw_cmd_version(1, argv);
+	for (size_t i = 0; i < VERBS; i++) {
+		if (strcmp(argv[1], verbs[i].name) != 0)
+			continue;
+		if (verbs[i].zygote_fn != NULL)
+			return run_with_zygote(&verbs[i], argc - 1, argv + 1);
+		return verbs[i].fn(argc - 1, argv + 1);
+	}
+	fprintf(stderr, "chainwatch: unknown verb \"%s\"\n", argv[1]);
+	return usage(stderr);
+}
