@@ -1,54 +1,135 @@
-# chainwatch. `make help` lists the targets. Plain `make` builds build/chainwatch.
+# chainwatch. `make help` lists the targets; plain `make` builds build/chainwatch.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
 CC      ?= cc
+CFLAGS  ?= -O2 -g
 BUILD   ?= build
 SAN     ?=
 
+# Packages of Debian 12, for pkg-config. luajit must be OpenResty's branch (libluajit2-5.1-dev): see docs/decisions.
 PKGS     := luajit libevent libevent_openssl libpq libsodium libcrypto libssl libseccomp libcurl zlib
 CSTD     := -std=gnu17 -D_GNU_SOURCE
 WARN     := -Wall -Wextra -Werror -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Wstrict-prototypes
-CFLAGS   ?= -O2 -g
-CPPFLAGS += -Iengine $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
-VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+ARCH     ?= $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2)
+VERSION  := 0.1.0
+COMMIT    = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+override CPPFLAGS += -Iengine $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+override LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+ALL_CFLAGS = $(CSTD) $(WARN) $(ARCH) $(CFLAGS) $(SANFLAGS) $(CPPFLAGS)
 
-ifneq ($(SAN),)
-SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
-endif
-ALL_CFLAGS = $(CSTD) $(WARN) $(CFLAGS) $(SANFLAGS) $(CPPFLAGS) -march=x86-64-v2
+SRC       := $(wildcard engine/*/*.c)
+LIB_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out engine/app/main.c,$(SRC)))
+SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+LIB       := $(BUILD)/libchainwatch.a
+UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+CHECK     := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
-SRC      := $(wildcard engine/*/*.c)
-LIB_SRC  := $(filter-out engine/app/main.c,$(SRC))
-LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
-UNIT_SRC := $(wildcard tests/unit/test_*.c)
-UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
-LIB      := $(BUILD)/libchainwatch.a
-
-.PHONY: all unit clean
+.PHONY: all help deps run test unit spec scenario lint fmt asan tsan bench fuzz fuzz-smoke install uninstall clean
 all: $(BUILD)/chainwatch
 
+help:
+	@echo "make            build build/chainwatch"
+	@echo "make run        install what is missing, build, run the engine on a simulated day of traffic"
+	@echo "make test       install what is missing, run every test"
+	@echo "make lint       compilers, clang-tidy, cppcheck, layers, luacheck, migrations"
+	@echo "make asan       unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make bench      figures beside their yardsticks, in one run"
+	@echo "make fuzz       each fuzz target for FUZZ_SECONDS (default 600); fuzz-smoke: 10 s each"
+	@echo "make deps fmt install uninstall clean     PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
+
 $(BUILD)/chainwatch: $(BUILD)/engine/app/main.o $(LIB)
-	$(CC) $(SANFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
-$(BUILD)/%.o: %.c
-	@mkdir -p $(dir $@)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/engine/app/cmd_version.o: override CPPFLAGS += -DCW_VERSION='"$(VERSION)"' -DCW_COMMIT='"$(COMMIT)"'
 
-$(BUILD)/unit/%: tests/unit/%.c $(LIB)
-	@mkdir -p $(dir $@)
-	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(shell pkg-config --cflags check) -o $@ $< $(LIB) \
-		$(LDFLAGS) $(shell pkg-config --libs check) $(LDLIBS)
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
+
+$(BUILD)/unit/%: tests/unit/%.c $(SUPPORT) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -MF $@.d -rdynamic -o $@ $< $(SUPPORT) $(LIB) $(LDFLAGS) $(CHECK) $(LDLIBS)
+
+$(BUILD)/bench/%: tests/bench/%.c $(SUPPORT) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -MF $@.d -rdynamic -o $@ $< $(SUPPORT) $(LIB) $(LDFLAGS) $(CHECK) $(LDLIBS)
+
+# Fuzz targets are built whole with clang, coverage in the engine's code too.
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(filter-out engine/app/main.c,$(SRC))
+	@mkdir -p $(@D)
+	$(MAKE) -s $(BUILD)/fuzz-lib/libchainwatch.a BUILD=$(BUILD)/fuzz-lib CC=clang \
+		SAN=fuzzer-no-link,address,undefined CFLAGS="-O1 -g"
+	clang $(CSTD) $(ARCH) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(CPPFLAGS) -Itests \
+		-rdynamic -o $@ $< $(BUILD)/fuzz-lib/libchainwatch.a $(LDLIBS)
+
+-include $(LIB_OBJ:.o=.d) $(SUPPORT:.o=.d) $(UNIT:%=%.d) $(BENCH:%=%.d) $(BUILD)/engine/app/main.d
+
+# --- what a person calls ---
+
+deps:
+	@scripts/ops/deps.sh
+
+run: deps
+	@$(MAKE) -s -j$$(nproc) all
+	@scripts/ops/run.sh
+
+test: deps
+	@$(MAKE) -s -j$$(nproc) all $(UNIT)
+	@tests/run.sh
 
 unit: $(UNIT)
-	@set -e; for t in $(UNIT); do $$t; done
+	@tests/run.sh unit
+spec:
+	@tests/run.sh lua
+scenario: all
+	@tests/run.sh scenario
+
+lint: deps
+	@tests/lint/lint.sh
+
+fmt:
+	clang-format -i $(wildcard engine/*/*.[ch] tests/*/*.[ch])
+
+asan:
+	@$(MAKE) -s -j$$(nproc) BUILD=build/asan SAN=address,undefined CFLAGS="-O1 -g -DCW_FAULTS -DCW_TEST_BUILD" \
+		asan-unit
+asan-unit: $(UNIT)
+	@BUILD=$(BUILD) tests/run.sh unit
+
+tsan:
+	@$(MAKE) -s -j$$(nproc) BUILD=build/tsan SAN=thread CFLAGS="-O1 -g" build/tsan/unit/test_work
+	@build/tsan/unit/test_work
+
+bench: deps
+	@$(MAKE) -s -j$$(nproc) all $(BENCH)
+	@tests/bench/bench.sh
+
+FUZZ_SECONDS ?= 600
+fuzz: deps
+	@$(MAKE) -s $(FUZZ)
+	@tests/fuzz/fuzz.sh $(FUZZ_SECONDS)
+fuzz-smoke:
+	@$(MAKE) -s fuzz FUZZ_SECONDS=10
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/chainwatch $(DESTDIR)/etc/chainwatch
+	install -m 0755 $(BUILD)/chainwatch $(DESTDIR)$(PREFIX)/bin/chainwatch
+	cp -R rules scripts migrations $(DESTDIR)$(PREFIX)/share/chainwatch/
+	sed 's#@SHARE@#$(PREFIX)/share/chainwatch#' conf/installed.lua > $(DESTDIR)/etc/chainwatch/chainwatch.lua.new
+	test -e $(DESTDIR)/etc/chainwatch/chainwatch.lua || \
+		mv $(DESTDIR)/etc/chainwatch/chainwatch.lua.new $(DESTDIR)/etc/chainwatch/chainwatch.lua
+	rm -f $(DESTDIR)/etc/chainwatch/chainwatch.lua.new
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/chainwatch
+	rm -rf $(DESTDIR)$(PREFIX)/share/chainwatch
 
 clean:
 	rm -rf build
-
--include $(LIB_OBJ:.o=.d) $(UNIT:%=%.d)

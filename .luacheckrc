@@ -1,0 +1,12 @@
+-- Globals that the engine gives to scripts; everything else is a mistake.
+std = "luajit"
+max_line_length = 120
+exclude_files = { "scripts/meta/*" }
+local rule_api = { "rule", "alert", "window", "stat", "key", "list", "lists", "seq", "sketch", "txs", "tx", "each",
+	"drift", "A", "B", "C", "D", "E", "F", "log" }
+local script_api = { "endpoint", "reply", "problem", "db", "json", "time", "log", "predict", "engine", "http", "job",
+	"policy", "detect", "anomalies" }
+files["rules/"] = { read_globals = rule_api }
+files["scripts/"] = { read_globals = script_api }
+files["conf/"] = { read_globals = { "env", "file" } }
+files["tests/"] = { std = "+busted", ignore = { "212" } }

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs the Debian packages that are missing, as root or through sudo. Says nothing when there is nothing to do.
+set -eu
+
+packages="gcc make pkg-config git curl ca-certificates
+libluajit2-5.1-dev luajit2 libevent-dev libpq-dev libsodium-dev libssl-dev libseccomp-dev libcurl4-openssl-dev zlib1g-dev
+lua-cjson postgresql-15
+check lua-busted lua-check lua-socket prometheus wrk nginx-light
+clang clang-tidy cppcheck libclang-rt-14-dev"
+
+missing=
+for p in $packages; do
+	case $p in) p=postgresql-client-15 ;; esac
+	dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -eq 0 ]; then
+	run=
+elif command -v sudo >/dev/null; then
+	run=sudo
+else
+	echo "missing packages:$missing" >&2
+	echo "install them as root, or install sudo" >&2
+	exit 1
+fi
+echo "installing:$missing"
+# No cluster of Debian's own: the engine and the tests start theirs.
+if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+	$run mkdir -p /etc/postgresql-common
+	echo "create_main_cluster = false" | $run tee /etc/postgresql-common/createcluster.conf >/dev/null
+fi
+export DEBIAN_FRONTEND=noninteractive
+$run env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+# shellcheck disable=SC2086
+$run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	-o Dpkg::Options::=--force-confold $missing >/dev/null

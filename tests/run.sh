@@ -1,0 +1,68 @@
+#!/bin/bash
+# Runs the suites (unit, lua, scenario; all by default) and closes with the line "N passed, N failed".
+cd "$(dirname "$0")/.." || exit 1
+build=${BUILD:-build}
+suites=${*:-unit lua scenario}
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+passed=0 failed=0
+
+# name, log: counts Check's summary line and busted's TAP lines.
+count() {
+	local name=$1 log=$2 rc=$3 p=0 f=0 checks failures errors
+	while IFS=, read -r checks failures errors; do
+		checks=${checks##*: } failures=${failures##*: } errors=${errors##*: }
+		p=$((p + checks - failures - errors)) f=$((f + failures + errors))
+	done < <(grep -aE '^[0-9]+%: Checks: ' "$log")
+	p=$((p + $(grep -acE '^ok [0-9]' "$log")))
+	f=$((f + $(grep -acE '^not ok [0-9]' "$log")))
+	if [ "$rc" -ne 0 ] && [ "$f" -eq 0 ]; then f=1; fi
+	passed=$((passed + p)) failed=$((failed + f))
+	if [ "$f" -gt 0 ] || [ "$rc" -ne 0 ]; then
+		printf '%-32s %4d passed, %d FAILED (exit %d)\n' "$name" "$p" "$f" "$rc"
+		grep -avE '^ok [0-9]' "$log" | tail -n 60 | sed 's/^/    /'
+	else
+		printf '%-32s %4d passed%s\n' "$name" "$p" "$(grep -am1 -oiE 'skipped: .*' "$log" | sed 's/^/   /')"
+	fi
+}
+
+run_one() {   # name, command...
+	local name=$1 log=$out/$1.log
+	shift
+	timeout 600 "$@" >"$log" 2>&1 </dev/null
+	echo $? >"$log.rc"
+}
+
+# Two at a time: the machine of the tests has two cores.
+run_all() {   # lines "name command" on stdin
+	local name cmd names=()
+	while read -r name cmd; do
+		names+=("$name")
+		# shellcheck disable=SC2086
+		run_one "$name" $cmd &
+		while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-2}" ]; do wait -n; done
+	done
+	wait
+	for name in "${names[@]}"; do count "$name" "$out/$name.log" "$(cat "$out/$name.log.rc")"; done
+}
+
+for suite in $suites; do
+	case $suite in
+	unit)
+		for t in "$build"/unit/test_*; do
+			case $t in *.d) ;; *) [ -x "$t" ] && echo "$(basename "$t") $t" ;; esac
+		done >"$out/list" ;;
+	lua)
+		for t in tests/lua/*_spec.lua; do
+			[ -e "$t" ] && echo "$(basename "$t") busted --lua=luajit -o TAP $t"
+		done >"$out/list" ;;
+	scenario)
+		for t in tests/scenario/*_spec.lua tests/reload/*_spec.lua tests/fault/*_spec.lua; do
+			[ -e "$t" ] && echo "$(basename "$t") busted --lua=luajit -o TAP $t"
+		done >"$out/list" ;;
+	*) echo "unknown suite $suite" >&2; exit 2 ;;
+	esac
+	run_all <"$out/list"
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
