@@ -12,12 +12,11 @@
 #include <stdint.h>
 
 #include "chain/tx.h"
+#include "pipeline/verdict.h"
 
 struct cw_buf;
 struct cw_err;
 struct cw_state;
-
-#define CW_RULES_MAX 1024         /* rules in one generation; equals CW_STATE_OWNERS */
 
 /* Everything a generation of rules is made of, in one block of memory that is copied to the evaluator. */
 struct cw_bundle_file { const char *name; const char *text; size_t len; };    /* "rules/fan_out.lua" */
