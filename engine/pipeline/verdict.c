@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 /* On the wire: a head, then items until END. Item sizes include their own header and are multiples of 8; text ends in
  * a NUL that its length does not count. Nothing is patched afterwards, so writing needs no memory of where it began. */
@@ -60,62 +61,28 @@ const char *cw_rule_fault_name(enum cw_rule_fault_kind kind)
 	return fault_kinds[(unsigned)kind <= CW_FAULT_STACK ? (unsigned)kind : 0];
 }
 
-/* Length of the well-formed UTF-8 sequence at `s` (Unicode 15, table 3-7), 0 if there is none. */
-static size_t utf8_sequence(const unsigned char *s, size_t left)
-{
-	unsigned char low = 0x80, high = 0xbf;
-	size_t n;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (left < n)
-		return 0;
-	if (s[0] == 0xe0)
-		low = 0xa0;
-	else if (s[0] == 0xed)
-		high = 0x9f;
-	else if (s[0] == 0xf0)
-		low = 0x90;
-	else if (s[0] == 0xf4)
-		high = 0x8f;
-	if (s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
 /* Whether `text` has `len` bytes of UTF-8 without NUL, and a NUL behind them. */
 static bool is_text(const char *text, size_t len)
 {
-	const unsigned char *s = (const unsigned char *)text;
-
-	for (size_t i = 0, n; i < len; i += n) {
-		n = utf8_sequence(s + i, len - i);
-		if (n == 0 || s[i] == '\0')
-			return false;
-	}
-	return text[len] == '\0';
+	return memchr(text, '\0', len + 1) == text + len && cw_utf8_check(text, len) == len;
 }
 
 /* Appends text and NUL; returns the length without it. */
 static uint32_t put_text(struct cw_buf *out, const char *text, size_t max)
 {
-	const unsigned char *s = (const unsigned char *)(text != NULL ? text : "");
-	size_t left = strlen((const char *)s), start = out->len;
+	size_t start = out->len, left;
 
+	if (text == NULL)
+		text = "";
+	left = strlen(text);
 	while (left > 0) {
-		size_t n = utf8_sequence(s, left), put = n > 0 ? n : 3;
+		size_t n = cw_utf8_sequence(text, left), put = n > 0 ? n : 3;
 
 		if (out->len - start + put > max)
 			break;
-		cw_buf_add(out, n > 0 ? (const char *)s : "\xef\xbf\xbd", put);
+		cw_buf_add(out, n > 0 ? text : "\xef\xbf\xbd", put);
 		n = n > 0 ? n : 1;
-		s += n;
+		text += n;
 		left -= n;
 	}
 	cw_buf_putc(out, '\0');
