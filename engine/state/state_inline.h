@@ -4,7 +4,7 @@
 
 #include "state/state.h"
 
-/* The part of the handle that inline functions read; state.c has the rest behind it. */
+/* The part of the handle that inline functions read; state_internal.h has the rest behind it. */
 struct cw_state_hot {
 	uint8_t *base;               /* of the arena */
 	uint64_t *dirty;             /* one bit a granule of 64 bytes; shared memory, not journaled */
@@ -29,11 +29,11 @@ static inline cw_ref cw_state_ref(const struct cw_state *st, const void *ptr)
 static inline void cw_state_touch(struct cw_state *st, void *ptr, size_t len)
 {
 	const struct cw_state_hot *hot = (const void *)st;
-	uint64_t first = (uint64_t)((uint8_t *)ptr - hot->base) >> 6;
-	uint64_t last = (uint64_t)((uint8_t *)ptr + (len > 0 ? len - 1 : 0) - hot->base) >> 6;
+	size_t at = (size_t)((uint8_t *)ptr - hot->base);
+	uint64_t first = at >> 6, last = (at + (len > 0 ? len - 1 : 0)) >> 6;
 
 	for (uint64_t g = first; g <= last; g++)
-		if ((hot->dirty[g >> 6] & (1ull << (g & 63))) == 0)
+		if (__builtin_expect((hot->dirty[g >> 6] & (1ull << (g & 63))) == 0, 0))
 			cw_state_touch_slow(st, g);
 }
 
@@ -42,7 +42,7 @@ static inline void cw_state_prefetch(const struct cw_state *st, const void *ptr)
 	const struct cw_state_hot *hot = (const void *)st;
 
 	__builtin_prefetch(ptr);
-	__builtin_prefetch(&hot->dirty[((uint64_t)((const uint8_t *)ptr - hot->base) >> 12)]);
+	__builtin_prefetch(&hot->dirty[(size_t)((const uint8_t *)ptr - hot->base) >> 12]);
 }
 
 #endif
