@@ -1,0 +1,66 @@
+/* num.c - logarithm and exponential by reduction and series. */
+#include "detect/num.h"
+
+#include <math.h>
+
+/* ln 2 in two parts: the first has so few bits that its product with an exponent is exact. */
+#define LN2_HI 6.93147180369123816490e-01
+#define LN2_LO 1.90821492927058770002e-10
+
+double cw_ln(double x)
+{
+	int e;
+	double m, s, z, sum = 0;
+
+	if (!(x > 0))
+		return isnan(x) ? x : -INFINITY;
+	if (isinf(x))
+		return x;
+	m = frexp(x, &e);
+	if (m < 0.70710678118654752) {
+		m *= 2;
+		e--;
+	}
+	/* ln m = 2 atanh((m - 1) / (m + 1)); |s| <= 0.172, so 11 terms reach 1e-18 */
+	s = (m - 1) / (m + 1);
+	z = s * s;
+	for (int k = 21; k >= 3; k -= 2)
+		sum = z * (1.0 / k + sum);
+	return (double)e * LN2_HI + (2 * s + (2 * s * sum + (double)e * LN2_LO));
+}
+
+double cw_exp(double x)
+{
+	double k, r, sum = 1;
+
+	if (isnan(x))
+		return x;
+	if (x > 709.78)
+		return INFINITY;
+	if (x < -745.2)
+		return 0;
+	k = floor(x * 1.44269504088896341 + 0.5);
+	r = (x - k * LN2_HI) - k * LN2_LO;   /* |r| <= 0.347: 14 terms reach 1e-17 */
+	for (int n = 14; n >= 1; n--)
+		sum = 1 + r * sum / n;
+	return ldexp(sum, (int)k);
+}
+
+double cw_pow(double x, double y)
+{
+	return cw_exp(y * cw_ln(x));
+}
+
+double cw_log2_cubic_inverse(double y)
+{
+	double e = floor(y), target = y - e, m = target;
+
+	/* Newton: the cubic is smooth and steep (slope between 0.74 and 1.43), the start is near */
+	for (int i = 0; i < 6; i++) {
+		double value = m * (10.0 / 7 + m * (-3.0 / 5 + m * (6.0 / 35)));
+		double slope = 10.0 / 7 + m * (-6.0 / 5 + m * (18.0 / 35));
+
+		m -= (value - target) / slope;
+	}
+	return ldexp(1 + m, (int)e);
+}
