@@ -547,7 +547,40 @@ void cw_state_root_drop(struct cw_state *st, struct cw_state_root *root)
 	*account = (struct cw_state_account){ .bytes = account->bytes };
 }
 
-/* ---------------------------------------------------------------- debug aid */
+/* ---------------------------------------------------------------- checks */
+
+static bool check_free_list(const struct cw_state *st, unsigned class, uint64_t *left)
+{
+	const struct cw_arena_head *arena = cw_arena_head(st);
+	size_t size = class_size(class);
+
+	for (cw_ref ref = arena->free[class]; ref != 0; ref = *(const cw_ref *)cw_state_ptr(st, ref)) {
+		size_t at = (size_t)ref * 16;
+
+		if (at < sizeof(*arena) || at + size > arena->brk || (size >= 64 && at % 64 != 0) || *left == 0)
+			return false;
+		--*left;
+	}
+	return true;
+}
+
+int cw_arena_check(const struct cw_state *st, struct cw_err *err)
+{
+	const struct cw_arena_head *arena = cw_arena_head(st);
+	uint64_t left = st->max_bytes / 16;   /* more free blocks than that is a circle */
+	int chunks = CW_STATE_OWNERS;
+
+	if (arena->magic != CW_ARENA_MAGIC || arena->layout != CW_ARENA_LAYOUT || arena->brk > st->max_bytes ||
+	    arena->brk < sizeof(*arena) || arena->brk % CW_GRANULE != 0)
+		return cw_err_set(err, CW_ERR_INVALID, "the arena's header makes no sense");
+	for (unsigned class = 0; class < CW_CLASSES; class++)
+		if (!check_free_list(st, class, &left))
+			return cw_err_set(err, CW_ERR_INVALID, "the arena's free list %u makes no sense", class);
+	for (cw_ref ref = arena->roots; ref != 0; ref = chunk_at(st, ref)->next)
+		if (chunk_at(st, ref) == NULL || chunks-- == 0)
+			return cw_err_set(err, CW_ERR_INVALID, "the arena's directory makes no sense");
+	return 0;
+}
 
 void cw_state_shadow_take(struct cw_state_shadow *shadow, const struct cw_state *st)
 {

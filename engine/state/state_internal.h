@@ -98,5 +98,7 @@ static inline bool cw_position_reachable(const struct cw_state *st, uint64_t pos
 void cw_journal_restart(struct cw_state *st, uint64_t seq, uint64_t block);
 /* All zero; the header is the caller's to write. */
 void cw_arena_wipe(struct cw_state *st);
+/* Header, free lists and directory of an arena that came from a file stay within their bounds. CW_ERR_INVALID. */
+int cw_arena_check(const struct cw_state *st, struct cw_err *err);
 
 #endif
