@@ -10,11 +10,12 @@
 
 #include "base/err.h"
 #include "pg/cluster.h"
+#include "pg/migrate.h"
 
 struct pgtest {
 	struct cw_cluster *cluster;
 	char dir[256];
-	char other[4096];   /* connection string of the last database that was made */
+	char other[512];   /* connection string of the last database that was made */
 	char value[65536];
 };
 
@@ -41,6 +42,19 @@ struct pgtest *pgtest_start(void)
 	pg->cluster = cw_cluster_start(&conf, &err);
 	if (pg->cluster == NULL)
 		pgtest_die("start", err.msg);
+	return pg;
+}
+
+struct pgtest *pgtest_start_migrated(void)
+{
+	struct pgtest *pg = pgtest_start();
+	struct cw_migrate_run run = { .conninfo = cw_cluster_conninfo(pg->cluster) };
+	struct cw_migrations m;
+	struct cw_err err;
+
+	if (cw_migrations_load(&m, "migrations", &err) != 0 || cw_migrate_up(&m, &run, NULL, &err) < 1)
+		pgtest_die("migrate", err.msg);
+	cw_migrations_release(&m);
 	return pg;
 }
 

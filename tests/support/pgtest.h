@@ -16,6 +16,8 @@ struct cw_cluster;
 struct pgtest;
 
 struct pgtest *pgtest_start(void);
+/* The same, with all migrations of the repository applied (found in the working directory: run tests from the top). */
+struct pgtest *pgtest_start_migrated(void);
 void pgtest_stop(struct pgtest **pg);
 
 /* Key/value connection string to the database "chainwatch". */
