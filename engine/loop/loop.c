@@ -22,7 +22,6 @@ struct cw_loop {
 	struct event_base *base;
 	struct deferred *calls, *running;   /* two arrays that take turns */
 	size_t ncalls, cap, nrunning, running_cap;
-	struct event *run_deferred;
 	struct signal_watch *signals;
 	bool stopped;
 };
@@ -41,15 +40,13 @@ struct cw_watch {
 	int fd, flags;
 };
 
-/* libevent runs later what is activated from a callback, after the events of this turn: the end of the turn. */
-static void on_deferred(evutil_socket_t fd, short what, void *arg)
+static void run_deferred(struct cw_loop *loop)
 {
-	struct cw_loop *loop = arg;
 	struct deferred *calls = loop->running;
 	size_t cap = loop->running_cap;
 
-	(void)fd;
-	(void)what;
+	if (loop->ncalls == 0)
+		return;
 	loop->running = loop->calls;
 	loop->running_cap = loop->cap;
 	loop->nrunning = loop->ncalls;
@@ -62,6 +59,15 @@ static void on_deferred(evutil_socket_t fd, short what, void *arg)
 	loop->nrunning = 0;
 }
 
+/* Deferred calls are run from here and not as an event of lower priority: libevent does not look at those while
+ * anything of higher priority is ready, which under load is always. */
+static void turn(struct cw_loop *loop, int flags)
+{
+	/* NONBLOCK without ONCE would go on for as long as something is ready. */
+	event_base_loop(loop->base, loop->ncalls > 0 ? EVLOOP_ONCE | EVLOOP_NONBLOCK : flags);
+	run_deferred(loop);
+}
+
 struct cw_loop *cw_loop_new(void)
 {
 	struct cw_loop *loop = cw_zalloc(sizeof(*loop));
@@ -72,10 +78,6 @@ struct cw_loop *cw_loop_new(void)
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);
 	cw_assert(loop->base != NULL);
-	/* Deferred calls run at lower priority: after all events that were ready in the same turn. */
-	event_base_priority_init(loop->base, 2);
-	loop->run_deferred = event_new(loop->base, -1, 0, on_deferred, loop);
-	event_priority_set(loop->run_deferred, 1);
 	return loop;
 }
 
@@ -93,7 +95,6 @@ void cw_loop_free(struct cw_loop **loop)
 		event_free(s->ev);
 		cw_free(s);
 	}
-	event_free(l->run_deferred);
 	event_base_free(l->base);
 	cw_free(l->calls);
 	cw_free(l->running);
@@ -104,17 +105,17 @@ void cw_loop_run(struct cw_loop *loop)
 {
 	loop->stopped = false;
 	while (!loop->stopped)
-		event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+		turn(loop, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 }
 
 void cw_loop_run_once(struct cw_loop *loop)
 {
-	event_base_loop(loop->base, EVLOOP_ONCE);
+	turn(loop, EVLOOP_ONCE);
 }
 
 void cw_loop_poll(struct cw_loop *loop)
 {
-	event_base_loop(loop->base, EVLOOP_NONBLOCK);
+	turn(loop, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 void cw_loop_stop(struct cw_loop *loop)
@@ -135,8 +136,6 @@ void cw_loop_defer(struct cw_loop *loop, cw_loop_fn *fn, void *arg)
 		loop->calls = cw_realloc(loop->calls, loop->cap * sizeof(*loop->calls));
 	}
 	loop->calls[loop->ncalls++] = (struct deferred){ fn, arg };
-	if (loop->ncalls == 1)
-		event_active(loop->run_deferred, EV_TIMEOUT, 0);
 }
 
 void cw_loop_undefer(struct cw_loop *loop, cw_loop_fn *fn, void *arg)
@@ -166,7 +165,6 @@ struct cw_timer *cw_timer_new(struct cw_loop *loop, cw_loop_fn *fn, void *arg)
 	timer->arg = arg;
 	timer->ev = event_new(loop->base, -1, 0, on_timer, timer);
 	cw_assert(timer->ev != NULL);
-	event_priority_set(timer->ev, 0);
 	return timer;
 }
 
@@ -225,7 +223,6 @@ struct cw_watch *cw_watch_new(struct cw_loop *loop, int fd, cw_watch_fn *fn, voi
 	watch->arg = arg;
 	watch->ev = event_new(loop->base, fd, EV_READ | EV_PERSIST, on_watch, watch);
 	cw_assert(watch->ev != NULL);
-	event_priority_set(watch->ev, 0);
 	return watch;
 }
 
@@ -245,7 +242,6 @@ void cw_watch_set(struct cw_watch *watch, int flags)
 	if (flags & CW_WATCH_WRITE)
 		what |= EV_WRITE;
 	event_assign(watch->ev, watch->loop->base, watch->fd, what, on_watch, watch);
-	event_priority_set(watch->ev, 0);
 	event_add(watch->ev, NULL);
 }
 
@@ -276,7 +272,6 @@ void cw_loop_on_signal(struct cw_loop *loop, int signal, cw_signal_fn *fn, void 
 	s->arg = arg;
 	s->ev = evsignal_new(loop->base, signal, on_signal, s);
 	cw_assert(s->ev != NULL);
-	event_priority_set(s->ev, 0);
 	event_add(s->ev, NULL);
 	s->next = loop->signals;
 	loop->signals = s;
