@@ -70,16 +70,20 @@ struct cw_tx_faults {
 
 /* Reads the JSON-RPC names (hash blockNumber blockHash transactionIndex timestamp from to value gas gasPrice gasUsed
  * nonce input chainId status) or the snake_case ones (block_number block_hash transaction_index from_address to_address
- * gas_price gas_used input_data chain_id). Quantities are JSON integers, decimal strings or 0x hex; value and gas price
- * are wei. `timestamp` may also be RFC 3339. `to` null or absent: contract creation. `effectiveGasPrice` stands in for
- * a missing gasPrice. `input_bytes` / `inputBytes` is the full size where `input` holds only its beginning. Unknown
- * fields are ignored; the same field given under two names is a fault unless the values agree. Missing chainId:
- * `default_chain_id`. Call data is decoded into `arena`. Returns 0, or -1 with every fault in `faults`. */
+ * gas_price gas_used input_data chain_id); call data also as `data`. Quantities are JSON integers, decimal strings or 0x
+ * hex; value and gas price are wei and below 2^256, the others below 2^63, index and sizes below 2^31. `timestamp` is
+ * seconds or RFC 3339, before the year 10000 (which tells milliseconds from seconds). `status` may be a boolean. null
+ * counts as absent. Required: hash blockNumber timestamp from value gas gasPrice nonce. `to` absent: contract creation.
+ * `effectiveGasPrice` stands in for a missing gasPrice. `inputBytes` / `input_bytes` is the full size where `input`
+ * holds only its beginning. Unknown fields are ignored; the same field given under two names is a fault unless the
+ * values agree. Missing chainId: `default_chain_id`. Call data is decoded into `arena`. Returns 0, or -1 with every
+ * fault in `faults` (the first CW_TX_FAULTS_MAX); `out` then means nothing. */
 int cw_tx_from_json(struct cw_tx_in *out, const struct cw_json *object, uint64_t default_chain_id,
                     struct cw_arena *arena, struct cw_tx_faults *faults);
 
-/* Appends the JSON form that goes out: JSON-RPC names, quantities as decimal strings, null for what is not there. No
- * surrounding braces, so that a caller can add members. */
+/* Appends the JSON form that goes out: JSON-RPC names, every quantity (timestamp, status and index too) as a decimal
+ * string, null for what is not there. No surrounding braces, so that a caller can add members. cw_tx_from_json reads
+ * it back to the same record. */
 void cw_tx_to_json(struct cw_buf *out, const struct cw_tx_in *in);
 
 #endif
