@@ -6,13 +6,17 @@
 
 extern const struct cw_primitive
 	cw_window_count, cw_window_sum, cw_window_rate, cw_window_max, cw_window_min,      /* window.c */
+	cw_window_distinct, cw_window_last,                                                /* window_distinct.c, _last.c */
 	cw_stat_robust,                                                                    /* robust.c */
 	cw_stat_welford, cw_stat_ewma,                                                     /* moments.c */
-	cw_key_first_seen;                                                                 /* first_seen.c */
+	cw_key_first_seen,                                                                 /* first_seen.c */
+	cw_list_contains;                                                                  /* list_contains.c */
 
 #define CW_ALL_PRIMITIVES \
 	&cw_window_count, &cw_window_sum, &cw_window_rate, &cw_window_max, &cw_window_min, \
+	&cw_window_distinct, &cw_window_last, \
 	&cw_stat_robust, &cw_stat_welford, &cw_stat_ewma, \
-	&cw_key_first_seen,
+	&cw_key_first_seen, \
+	&cw_list_contains,
 
 #endif

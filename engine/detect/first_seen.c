@@ -78,7 +78,7 @@ static double seen_count(void *handle, const struct cw_tx *tx, double a, double 
 static void *seen_open(struct cw_state *st, struct cw_state_root *root, const union cw_opt_value *vals,
                        struct cw_err *err)
 {
-	return cw_keyed_new(sizeof(struct cw_keyed), FIRST_SEEN_MAGIC, st, root, vals, sizeof(struct entry), err);
+	return cw_keyed_plain(sizeof(struct cw_keyed), FIRST_SEEN_MAGIC, st, root, vals, sizeof(struct entry), err);
 }
 
 static const struct cw_opt seen_opts[] = { CW_KEYED_OPTS, { .name = NULL } };

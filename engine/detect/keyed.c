@@ -6,35 +6,40 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-int cw_keyed_open(struct cw_keyed *k, const union cw_opt_value *vals, size_t value_size, cw_dict_evict_fn *evict,
-                  void *evict_arg, struct cw_err *err)
+/* Entries that make room for one block at most: blocks of other sizes may not help. */
+#define EVICTIONS_MAX 8
+
+void *cw_keyed_new(const struct cw_keyed_conf *conf, struct cw_state *st, struct cw_state_root *root,
+                   const union cw_opt_value *vals, struct cw_err *err)
 {
-	const struct cw_dict_conf conf = {
-		.value_size = (uint32_t)value_size,
+	struct cw_keyed *k = cw_zalloc(conf->handle_size);
+	const struct cw_dict_conf dict_conf = {
+		.value_size = (uint32_t)conf->value_size,
 		.max_keys = (uint32_t)vals[CW_OPT_AT_MAX_KEYS].number,
-		.owner = k->root->owner,
-		.evict = evict,
-		.evict_arg = evict_arg,
+		.owner = root->owner,
+		.touch_parts = conf->touch_parts,
+		.evict = conf->evict,
+		.evict_arg = k,
 	};
 
+	k->magic = conf->magic;
 	k->key = vals[CW_OPT_AT_KEY].key;
-	k->dict = cw_dict_open(k->st, &conf, &k->root->ref, err);
-	return k->dict != NULL ? 0 : -1;
-}
-
-void *cw_keyed_new(size_t size, uint32_t magic, struct cw_state *st, struct cw_state_root *root,
-                   const union cw_opt_value *vals, size_t value_size, struct cw_err *err)
-{
-	struct cw_keyed *k = cw_zalloc(size);
-
-	k->magic = magic;
 	k->st = st;
 	k->root = root;
-	if (cw_keyed_open(k, vals, value_size, NULL, NULL, err) != 0) {
+	k->dict = cw_dict_open(st, &dict_conf, &root->ref, err);
+	if (k->dict == NULL) {
 		cw_free(k);
 		return NULL;
 	}
 	return k;
+}
+
+void *cw_keyed_plain(size_t handle_size, uint32_t magic, struct cw_state *st, struct cw_state_root *root,
+                     const union cw_opt_value *vals, size_t value_size, struct cw_err *err)
+{
+	const struct cw_keyed_conf conf = { .magic = magic, .handle_size = handle_size, .value_size = value_size };
+
+	return cw_keyed_new(&conf, st, root, vals, err);
 }
 
 void cw_keyed_close(void *handle)
@@ -85,4 +90,18 @@ void *cw_keyed_upsert(const struct cw_keyed *k, const struct cw_tx *tx)
 	if (!cw_fieldset_key(tx, k->key, &key))
 		return NULL;
 	return cw_dict_upsert(k->dict, &key, tx->timestamp, &created);
+}
+
+cw_ref cw_keyed_alloc(const struct cw_keyed *k, const struct cw_tx *tx, size_t size, void **value)
+{
+	cw_ref ref = cw_state_try_alloc(k->st, k->root->owner, size);
+
+	for (int i = 0; ref == 0 && i < EVICTIONS_MAX && cw_dict_count(k->dict) > 1; i++) {
+		cw_dict_evict(k->dict);
+		*value = cw_keyed_find(k, tx, NAN);
+		if (*value == NULL)
+			return 0;
+		ref = cw_state_try_alloc(k->st, k->root->owner, size);
+	}
+	return ref;
 }

@@ -26,12 +26,21 @@ enum { CW_OPT_AT_KEY = 0, CW_OPT_AT_MAX_KEYS, CW_OPT_AT_OWN };
 /* Optional second key of methods that look up: get(tx, "to"). */
 #define CW_ARG_LOOKUP_DOC "; a field as argument looks up that field's entry instead of the key's"
 
-/* Opens or makes the dictionary in k->root; `k` has magic, st, root. -1 with err when the arena has no room. */
-int cw_keyed_open(struct cw_keyed *k, const union cw_opt_value *vals, size_t value_size, cw_dict_evict_fn *evict,
-                  void *evict_arg, struct cw_err *err);
-/* Allocates a handle of `size` bytes that starts with a struct cw_keyed and opens it. NULL with err on failure. */
-void *cw_keyed_new(size_t size, uint32_t magic, struct cw_state *st, struct cw_state_root *root,
-                   const union cw_opt_value *vals, size_t value_size, struct cw_err *err);
+/* How the value of a key is kept. */
+struct cw_keyed_conf {
+	uint32_t magic;
+	size_t handle_size;           /* of a handle that starts with a struct cw_keyed */
+	size_t value_size;
+	bool touch_parts;             /* the value is large: upsert touches nothing of it unless it is new */
+	cw_dict_evict_fn *evict;      /* gets the handle as its argument */
+};
+
+/* Makes a handle and opens or makes the dictionary in root->ref. NULL with err when the arena has no room. */
+void *cw_keyed_new(const struct cw_keyed_conf *conf, struct cw_state *st, struct cw_state_root *root,
+                   const union cw_opt_value *vals, struct cw_err *err);
+/* The same for values without more. */
+void *cw_keyed_plain(size_t handle_size, uint32_t magic, struct cw_state *st, struct cw_state_root *root,
+                     const union cw_opt_value *vals, size_t value_size, struct cw_err *err);
 /* `close`, `drop` and `prefetch` of handles that start with a struct cw_keyed and own nothing else. */
 void cw_keyed_close(void *handle);
 void cw_keyed_drop(void *handle);
@@ -42,6 +51,9 @@ void cw_keyed_prefetch(void *handle, const struct cw_tx *tx, int stage);
 void *cw_keyed_find(const struct cw_keyed *k, const struct cw_tx *tx, double field);
 /* The same, made if absent; touched. NULL: the transaction lacks the key, or there is no memory. */
 void *cw_keyed_upsert(const struct cw_keyed *k, const struct cw_tx *tx);
+/* A zeroed block beside the dictionary. Where the arena or the owner's cap is full, other entries make room; `*value`
+ * (of the transaction's key) is looked up again after that, NULL if it went itself. 0: no memory. */
+cw_ref cw_keyed_alloc(const struct cw_keyed *k, const struct cw_tx *tx, size_t size, void **value);
 
 /* Structures that live in the arena or in plain memory (`st` NULL, for tests and training). */
 static inline void cw_detect_touch(struct cw_state *st, void *ptr, size_t len)

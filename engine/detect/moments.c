@@ -149,7 +149,7 @@ static struct moments *open_moments(struct cw_state *st, struct cw_state_root *r
                                     enum mode mode, struct cw_err *err)
 {
 	size_t size = mode == MODE_TIME ? sizeof(struct entry) : offsetof(struct entry, weight);
-	struct moments *m = cw_keyed_new(sizeof(*m), MOMENTS_MAGIC, st, root, vals, size, err);
+	struct moments *m = cw_keyed_plain(sizeof(*m), MOMENTS_MAGIC, st, root, vals, size, err);
 
 	if (m == NULL)
 		return NULL;

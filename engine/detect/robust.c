@@ -6,11 +6,11 @@
  * half of the past is one and the same number, 1.2533 times the mean distance (Iglewicz and Hoaglin, How to detect and
  * handle outliers, 1993). It is never less than the sketch can tell apart. */
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "detect/all.h"
 #include "detect/ddsketch.h"
 #include "detect/keyed.h"
@@ -35,18 +35,9 @@ struct robust {
 struct entry {
 	double median;                /* of the numbers or, on a log scale, of their logarithms */
 	double spread;                /* 0: not known yet */
-	cw_ref sketch;
-	uint32_t due;                 /* count at which median and spread are computed again */
+	uint64_t due;                 /* count at which median and spread are computed again */
+	struct cw_ddsketch sketch;
 };
-
-static void evict_sketch(struct cw_state *st, uint32_t owner, void *value, void *arg)
-{
-	const struct robust *r = arg;
-	const struct entry *e = value;
-
-	if (e->sketch != 0)
-		cw_state_free(st, owner, e->sketch, cw_ddsketch_size(r->bins));
-}
 
 static double on_scale(const struct robust *r, double x)
 {
@@ -70,8 +61,9 @@ static double z_score(const struct robust *r, const struct entry *e, double x)
 	return z > Z_MAX ? Z_MAX : z < -Z_MAX ? -Z_MAX : z;
 }
 
-static void refresh(const struct robust *r, struct entry *e, const struct cw_ddsketch *s)
+static void refresh(const struct robust *r, struct entry *e)
 {
+	const struct cw_ddsketch *s = &e->sketch;
 	double median = cw_ddsketch_quantile(s, 0.5);
 	double spread = 1.4826 * cw_ddsketch_mad(s, median, r->log);
 	double finest = cw_ddsketch_error(s) * (r->log != 0 ? 1 : median);
@@ -81,20 +73,15 @@ static void refresh(const struct robust *r, struct entry *e, const struct cw_dds
 	spread = fmax(fmax(spread, finest), r->min_spread);
 	e->median = on_scale(r, median);
 	e->spread = spread > 0 ? spread : 1e-9;   /* all zeros on a linear scale: anything else is far off */
-	e->due = (uint32_t)s->count + (uint32_t)s->count / 32 + 1;
+	e->due = s->count + s->count / 32 + 1;
 }
 
 static void take(const struct robust *r, struct entry *e, double x)
 {
-	struct cw_ddsketch *s;
-	bool fresh = e->sketch == 0;
+	struct cw_ddsketch *s = &e->sketch;
 
-	if (fresh)
-		e->sketch = cw_state_alloc(r->k.st, r->k.root->owner, cw_ddsketch_size(r->bins));
-	if (e->sketch == 0)
-		return;
-	s = cw_state_ptr(r->k.st, e->sketch);
-	if (fresh) {
+	cw_state_touch(r->k.st, e, offsetof(struct entry, sketch));
+	if (s->bins == 0) {
 		cw_ddsketch_init(r->k.st, s, r->bins, r->error);
 		e->due = r->warm;
 	}
@@ -104,7 +91,7 @@ static void take(const struct robust *r, struct entry *e, double x)
 		e->due = 0;
 	}
 	if (s->count >= e->due && s->count > 0)
-		refresh(r, e, s);
+		refresh(r, e);
 }
 
 static double robust_add(void *handle, const struct cw_tx *tx, double a, double b)
@@ -157,16 +144,17 @@ static double robust_count(void *handle, const struct cw_tx *tx, double a, doubl
 {
 	struct robust *r = CW_CAST(handle, ROBUST_MAGIC);
 	const struct entry *e = cw_keyed_find(&r->k, tx, a);
-	const struct cw_ddsketch *s = e != NULL ? cw_state_ptr(r->k.st, e->sketch) : NULL;
 
 	(void)b;
-	return s != NULL ? (double)s->count : 0;
+	return e != NULL ? (double)e->sketch.count : 0;
 }
 
 static void *robust_open(struct cw_state *st, struct cw_state_root *root, const union cw_opt_value *vals,
                          struct cw_err *err)
 {
 	const char *scale = vals[OPT_SCALE].text;
+	uint32_t bins = (uint32_t)vals[OPT_BINS].number;
+	struct cw_keyed_conf conf = { .magic = ROBUST_MAGIC, .handle_size = sizeof(struct robust), .touch_parts = true };
 	struct robust *r;
 
 	if (strcmp(scale, "log") != 0 && strcmp(scale, "linear") != 0) {
@@ -174,29 +162,25 @@ static void *robust_open(struct cw_state *st, struct cw_state_root *root, const 
 		           scale);
 		return NULL;
 	}
-	if (vals[OPT_BINS].number > 0 && vals[OPT_BINS].number < CW_DDSKETCH_BINS_MIN) {
+	if (bins == 0)
+		bins = vals[CW_OPT_AT_KEY].key == 0 ? 2048 : 128;
+	if (bins < CW_DDSKETCH_BINS_MIN) {
 		cw_err_set(err, CW_ERR_INVALID, "stat.robust: option \"bins\" must be 0 or at least %d",
 		           CW_DDSKETCH_BINS_MIN);
 		return NULL;
 	}
-	r = cw_zalloc(sizeof(*r));
-	r->k.magic = ROBUST_MAGIC;
-	r->k.st = st;
-	r->k.root = root;
+	conf.value_size = offsetof(struct entry, sketch) + cw_ddsketch_size(bins);
+	r = cw_keyed_new(&conf, st, root, vals, err);
+	if (r == NULL)
+		return NULL;
 	r->of = vals[OPT_OF].field;
 	r->log = strcmp(scale, "log") == 0;
+	r->bins = bins;
 	r->warm = (uint32_t)vals[OPT_WARM].number;
 	r->memory = (uint32_t)vals[OPT_MEMORY].number;
 	r->min = vals[OPT_MIN].number;
 	r->min_spread = vals[OPT_MIN_SPREAD].number;
 	r->error = vals[OPT_ERROR].number;
-	r->bins = (uint32_t)vals[OPT_BINS].number;
-	if (r->bins == 0)
-		r->bins = vals[CW_OPT_AT_KEY].key == 0 ? 2048 : 128;
-	if (cw_keyed_open(&r->k, vals, sizeof(struct entry), evict_sketch, r, err) != 0) {
-		cw_free(r);
-		return NULL;
-	}
 	return r;
 }
 

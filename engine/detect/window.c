@@ -263,7 +263,7 @@ static void *open_window(struct cw_state *st, struct cw_state_root *root, const 
 
 	if (buckets > span_s)   /* a bucket is a second or more */
 		buckets = span_s;
-	w = cw_keyed_new(sizeof(*w), WINDOW_MAGIC, st, root, vals, sizeof(struct ring) + (buckets + 1) * slot_size, err);
+	w = cw_keyed_plain(sizeof(*w), WINDOW_MAGIC, st, root, vals, sizeof(struct ring) + (buckets + 1) * slot_size, err);
 	if (w == NULL)
 		return NULL;
 	w->span_s = span_s;

@@ -1,0 +1,426 @@
+/* lists.c - address lists: read, sorted, hashed, looked up.
+ *
+ * Entries are sorted by address and stand together; an index of twice as many places finds the first of an address.
+ * Texts are kept once each: a million labels from one source name that source once. */
+#include "detect/lists.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "detect/lists_match.h"
+#include "detect/primitive.h"
+
+#define ENTRIES_MAX ((size_t)1 << 31)
+#define COLUMNS_MAX 32
+
+struct cw_lists {
+	struct cw_lists_row *rows;
+	size_t n, cap;
+	uint32_t *index;              /* row + 1 of the first row of an address; 0: free. NULL before cw_lists_seal */
+	size_t mask;
+	const char **texts;           /* texts[0] is "" */
+	size_t ntexts, texts_cap;
+	struct cw_map *numbers;       /* text -> its number + 1 */
+};
+
+static const struct cw_lists *current;
+
+struct cw_lists *cw_lists_new(void)
+{
+	struct cw_lists *lists = cw_zalloc(sizeof(*lists));
+
+	lists->numbers = cw_map_new();
+	cw_lists_text_number(lists, "", true);
+	return lists;
+}
+
+void cw_lists_free(struct cw_lists **lists)
+{
+	struct cw_lists *l = *lists;
+
+	if (l == NULL)
+		return;
+	cw_assert(l != current);
+	for (size_t i = 0; i < l->ntexts; i++)
+		cw_free((void *)(uintptr_t)l->texts[i]);
+	cw_map_free(&l->numbers);
+	cw_free(l->texts);
+	cw_free(l->rows);
+	cw_free(l->index);
+	cw_free(l);
+	*lists = NULL;
+}
+
+uint32_t cw_lists_text_number(struct cw_lists *l, const char *text, bool make)
+{
+	size_t len = strlen(text);
+	uintptr_t known = (uintptr_t)cw_map_get(l->numbers, text, len);
+
+	if (known != 0)
+		return (uint32_t)(known - 1);
+	if (!make)
+		return UINT32_MAX;
+	if (l->ntexts == l->texts_cap) {
+		l->texts_cap = l->texts_cap > 0 ? l->texts_cap * 2 : 64;
+		l->texts = cw_realloc(l->texts, l->texts_cap * sizeof(*l->texts));
+	}
+	l->texts[l->ntexts] = cw_strdup(text);
+	cw_map_put(l->numbers, text, len, (void *)(uintptr_t)(l->ntexts + 1));
+	return (uint32_t)l->ntexts++;
+}
+
+const char *cw_lists_text(const struct cw_lists *l, uint32_t number)
+{
+	return number < l->ntexts ? l->texts[number] : "";
+}
+
+/* ---------------------------------------------------------------- building */
+
+int cw_lists_add(struct cw_lists *l, const char *name, const struct cw_list_entry *e, struct cw_err *err)
+{
+	struct cw_lists_row *row;
+
+	cw_assert(l->index == NULL);
+	if (!(e->confidence >= 0 && e->confidence <= 1))
+		return cw_err_set(err, CW_ERR_INVALID, "list \"%s\": confidence must be between 0 and 1", name);
+	if (l->n >= ENTRIES_MAX)
+		return cw_err_set(err, CW_ERR_INVALID, "list \"%s\": more than %zu entries", name, ENTRIES_MAX);
+	if (l->n == l->cap) {
+		l->cap = l->cap > 0 ? l->cap * 2 : 256;
+		l->rows = cw_realloc(l->rows, l->cap * sizeof(*l->rows));
+	}
+	row = &l->rows[l->n];
+	*row = (struct cw_lists_row){
+		.address = e->address,
+		.list = cw_lists_text_number(l, name, true),
+		.category = cw_lists_text_number(l, e->category != NULL ? e->category : "", true),
+		.label = cw_lists_text_number(l, e->label != NULL ? e->label : "", true),
+		.source = cw_lists_text_number(l, e->source != NULL ? e->source : "", true),
+		.order = (uint32_t)l->n++,
+		.confidence = (float)e->confidence,
+		.first_seen = e->first_seen,
+		.last_seen = e->last_seen,
+		.expires = e->expires,
+	};
+	return 0;
+}
+
+/* Same addresses together, the surest entry first, then in order of arrival. */
+static int compare_rows(const void *pa, const void *pb)
+{
+	const struct cw_lists_row *a = pa, *b = pb;
+	int c = memcmp(a->address.b, b->address.b, sizeof(a->address.b));
+
+	if (c != 0)
+		return c;
+	if (a->confidence != b->confidence)
+		return a->confidence > b->confidence ? -1 : 1;
+	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+static size_t place_of(const struct cw_lists *l, const struct cw_address *address)
+{
+	return cw_hash64(address->b, sizeof(address->b), 0) & l->mask;
+}
+
+void cw_lists_seal(struct cw_lists *l)
+{
+	size_t places = 16;
+
+	if (l->index != NULL)
+		return;
+	if (l->n > 0)
+		qsort(l->rows, l->n, sizeof(*l->rows), compare_rows);
+	while (places < 2 * l->n)
+		places *= 2;
+	l->mask = places - 1;
+	l->index = cw_zalloc(places * sizeof(*l->index));
+	for (size_t i = 0; i < l->n; i++) {
+		size_t at;
+
+		if (i > 0 && memcmp(&l->rows[i].address, &l->rows[i - 1].address, sizeof(l->rows[i].address)) == 0)
+			continue;
+		at = place_of(l, &l->rows[i].address);
+		while (l->index[at] != 0)
+			at = (at + 1) & l->mask;
+		l->index[at] = (uint32_t)i + 1;
+	}
+}
+
+/* ---------------------------------------------------------------- looking up */
+
+const struct cw_lists_row *cw_lists_find(const struct cw_lists *l, const struct cw_address *address, size_t *n)
+{
+	const struct cw_lists_row *row, *end = l->rows + l->n;
+
+	*n = 0;
+	if (l->index == NULL)
+		return NULL;
+	for (size_t at = place_of(l, address); l->index[at] != 0; at = (at + 1) & l->mask) {
+		row = &l->rows[l->index[at] - 1];
+		if (memcmp(&row->address, address, sizeof(*address)) != 0)
+			continue;
+		while (row + *n < end && memcmp(&row[*n].address, address, sizeof(*address)) == 0)
+			(*n)++;
+		return row;
+	}
+	return NULL;
+}
+
+int cw_lists_next(const struct cw_lists *l, const struct cw_address *address, size_t *at, const char **list,
+                  struct cw_list_entry *entry)
+{
+	size_t n;
+	const struct cw_lists_row *row = cw_lists_find(l, address, &n);
+
+	if (row == NULL || *at >= n)
+		return 0;
+	row += (*at)++;
+	*list = cw_lists_text(l, row->list);
+	*entry = (struct cw_list_entry){
+		.address = row->address,
+		.category = cw_lists_text(l, row->category),
+		.label = cw_lists_text(l, row->label),
+		.source = cw_lists_text(l, row->source),
+		.confidence = (double)row->confidence,
+		.first_seen = row->first_seen,
+		.last_seen = row->last_seen,
+		.expires = row->expires,
+	};
+	return 1;
+}
+
+size_t cw_lists_count(const struct cw_lists *l)
+{
+	return l->n;
+}
+
+size_t cw_lists_bytes(const struct cw_lists *l)
+{
+	size_t bytes = l->cap * sizeof(*l->rows) + l->texts_cap * sizeof(*l->texts);
+
+	if (l->index != NULL)
+		bytes += (l->mask + 1) * sizeof(*l->index);
+	for (size_t i = 0; i < l->ntexts; i++)
+		bytes += strlen(l->texts[i]) + 1;
+	return bytes;
+}
+
+const struct cw_lists *cw_lists_use(const struct cw_lists *lists)
+{
+	const struct cw_lists *old = current;
+
+	current = lists;
+	return old;
+}
+
+const struct cw_lists *cw_lists_current(void)
+{
+	return current;
+}
+
+/* ---------------------------------------------------------------- CSV */
+
+enum column { COL_OTHER = 0, COL_ADDRESS, COL_CATEGORY, COL_NAME, COL_SOURCE, COL_CONFIDENCE, COL_FIRST, COL_LAST,
+              COL_EXPIRES, COL_COUNT };
+
+static const char *const column_names[COL_COUNT] = { "", "address", "category", "name", "source", "confidence",
+                                                     "first_seen", "last_seen", "expires" };
+
+struct csv {
+	const char *list;
+	const char *at, *end;
+	int64_t line;                 /* of the record that is being read */
+	int64_t next_line;
+	struct cw_buf text;           /* the cells of the record, each with a NUL */
+	size_t cell_at[COLUMNS_MAX];
+	int cells;
+	struct cw_err *err;
+};
+
+static int fault(const struct csv *csv, const char *what)
+{
+	return cw_err_set(csv->err, CW_ERR_INVALID, "list \"%s\", line %lld: %s", csv->list, (long long)csv->line, what);
+}
+
+/* One cell, quoted or not, into csv->text. -1 with a fault. */
+static int read_cell(struct csv *csv)
+{
+	bool quoted = csv->at < csv->end && *csv->at == '"';
+
+	if (csv->cells == COLUMNS_MAX)
+		return fault(csv, "more than 32 columns");
+	csv->cell_at[csv->cells++] = csv->text.len;
+	if (quoted)
+		csv->at++;
+	for (; csv->at < csv->end; csv->at++) {
+		char c = *csv->at;
+
+		if (c == '\0')
+			return fault(csv, "a NUL byte");
+		if (quoted && c == '"') {
+			if (csv->at + 1 == csv->end || csv->at[1] != '"') {
+				csv->at++;
+				quoted = false;
+				break;
+			}
+			csv->at++;
+		} else if (!quoted && (c == ',' || c == '\n' || c == '\r')) {
+			break;
+		} else if (!quoted && c == '"') {
+			return fault(csv, "a quote inside an unquoted cell");
+		} else if (c == '\n') {
+			csv->next_line++;
+		}
+		cw_buf_putc(&csv->text, c);
+	}
+	cw_buf_putc(&csv->text, '\0');
+	return quoted ? fault(csv, "a quote that is not closed") : 0;
+}
+
+/* 1: a record, 0: the end, -1: a fault. Empty lines are passed over. */
+static int read_record(struct csv *csv)
+{
+	for (; csv->at < csv->end && (*csv->at == '\n' || *csv->at == '\r'); csv->at++)
+		csv->next_line += *csv->at == '\n';
+	if (csv->at == csv->end)
+		return 0;
+	csv->line = csv->next_line;
+	csv->cells = 0;
+	cw_buf_clear(&csv->text);
+	for (;;) {
+		if (read_cell(csv) != 0)
+			return -1;
+		if (csv->at == csv->end || *csv->at == '\n' || *csv->at == '\r')
+			return 1;
+		if (*csv->at != ',')
+			return fault(csv, "text after a closing quote");
+		csv->at++;
+	}
+}
+
+static int read_header(struct csv *csv, int columns[COLUMNS_MAX])
+{
+	int got = read_record(csv), address = 0;
+
+	if (got < 0)
+		return -1;
+	for (int i = 0; got > 0 && i < csv->cells; i++) {
+		columns[i] = COL_OTHER;
+		for (int c = COL_ADDRESS; c < COL_COUNT; c++)
+			if (strcmp(csv->text.data + csv->cell_at[i], column_names[c]) == 0)
+				columns[i] = c;
+		address += columns[i] == COL_ADDRESS;
+	}
+	return address == 1 ? csv->cells : fault(csv, "the first line must name one column \"address\"");
+}
+
+static int read_time(struct csv *csv, const char *cell, const char *column, int64_t *out)
+{
+	char what[120], *end;
+	int64_t us;
+	long long s = strtoll(cell, &end, 10);
+
+	if (cell[0] == '\0') {
+		*out = 0;
+		return 0;
+	}
+	if (*end == '\0' && s >= 0 && s < (1ll << 40)) {
+		*out = s;
+		return 0;
+	}
+	if (cw_time_parse(cell, &us) == 0 && us >= 0) {
+		*out = us / 1000000;
+		return 0;
+	}
+	snprintf(what, sizeof(what), "%s is neither seconds nor RFC 3339: \"%.40s\"", column, cell);
+	return fault(csv, what);
+}
+
+static int read_confidence(struct csv *csv, const char *cell, double *out)
+{
+	char what[120], *end;
+
+	if (cell[0] == '\0')
+		return 0;
+	*out = strtod(cell, &end);
+	if (*end == '\0' && *out >= 0 && *out <= 1)
+		return 0;
+	snprintf(what, sizeof(what), "confidence must be between 0 and 1, not \"%.40s\"", cell);
+	return fault(csv, what);
+}
+
+static int read_value(struct csv *csv, int column, const char *cell, struct cw_list_entry *e)
+{
+	char what[120];
+	enum cw_address_fault bad;
+
+	switch (column) {
+	case COL_ADDRESS:
+		bad = cw_address_parse(&e->address, cell, strlen(cell));
+		if (bad == CW_ADDRESS_OK)
+			return 0;
+		snprintf(what, sizeof(what), "%s: \"%.60s\"",
+		         bad == CW_ADDRESS_CHECKSUM ? "address with a wrong checksum" : "not an address", cell);
+		return fault(csv, what);
+	case COL_CATEGORY: e->category = cell; return 0;
+	case COL_NAME: e->label = cell; return 0;
+	case COL_SOURCE: e->source = cell; return 0;
+	case COL_CONFIDENCE: return read_confidence(csv, cell, &e->confidence);
+	case COL_FIRST: return read_time(csv, cell, "first_seen", &e->first_seen);
+	case COL_LAST: return read_time(csv, cell, "last_seen", &e->last_seen);
+	case COL_EXPIRES: return read_time(csv, cell, "expires", &e->expires);
+	default: return 0;
+	}
+}
+
+static int add_record(struct cw_lists *l, struct csv *csv, const int columns[COLUMNS_MAX], int ncolumns)
+{
+	struct cw_list_entry entry = { .confidence = 1 };
+	char what[80];
+
+	if (csv->cells != ncolumns) {
+		snprintf(what, sizeof(what), "%d cells, the first line has %d", csv->cells, ncolumns);
+		return fault(csv, what);
+	}
+	for (int i = 0; i < ncolumns; i++)
+		if (read_value(csv, columns[i], csv->text.data + csv->cell_at[i], &entry) != 0)
+			return -1;
+	return cw_lists_add(l, csv->list, &entry, csv->err);
+}
+
+int64_t cw_lists_add_csv(struct cw_lists *l, const char *name, const char *text, size_t len, struct cw_err *err)
+{
+	struct csv csv = { .list = name, .at = text, .end = text + len, .line = 1, .next_line = 1, .text = CW_BUF_INIT,
+	                   .err = err };
+	int columns[COLUMNS_MAX], ncolumns, got = -1;
+	size_t before = l->n;
+
+	cw_assert(l->index == NULL);
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+		csv.at += 3;
+	ncolumns = read_header(&csv, columns);
+	if (ncolumns > 0) {
+		/* known even when it has no entries yet */
+		cw_lists_text_number(l, name, true);
+		while ((got = read_record(&csv)) > 0)
+			if (add_record(l, &csv, columns, ncolumns) != 0) {
+				got = -1;
+				break;
+			}
+	}
+	cw_buf_release(&csv.text);
+	if (got < 0) {
+		l->n = before;
+		return -1;
+	}
+	return (int64_t)(l->n - before);
+}

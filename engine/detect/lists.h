@@ -1,0 +1,48 @@
+/* lists.h - lists of addresses with what is known of them: category, name, source, confidence, first and last seen, expiry.
+ *
+ * Built once, then read only: a sorted table in plain memory of the process that evaluates. Another set of lists is
+ * loaded beside it and takes its place between two transactions. Lists are not detector state: they do not rewind.
+ * Knows nothing of files: the caller reads them. */
+#ifndef CW_DETECT_LISTS_H
+#define CW_DETECT_LISTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chain/hex.h"
+
+struct cw_err;
+struct cw_lists;
+
+struct cw_lists *cw_lists_new(void);
+/* Must not be the set in use. */
+void cw_lists_free(struct cw_lists **lists);
+
+/* Reads one CSV document (RFC 4180) into the list `name`; may be called again for the same list. The first line names
+ * the columns: `address` is required; `category`, `name`, `source`, `confidence` (0 to 1), `first_seen`, `last_seen`,
+ * `expires` (seconds since 1970, or RFC 3339) are known, others are ignored. Returns the number of entries, or -1 with
+ * list, line and fault; nothing is added then. Up to 2^31 entries. */
+int64_t cw_lists_add_csv(struct cw_lists *lists, const char *name, const char *csv, size_t len, struct cw_err *err);
+/* One entry. `category`, `label`, `source` may be NULL. Times are seconds since 1970, 0: not known, or never. */
+struct cw_list_entry {
+	struct cw_address address;
+	const char *category, *label, *source;
+	double confidence;
+	int64_t first_seen, last_seen, expires;
+};
+int cw_lists_add(struct cw_lists *lists, const char *name, const struct cw_list_entry *entry, struct cw_err *err);
+/* Sorts; after it nothing can be added, and it can be used. */
+void cw_lists_seal(struct cw_lists *lists);
+
+size_t cw_lists_count(const struct cw_lists *lists);          /* entries of all lists */
+size_t cw_lists_bytes(const struct cw_lists *lists);          /* memory */
+/* Walks the entries of one address: start with *at = 0; false at the end. `list` gets the list's name; texts live as
+ * long as the set; "" where nothing is known. */
+int cw_lists_next(const struct cw_lists *lists, const struct cw_address *address, size_t *at, const char **list,
+                  struct cw_list_entry *entry);
+
+/* The set that list.* primitives of this process look into; NULL: none. Not owned. Returns the one before. */
+const struct cw_lists *cw_lists_use(const struct cw_lists *lists);
+const struct cw_lists *cw_lists_current(void);
+
+#endif
