@@ -1,7 +1,7 @@
 -- The nine tables. Hashes and addresses are bytea, amounts are exact numeric(78,0) within uint256, times are UTC.
 --
 -- transactions and predictions take every row that comes in, so each of their indexes answers a query that is made, and
--- nothing is indexed twice: what follows arrival (time, block, evaluation order) has one BRIN index of a few pages.
+-- nothing is indexed twice: what follows arrival (time, block) has one BRIN index of a few pages.
 
 -- migrate:up
 
@@ -73,7 +73,6 @@ COMMENT ON COLUMN model_versions.source IS 'a rule''s source text: the very code
 
 CREATE TABLE transactions (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	seq bigint NOT NULL,
 	chain_id bigint NOT NULL CHECK (chain_id >= 0),
 	block_number bigint NOT NULL CHECK (block_number >= 0),
 	timestamp timestamptz NOT NULL,
@@ -98,12 +97,12 @@ CREATE TABLE transactions (
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 CREATE INDEX transactions_from_address_idx ON transactions (from_address, id);
 CREATE INDEX transactions_to_address_idx ON transactions (to_address, id) WHERE to_address IS NOT NULL;
-CREATE INDEX transactions_order_idx ON transactions USING brin (timestamp, block_number, seq)
+CREATE INDEX transactions_order_idx ON transactions USING brin (timestamp, block_number)
 	WITH (pages_per_range = 32, autosummarize = on);
 COMMENT ON TABLE transactions IS 'what came in, once for each (chain_id, hash)';
 COMMENT ON CONSTRAINT transactions_hash_chain_id_key ON transactions IS
 	'identity; hash leads, so that the index also answers a look-up by hash alone';
-COMMENT ON COLUMN transactions.seq IS 'order of evaluation, which a replay follows; ranges of it are found by BRIN';
+COMMENT ON COLUMN transactions.id IS 'also the order of evaluation, which a replay follows: one stream draws them';
 COMMENT ON COLUMN transactions.to_address IS 'null: contract creation';
 COMMENT ON COLUMN transactions.input_size IS 'bytes of the full call data; input_data may hold only its beginning';
 COMMENT ON COLUMN transactions.canonical IS 'false after a reorg that dropped it';
