@@ -19,6 +19,7 @@ struct cw_err;
 struct cw_loop;
 struct cw_pipeline;
 struct cw_pool;
+struct cw_state;
 
 struct cw_pipeline_conf {
 	uint32_t queue_limit;         /* transactions admitted and not yet committed, 16384; above: CW_ERR_BUSY */
@@ -26,9 +27,11 @@ struct cw_pipeline_conf {
 	int64_t commit_linger_us;     /* 0: a lone request commits at once */
 	uint32_t recent_hashes;       /* kept in memory, 1 << 16 */
 	int64_t wait_ms;              /* a transaction's waiters get CW_ERR_TIMEOUT after this, 30000 */
+	uint64_t replay_max;          /* at most so many of the newest transactions are replayed, 1000000; 0: none */
 };
 extern const struct cw_pipeline_conf cw_pipeline_conf_default;
 
+/* Alerts of rules on trial (CW_ALERT_SHADOW) are stored, and never in an outcome. */
 struct cw_outcome_alert {
 	int64_t id;                   /* anomalies.id */
 	const char *rule, *version, *title;
@@ -65,11 +68,12 @@ typedef void cw_outcomes_fn(void *arg, const struct cw_outcome *outcomes, size_t
 struct cw_pipeline *cw_pipeline_new(struct cw_loop *loop, struct cw_pool *pool, struct cw_zygote *zygote,
                                     struct cw_state *st, const struct cw_pipeline_conf *conf,
                                     const struct cw_supervisor_conf *supervisor, struct cw_err *err);
+/* Answers everything that waits with CW_ERR_CANCELLED, ends the evaluator. Not from a callback of the pipeline. */
 void cw_pipeline_free(struct cw_pipeline **pipeline);
 void cw_pipeline_reconfigure(struct cw_pipeline *pipeline, const struct cw_pipeline_conf *conf);
 
-/* Copies what it needs. Returns a number for cw_pipeline_cancel, or 0 with CW_ERR_BUSY (queue full: answer 503 with
- * Retry-After) - then nothing was taken. */
+/* Copies what it needs. Returns a number for cw_pipeline_cancel, or 0 with CW_ERR_BUSY (queue full, or draining: answer
+ * 503 with Retry-After) or CW_ERR_INVALID (none, or more than the queue can ever hold) - then nothing was taken. */
 uint64_t cw_pipeline_submit(struct cw_pipeline *pipeline, const struct cw_tx_in *txs, size_t n,
                             const struct cw_origin *origin, cw_outcomes_fn *fn, void *arg, struct cw_err *err);
 /* `fn` will not be called; the transactions go on. */
@@ -83,12 +87,30 @@ int cw_pipeline_load_rules(struct cw_pipeline *pipeline, const struct cw_bundle 
 /* JSON of the ruleset that is live: digest, since, rules with version, status, calls, faults, quarantine; "" before
  * the first. Valid until the next call. */
 const char *cw_pipeline_ruleset(struct cw_pipeline *pipeline);
+/* Switches a rule of the live generation, and keeps that in rule_states; enabling ends a quarantine. false: no such
+ * rule. */
 bool cw_pipeline_enable_rule(struct cw_pipeline *pipeline, const char *rule_id, bool enabled);
+/* Rules are live, history has been replayed, the database answers. */
 bool cw_pipeline_ready(const struct cw_pipeline *pipeline);
+
+struct cw_pipeline_stats {
+	uint64_t fresh, duplicate, failed;    /* outcomes of transactions */
+	uint64_t groups, retries, alerts, refused, timeouts, replayed;
+	uint64_t committed_id;        /* transactions.id of the newest committed one: what a checkpoint may contain */
+	uint32_t queued, load;        /* waiting for a group; admitted and not done */
+	bool replaying;
+	double replay_progress;       /* 0 to 1 while it is */
+};
+struct cw_pipeline_stats cw_pipeline_stats(const struct cw_pipeline *pipeline);
+struct cw_supervisor_stats cw_pipeline_supervisor_stats(const struct cw_pipeline *pipeline);
 
 /* Told after each commit, for SSE and deliveries. Valid during the call. */
 typedef void cw_publish_fn(void *arg, const struct cw_outcome *outcome);
 void cw_pipeline_on_publish(struct cw_pipeline *pipeline, cw_publish_fn *fn, void *arg);
+/* Told when the arena was lost, while no evaluator lives: may fill it from a checkpoint; history is then replayed from
+ * cw_state_seq() on. At the start the owner does the same before cw_pipeline_new. */
+typedef void cw_restore_fn(void *arg, struct cw_state *st);
+void cw_pipeline_on_state_lost(struct cw_pipeline *pipeline, cw_restore_fn *fn, void *arg);
 /* Waits until everything admitted is answered, then calls fn (shutdown). New submissions get CW_ERR_BUSY. */
 void cw_pipeline_drain(struct cw_pipeline *pipeline, void (*fn)(void *arg), void *arg);
 

@@ -1,0 +1,679 @@
+/* The commit stream: one connection in pipeline mode on which group follows group.
+ *
+ *   BEGIN; INSERT transactions; flush  ->  which are new  ->  evaluator  ->  INSERT predictions, anomalies; COMMIT; sync
+ *
+ * The next group's BEGIN and INSERT follow right behind a COMMIT, so PostgreSQL works while the engine answers. Two
+ * groups are on the stream at most: p->committing, whose verdicts and COMMIT are sent, and p->front behind it.
+ *
+ * What fails before it was evaluated goes back to the head of the queue. What was evaluated is kept with its verdicts
+ * and sent again, under the identities it had, until it is committed; nothing new is evaluated before. When the answer
+ * to a COMMIT was lost, the rows that are there already say so. Errors that data can cause (SQLSTATE classes 22 and 23)
+ * are searched for by halves. */
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "loop/loop.h"
+#include "pg/result.h"
+#include "pipeline/core.h"
+#include "store/ingest.h"
+
+#define GROUP_BYTES (8u << 20)       /* call data in one group: bounds the message to PostgreSQL and the memory here */
+#define BACKOFF_FIRST_MS 10
+#define BACKOFF_MAX_MS 1000
+#define NOT_READY_MS 20              /* between two looks at an evaluator that is not there yet */
+#define SUBMIT_CHUNK 256
+
+static void send_verdicts(struct cw_pipeline *p, struct group *g);
+static void send_next(struct cw_pipeline *p);
+
+/* --- groups --- */
+
+struct group *cw_group_new(size_t max)
+{
+	struct group *g = cw_zalloc(sizeof(*g));
+
+	cw_list_init(&g->link);
+	g->items = cw_alloc(max * sizeof(*g->items));
+	g->started_us = cw_clock_mono_us();
+	return g;
+}
+
+void cw_group_free(struct group **group)
+{
+	struct group *g = *group;
+
+	*group = NULL;
+	if (g == NULL)
+		return;
+	cw_list_remove(&g->link);
+	cw_generation_unref(&g->gen);
+	cw_keep_unref(&g->keep);
+	cw_free(g->items);
+	cw_free(g);
+}
+
+static void push_cut(struct cw_pipeline *p, size_t n)
+{
+	if (n == 0)
+		return;
+	if (p->ncuts == p->cuts_cap) {
+		p->cuts_cap = p->cuts_cap * 2 + 8;
+		p->cuts = cw_realloc(p->cuts, p->cuts_cap * sizeof(*p->cuts));
+	}
+	p->cuts[p->ncuts++] = (uint32_t)n;
+}
+
+/* Back to the head of the queue, in order. Frees the group. */
+static void requeue(struct cw_pipeline *p, struct group *g)
+{
+	for (size_t i = g->n; i-- > 0;)
+		cw_item_requeue(p, g->items[i]);
+	p->stats.retries++;
+	cw_group_free(&g);
+}
+
+/* Before everything else that is to be sent. */
+static void keep_first(struct cw_pipeline *p, struct group *g)
+{
+	g->state = GROUP_KEPT;
+	g->on_stream = false;
+	p->stats.retries++;
+	cw_list_prepend(&p->kept, &g->link);
+}
+
+static void keep_last(struct cw_pipeline *p, struct group *g)
+{
+	g->state = GROUP_KEPT;
+	g->on_stream = false;
+	p->stats.retries++;
+	cw_list_append(&p->kept, &g->link);
+}
+
+/* The second half of an evaluated group, as a group of its own. */
+static struct group *split(struct group *g)
+{
+	struct group *half = cw_group_new(g->n);
+	size_t n = g->n / 2;
+
+	half->n = g->n - n;
+	memcpy(half->items, g->items + n, half->n * sizeof(*half->items));
+	g->n = n;
+	half->evaluated = true;
+	half->gen = cw_generation_ref(g->gen);
+	half->keep = cw_keep_ref(g->keep);
+	half->started_us = g->started_us;
+	return half;
+}
+
+/* --- errors --- */
+
+/* Errors that come of the values in a row: another attempt with the same rows would end the same way. 54: a limit of
+ * the server, e.g. an index row too long; P0: raised by a trigger. */
+static bool is_data_error(const struct cw_err *err)
+{
+	static const char classes[][3] = { "22", "23", "54", "P0" };
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(err->sqlstate, classes[i], 2) == 0)
+			return true;
+	return false;
+}
+
+/* An evaluated group that the database refuses. One transaction: without what a rule wrote freely, then not at all. */
+static void refuse_evaluated(struct cw_pipeline *p, struct group *g, const struct cw_err *err)
+{
+	struct item *item;
+
+	if (g->n > 1) {
+		keep_first(p, split(g));
+		keep_first(p, g);
+		return;
+	}
+	if (g->n == 0) {
+		cw_group_free(&g);
+		return;
+	}
+	item = g->items[0];
+	if (!item->plain) {
+		item->plain = true;
+		keep_first(p, g);
+		return;
+	}
+	cw_log_err(CW_LOG_ERROR, "pipeline", "a judged transaction cannot be stored", err);
+	cw_item_fail(p, item, err);
+	cw_group_free(&g);
+}
+
+static void refuse_new(struct cw_pipeline *p, struct group *g, const struct cw_err *err)
+{
+	if (g->n > 1) {
+		push_cut(p, g->n - g->n / 2);
+		push_cut(p, g->n / 2);
+		requeue(p, g);
+		return;
+	}
+	cw_item_fail(p, g->items[0], err);
+	cw_group_free(&g);
+}
+
+/* The stream has failed and all its answers are in: what becomes of the groups that were on it. */
+static void recover(struct cw_pipeline *p)
+{
+	struct group *front = p->front, *committing = p->committing;
+	const struct cw_err *err = &p->stream.err;
+	struct group *culprit = is_data_error(err) ? p->stream.culprit : NULL;
+
+	p->committing = NULL;
+	if (front != NULL && front->on_stream) {
+		front->on_stream = false;
+		if (front->state == GROUP_EVALUATING && front->judged < front->n) {
+			front = NULL;                 /* goes on; kept when its last verdict is in */
+		} else {
+			p->front = NULL;
+			if (front->evaluated && front == culprit)
+				refuse_evaluated(p, front, err);
+			else if (front->evaluated)
+				keep_first(p, front);
+			else if (front == culprit)
+				refuse_new(p, front, err);
+			else {
+				if (front->cut)
+					push_cut(p, front->n);
+				requeue(p, front);
+			}
+		}
+	}
+	if (committing != NULL && committing == culprit)
+		refuse_evaluated(p, committing, err);
+	else if (committing != NULL)
+		keep_first(p, committing);
+	cw_admit_answer(p);
+}
+
+static void drop_connection(struct stream *s)
+{
+	s->conn = NULL;
+	if (s->lease != NULL)
+		cw_lease_release(&s->lease, 0);
+}
+
+static void on_backoff(void *arg)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+
+	p->stream.state = p->stream.conn != NULL ? STREAM_OPEN : STREAM_DOWN;
+	cw_commit_pump(p);
+}
+
+static void back_off(struct cw_pipeline *p)
+{
+	struct stream *s = &p->stream;
+	int64_t ms = (int64_t)BACKOFF_FIRST_MS << (s->attempts < 10 ? s->attempts : 10);
+
+	s->state = STREAM_BACKOFF;
+	s->attempts++;
+	cw_timer_set(s->backoff, ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS);
+}
+
+/* Called after each answer: ends the failing once the last one is in. */
+static void settle(struct cw_pipeline *p)
+{
+	struct stream *s = &p->stream;
+	bool data;
+
+	if (s->state != STREAM_FAILING || s->outstanding > 0)
+		return;
+	data = s->culprit != NULL && is_data_error(&s->err);
+	if (s->conn == NULL || !s->rolled_back || cw_conn_state(s->conn) != CW_CONN_READY)
+		drop_connection(s);
+	if (!data && s->attempts == 0 && s->err.code != CW_ERR_CANCELLED)
+		cw_log_err(CW_LOG_WARN, "pipeline", "a group could not be committed, trying again", &s->err);
+	recover(p);
+	if (data && s->conn != NULL) {
+		s->state = STREAM_OPEN;
+		cw_commit_kick(p);
+		return;
+	}
+	back_off(p);
+}
+
+static void on_rolled_back(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+
+	(void)res;
+	p->stream.outstanding--;
+	p->stream.rolled_back = err == NULL;
+	settle(p);
+}
+
+static void fail_stream(struct cw_pipeline *p, struct group *culprit, const struct cw_err *err)
+{
+	struct stream *s = &p->stream;
+
+	if (s->state != STREAM_OPEN)
+		return;
+	s->state = STREAM_FAILING;
+	s->err = *err;
+	s->culprit = culprit;
+	s->rolled_back = false;
+	if (s->conn == NULL || cw_conn_state(s->conn) != CW_CONN_READY)
+		return;
+	cw_conn_sync(s->conn, NULL, NULL);
+	cw_ingest_rollback(s->conn, on_rolled_back, p);
+	cw_conn_sync(s->conn, NULL, NULL);
+	s->outstanding++;
+}
+
+/* Open, and the connection lives. A lease does not tell when it dies: this looks before anything is sent. */
+static bool stream_alive(struct cw_pipeline *p)
+{
+	struct stream *s = &p->stream;
+	static const struct cw_err lost = { .code = CW_ERR_DB, .msg = "the connection was lost" };
+
+	if (s->state != STREAM_OPEN)
+		return false;
+	if (cw_conn_state(s->conn) == CW_CONN_READY)
+		return true;
+	fail_stream(p, NULL, &lost);
+	settle(p);
+	return false;
+}
+
+/* Counts an answer; true if the stream goes on with it. */
+static bool answered(struct cw_pipeline *p, struct group *g, const struct cw_err *err)
+{
+	p->stream.outstanding--;
+	if (err != NULL)
+		fail_stream(p, g, err);
+	if (p->stream.state == STREAM_OPEN)
+		return true;
+	settle(p);
+	return false;
+}
+
+/* --- first half: which of them are new --- */
+
+/* Takes the known ones out of the group; their verdicts are asked for. */
+static bool sort_out(struct cw_pipeline *p, struct group *g, const struct cw_result *res)
+{
+	size_t fresh = 0;
+	int row = 0;
+
+	for (size_t i = 0; i < g->n; i++) {
+		struct item *item = g->items[i];
+		int64_t id = cw_ingest_match(res, row, &item->in.tx);
+
+		if (id != 0) {
+			item->in.tx.seq = (uint64_t)id;
+			g->items[fresh++] = item;
+			row++;
+		} else {
+			item->stored = g->evaluated;
+			cw_known_ask(p, item);
+		}
+	}
+	g->n = fresh;
+	return row == cw_result_rows(res);
+}
+
+/* Rolls back a group that was sent and must not be committed; its transactions go back to the queue. */
+static void abort_front(struct cw_pipeline *p, const char *why)
+{
+	struct cw_err err = { 0 };
+
+	cw_err_set(&err, CW_ERR_CANCELLED, "%s", why);
+	fail_stream(p, NULL, &err);
+	settle(p);
+}
+
+static void on_inserted(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+	struct group *g = p->front;
+
+	if (!answered(p, g, err))
+		return;
+	if (!sort_out(p, g, res)) {
+		struct cw_err odd = { 0 };
+
+		cw_err_set(&odd, CW_ERR_INTERNAL, "the database answered rows that were not sent");
+		cw_log_err(CW_LOG_ERROR, "pipeline", "a group is out of step", &odd);
+		fail_stream(p, NULL, &odd);
+		settle(p);
+		return;
+	}
+	if (g->evaluated || g->n == 0) {
+		g->evaluated = true;
+		send_verdicts(p, g);
+		return;
+	}
+	g->state = GROUP_READY;
+	if (p->replay_needed)
+		abort_front(p, "history is replayed first");
+	else
+		cw_commit_evaluate(p);
+}
+
+static void on_begun(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+
+	(void)res;
+	answered(p, NULL, err);
+}
+
+static void send_group(struct cw_pipeline *p, struct group *g)
+{
+	struct stream *s = &p->stream;
+	const struct cw_tx_in **txs = cw_arena_alloc(p->scratch, g->n * sizeof(const struct cw_tx_in *));
+
+	for (size_t i = 0; i < g->n; i++)
+		txs[i] = &g->items[i]->in;
+	g->on_stream = true;
+	p->front = g;
+	s->outstanding += 2;
+	cw_ingest_begin(s->conn, on_begun, p);
+	cw_ingest_transactions(s->conn, txs, g->n, g->evaluated, p->scratch, on_inserted, p);
+	cw_conn_flush(s->conn);
+	cw_arena_clear(p->scratch);
+}
+
+static void send_kept(struct cw_pipeline *p)
+{
+	struct group *g = cw_list_entry(cw_list_take(&p->kept), struct group, link);
+
+	g->state = GROUP_REINSERTING;
+	send_group(p, g);
+}
+
+static void send_queued(struct cw_pipeline *p)
+{
+	bool cut = p->ncuts > 0;
+	size_t max = cut ? p->cuts[--p->ncuts] : p->conf.group_max, bytes = 0;
+	struct group *g = cw_group_new(max < p->queued ? max : p->queued);
+
+	g->cut = cut;
+	while (g->n < max && !cw_list_empty(&p->queue)) {
+		struct item *item = cw_list_entry(p->queue.next, struct item, link);
+
+		if (g->n > 0 && bytes + item->in.input_len > GROUP_BYTES)
+			break;
+		bytes += item->in.input_len;
+		cw_list_remove(&item->link);
+		item->place = ITEM_GROUPED;
+		p->queued--;
+		g->items[g->n++] = item;
+	}
+	p->lingered = false;
+	cw_timer_clear(p->again);
+	send_group(p, g);
+}
+
+/* --- evaluation --- */
+
+void cw_commit_evaluate(struct cw_pipeline *p)
+{
+	struct group *g = p->front;
+
+	if (g == NULL || (g->state != GROUP_READY && g->state != GROUP_EVALUATING))
+		return;
+	if (g->state == GROUP_READY) {
+		cw_rules_boundary(p);
+		if (p->activating)               /* comes back when the new rules are at work */
+			return;
+		g->gen = cw_generation_ref(p->gen);
+		g->keep = cw_keep_new();
+		g->state = GROUP_EVALUATING;
+	}
+	while (g->submitted < g->n) {
+		const struct cw_tx *txs[SUBMIT_CHUNK];
+		uint32_t room = cw_supervisor_room(p->supervisor), n = 0;
+
+		while (n < room && n < SUBMIT_CHUNK && g->submitted < g->n)
+			txs[n++] = &g->items[g->submitted++]->in.tx;
+		if (n == 0)
+			break;
+		cw_supervisor_submit(p->supervisor, txs, n);
+	}
+}
+
+static void evaluated(struct cw_pipeline *p, struct group *g)
+{
+	g->evaluated = true;
+	if (g->on_stream && stream_alive(p)) {
+		send_verdicts(p, g);
+		return;
+	}
+	if (g->on_stream)                   /* failing: recover() keeps it */
+		return;
+	p->front = NULL;
+	keep_last(p, g);
+	cw_commit_kick(p);
+}
+
+void cw_commit_verdict(struct cw_pipeline *p, uint64_t seq, const void *bytes, size_t len)
+{
+	struct group *g = p->front;
+	struct item *item;
+
+	if (g == NULL || g->state != GROUP_EVALUATING || g->judged >= g->submitted ||
+	    g->items[g->judged]->in.tx.seq != seq) {
+		cw_bug("verdict %llu belongs to no transaction that was submitted", (unsigned long long)seq);
+		return;
+	}
+	item = g->items[g->judged++];
+	item->keep = cw_keep_ref(g->keep);
+	cw_verdict_take(p, g->gen, item, bytes, len);
+	if (g->judged == g->n)
+		evaluated(p, g);
+	else if (g->submitted < g->n)
+		cw_commit_evaluate(p);
+}
+
+void cw_commit_state_lost(struct cw_pipeline *p)
+{
+	struct group *g = p->front;
+
+	p->replay_needed = true;
+	if (g == NULL || g->evaluated || (g->state != GROUP_READY && g->state != GROUP_EVALUATING)) {
+		cw_commit_kick(p);
+		return;
+	}
+	g->state = GROUP_READY;
+	g->submitted = g->judged = 0;
+	cw_generation_unref(&g->gen);
+	for (size_t i = 0; i < g->n; i++)
+		cw_keep_unref(&g->items[i]->keep);
+	if (g->on_stream) {
+		abort_front(p, "the state was lost");
+		return;
+	}
+	p->front = NULL;
+	requeue(p, g);
+	cw_commit_kick(p);
+}
+
+/* --- second half: verdicts and COMMIT --- */
+
+static void on_committed(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+	struct group *g = p->committing;
+	static const struct cw_err lost = { .code = CW_ERR_DB, .msg = "the answer was lost" };
+
+	(void)res;
+	if (err == NULL && CW_FAULT("pipeline.commit_answer"))
+		err = &lost;
+	if (!answered(p, g, err))
+		return;
+	p->committing = NULL;
+	p->stream.attempts = 0;
+	cw_publish_group(p, &g);
+	cw_commit_pump(p);
+}
+
+static void on_anomalies(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+	struct group *g = p->committing;
+
+	if (answered(p, g, err))
+		cw_verdict_anomaly_ids(g, res);
+}
+
+static void on_predictions(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+
+	(void)res;
+	answered(p, p->committing, err);
+}
+
+static void send_verdicts(struct cw_pipeline *p, struct group *g)
+{
+	struct stream *s = &p->stream;
+
+	p->front = NULL;
+	p->committing = g;
+	g->state = GROUP_COMMITTING;
+	if (g->n > 0) {
+		s->outstanding++;
+		cw_verdict_send_predictions(p, g, on_predictions);
+		if (cw_verdict_send_anomalies(p, g, on_anomalies))
+			s->outstanding++;
+	}
+	s->outstanding++;
+	cw_ingest_commit(s->conn, on_committed, p);
+	cw_conn_sync(s->conn, NULL, NULL);
+	send_next(p);
+}
+
+/* --- what to do next --- */
+
+static void on_lease(void *arg, struct cw_lease *lease, const struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+	struct stream *s = &p->stream;
+
+	s->lease_request = 0;
+	s->lease = lease;
+	s->conn = lease != NULL ? cw_lease_conn(lease) : NULL;
+	if (err != NULL || s->conn == NULL || cw_conn_state(s->conn) != CW_CONN_READY) {
+		if (s->attempts == 0 && err != NULL)
+			cw_log_err(CW_LOG_WARN, "pipeline", "no connection for the commit stream, trying again", err);
+		drop_connection(s);
+		back_off(p);
+		return;
+	}
+	s->state = STREAM_OPEN;
+	cw_commit_pump(p);
+}
+
+static void open_stream(struct cw_pipeline *p)
+{
+	p->stream.state = STREAM_LEASING;
+	p->stream.outstanding = 0;
+	p->stream.lease_request = cw_pool_lease(p->pool, on_lease, p);
+}
+
+static bool lingers(struct cw_pipeline *p)
+{
+	if (p->conf.commit_linger_us == 0 || p->lingered || p->ncuts > 0 || p->queued >= p->conf.group_max)
+		return false;
+	if (!cw_timer_pending(p->again))
+		cw_timer_set_us(p->again, p->conf.commit_linger_us);
+	return true;
+}
+
+/* Sends the next group, if there is one and the stream has room for it. */
+static void send_next(struct cw_pipeline *p)
+{
+	if (p->front != NULL || !stream_alive(p))
+		return;
+	if (!cw_list_empty(&p->kept)) {
+		send_kept(p);
+		return;
+	}
+	if (p->queued == 0 || p->replay_needed || p->replay != NULL)
+		return;
+	if (p->gen == NULL || !cw_supervisor_ready(p->supervisor)) {
+		cw_timer_set(p->again, NOT_READY_MS);
+		return;
+	}
+	if (!lingers(p))
+		send_queued(p);
+}
+
+void cw_commit_pump(struct cw_pipeline *p)
+{
+	if (p->stream.state == STREAM_DOWN)
+		open_stream(p);
+	cw_rules_boundary(p);
+	if (p->replay_needed && p->front == NULL && p->committing == NULL && cw_list_empty(&p->kept))
+		cw_replay_start(p);
+	if (p->committing == NULL)
+		send_next(p);
+}
+
+static void on_kick(void *arg)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+
+	p->kicked = false;
+	cw_commit_pump(p);
+}
+
+void cw_commit_kick(struct cw_pipeline *p)
+{
+	if (p->kicked)
+		return;
+	p->kicked = true;
+	cw_loop_defer(p->loop, on_kick, p);
+}
+
+static void on_again(void *arg)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+
+	p->lingered = true;
+	cw_commit_pump(p);
+}
+
+void cw_commit_init(struct cw_pipeline *p)
+{
+	cw_list_init(&p->kept);
+	p->scratch = cw_arena_new();
+	p->again = cw_timer_new(p->loop, on_again, p);
+	p->stream.backoff = cw_timer_new(p->loop, on_backoff, p);
+	cw_commit_kick(p);
+}
+
+void cw_commit_release(struct cw_pipeline *p)
+{
+	struct stream *s = &p->stream;
+	struct cw_list *link, *tmp;
+
+	cw_loop_undefer(p->loop, on_kick, p);
+	if (s->lease_request != 0)
+		cw_pool_cancel(p->pool, s->lease_request);
+	if (s->conn != NULL)
+		cw_conn_forget(s->conn, p);
+	drop_connection(s);
+	cw_group_free(&p->front);
+	cw_group_free(&p->committing);
+	cw_list_each(link, tmp, &p->kept) {
+		struct group *g = cw_list_entry(link, struct group, link);
+
+		cw_group_free(&g);
+	}
+	cw_timer_free(&s->backoff);
+	cw_timer_free(&p->again);
+	cw_arena_free(&p->scratch);
+	cw_free(p->cuts);
+}

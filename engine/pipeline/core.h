@@ -1,0 +1,291 @@
+/* core.h - what the files of the pipeline share. Private to pipeline/: others include pipeline/pipeline.h.
+ *
+ * The three structs to know:
+ *
+ *   item         one transaction, from admission to its outcome; known by its key; waited for by slots
+ *   submission   what one caller handed in: a slot for each transaction, answered as a whole
+ *   group        the transactions of one commit
+ *
+ * An item is in one place at a time (enum item_place), and its link is in the list of that place. It is freed when the
+ * pipeline and all slots have let go of it. Memory of outcomes hangs on a reference-counted arena (struct keep), so an
+ * outcome lives as long as a slot refers to its item. */
+#ifndef CW_PIPELINE_CORE_H
+#define CW_PIPELINE_CORE_H
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "pg/conn.h"
+#include "pg/pool.h"
+#include "pipeline/pipeline.h"
+
+struct cw_arena;
+struct cw_map;
+struct cw_metric;
+struct cw_state;
+struct cw_timer;
+struct group;
+struct recent;
+struct replay;
+struct submission;
+
+#define PIPELINE_MAGIC 0x50495045u   /* "PIPE" */
+
+/* An arena that several outcomes share. */
+struct keep {
+	int refs;
+	struct cw_arena *arena;
+};
+struct keep *cw_keep_new(void);
+struct keep *cw_keep_ref(struct keep *keep);
+void cw_keep_unref(struct keep **keep);
+
+/* --- admission (admit.c) --- */
+
+#define ITEM_KEY 40                  /* chain id, hash */
+
+enum item_place {
+	ITEM_QUEUED = 0,                 /* p->queue: not yet sent */
+	ITEM_GROUPED,                    /* in a group; the link is unused */
+	ITEM_LOOKUP,                     /* p->lookups: known to the database, its stored verdict is asked for */
+	ITEM_DONE,                       /* has its outcome */
+};
+
+struct item {
+	struct cw_list link;
+	struct cw_list slots;            /* who waits for it */
+	enum item_place place;
+	int refs;                        /* the pipeline's own, and one a slot */
+	bool stored;                     /* lookup: evaluated by us; a COMMIT whose answer was lost has committed it */
+	bool plain;                      /* stored without what the rules wrote: the database refused that */
+	uint8_t key[ITEM_KEY];
+	struct cw_origin origin;         /* of the first submission */
+	struct cw_verdict verdict;       /* once evaluated; memory of `keep` */
+	int64_t *anomaly_ids;            /* one an alert */
+	struct keep *keep;
+	struct cw_outcome outcome;       /* once done */
+	struct cw_err err;
+	struct cw_tx_in in;              /* the call data stands behind the struct */
+	uint8_t input[];
+};
+
+/* One transaction of a submission. */
+struct slot {
+	struct cw_list link;             /* in item->slots, until the item is done or the waiter gone */
+	struct item *item;
+	struct submission *owner;
+	bool duplicate;                  /* not the first that asked */
+};
+
+struct submission {
+	struct cw_list link;             /* p->waiting, in order of deadline; p->answers when complete */
+	uint64_t id;
+	int64_t deadline_us;
+	cw_outcomes_fn *fn;
+	void *arg;
+	size_t n, open;                  /* slots, and those without outcome */
+	struct cw_outcome *outcomes;
+	struct slot slots[];
+};
+
+void cw_admit_init(struct cw_pipeline *p);
+void cw_admit_release(struct cw_pipeline *p);
+/* The outcome is in item->outcome (or item->err); hands it to the slots. The pipeline's reference goes. */
+void cw_item_done(struct cw_pipeline *p, struct item *item);
+void cw_item_fail(struct cw_pipeline *p, struct item *item, const struct cw_err *err);
+void cw_item_requeue(struct cw_pipeline *p, struct item *item);   /* to the head of the queue */
+void cw_item_unref(struct item **item);
+/* Calls back every submission that is complete. Call it last: it may come back through submit. */
+void cw_admit_answer(struct cw_pipeline *p);
+
+/* Keys that were committed not long ago (recent.c). */
+struct recent *cw_recent_new(uint32_t limit);
+void cw_recent_free(struct recent **recent);
+void cw_recent_resize(struct recent *recent, uint32_t limit);   /* forgets all */
+bool cw_recent_has(const struct recent *recent, const uint8_t key[ITEM_KEY]);
+void cw_recent_add(struct recent *recent, const uint8_t key[ITEM_KEY]);
+void cw_recent_remove(struct recent *recent, const uint8_t key[ITEM_KEY]);
+
+/* --- generations of rules (rules.c) --- */
+
+struct rule_info {
+	const char *id, *version, *title, *sha256;
+	const char *json;                /* its members as they were reported, without braces */
+	int64_t version_id;              /* model_versions.id */
+	bool disabled, quarantined;
+	char reason[160];                /* why it is disabled */
+	uint64_t alerts, faults;
+	uint32_t logged;                 /* bit set of fault kinds that have been logged */
+};
+
+struct generation {
+	int refs;
+	struct cw_arena *arena;
+	const char *report;
+	const char *digest;
+	int64_t since_us;
+	int64_t version_id;              /* of the ruleset */
+	uint32_t nrules;
+	struct rule_info *rules;
+};
+struct generation *cw_generation_ref(struct generation *gen);
+void cw_generation_unref(struct generation **gen);
+
+void cw_rules_release(struct cw_pipeline *p);
+/* Begins to switch to the generation that waits, if one does and no verdict is outstanding. Nothing is submitted until
+ * the evaluator says that it is at work (p->activating). */
+void cw_rules_boundary(struct cw_pipeline *p);
+void cw_rules_activated(struct cw_pipeline *p, bool ok, const char *reason);
+void cw_rules_faults(struct cw_pipeline *p, struct generation *gen, const struct cw_verdict *v);
+void cw_rules_quarantined(struct cw_pipeline *p, int rule, const char *reason);
+
+/* --- commit (commit.c, group.c) --- */
+
+enum group_state {
+	GROUP_INSERTING = 0,             /* sent; which are new is not known yet */
+	GROUP_READY,                     /* its transaction is open, the new ones wait for the evaluator */
+	GROUP_EVALUATING,
+	GROUP_COMMITTING,                /* verdicts and COMMIT are sent */
+	GROUP_KEPT,                      /* evaluated, not committed: waits to be sent again */
+	GROUP_REINSERTING,               /* sent again */
+};
+
+struct group {
+	struct cw_list link;             /* p->kept in state GROUP_KEPT */
+	enum group_state state;
+	bool evaluated, on_stream, cut;
+	struct generation *gen;          /* that judges it; set when it is evaluated */
+	struct keep *keep;
+	size_t n;                        /* items that are its own: the known ones have left */
+	size_t submitted, judged;        /* of them */
+	struct item **items;
+	int64_t started_us;
+};
+struct group *cw_group_new(size_t max);
+void cw_group_free(struct group **group);    /* the items are the caller's */
+
+enum stream_state {
+	STREAM_DOWN = 0,
+	STREAM_LEASING,
+	STREAM_OPEN,
+	STREAM_FAILING,                  /* an error: waits for the answers that are still to come, then rolls back */
+	STREAM_BACKOFF,                  /* waits before it tries again, with or without a connection */
+};
+
+struct stream {
+	enum stream_state state;
+	struct cw_lease *lease;
+	struct cw_conn *conn;            /* NULL: none */
+	uint64_t lease_request;
+	int outstanding;                 /* answers that are to come */
+	bool rolled_back;
+	struct cw_err err;               /* the first error since it was open */
+	struct group *culprit;           /* whose query had it; NULL: nobody's */
+	int attempts;                    /* failures in a row */
+	struct cw_timer *backoff;
+};
+
+void cw_commit_init(struct cw_pipeline *p);
+void cw_commit_release(struct cw_pipeline *p);
+/* Does what can be done now: open the stream, send the next group. */
+void cw_commit_pump(struct cw_pipeline *p);
+void cw_commit_kick(struct cw_pipeline *p);      /* the same at the end of this turn */
+/* Gives the evaluator what waits for it. */
+void cw_commit_evaluate(struct cw_pipeline *p);
+void cw_commit_verdict(struct cw_pipeline *p, uint64_t seq, const void *bytes, size_t len);
+/* The arena is gone: what the evaluator has in hand counts as not evaluated. */
+void cw_commit_state_lost(struct cw_pipeline *p);
+
+/* --- verdicts (judged.c), outcomes (publish.c) --- */
+
+/* Reads a verdict into the item (memory of item->keep), makes it storable, counts its alerts and faults. */
+void cw_verdict_take(struct cw_pipeline *p, struct generation *gen, struct item *item, const void *bytes, size_t len);
+void cw_verdict_send_predictions(struct cw_pipeline *p, struct group *g, cw_query_fn *fn);
+bool cw_verdict_send_anomalies(struct cw_pipeline *p, struct group *g, cw_query_fn *fn);   /* false: there are none */
+void cw_verdict_anomaly_ids(struct group *g, const struct cw_result *res);
+
+/* The group is committed: outcomes, answers, then the publisher. Frees it. */
+void cw_publish_group(struct cw_pipeline *p, struct group **group);
+
+/* --- stored verdicts of known transactions (known.c) --- */
+
+void cw_known_init(struct cw_pipeline *p);
+void cw_known_release(struct cw_pipeline *p);
+void cw_known_ask(struct cw_pipeline *p, struct item *item);
+
+/* --- replay (replay.c) --- */
+
+/* Brings the state up to the newest stored transaction, if the evaluator is there; p->replay is set while it runs. */
+void cw_replay_start(struct cw_pipeline *p);
+void cw_replay_verdict(struct cw_pipeline *p, uint64_t seq);
+void cw_replay_step(struct cw_pipeline *p);      /* goes on; no effect when none runs */
+bool cw_replay_judging(const struct cw_pipeline *p);
+double cw_replay_progress(const struct cw_pipeline *p);      /* 0 to 1 */
+/* From the beginning again: the arena was lost meanwhile. */
+void cw_replay_restart(struct cw_pipeline *p);
+void cw_replay_release(struct cw_pipeline *p);
+
+/* The evaluator has transactions in hand. */
+bool cw_pipeline_judging(const struct cw_pipeline *p);
+
+struct pipeline_metrics {
+	struct cw_metric *fresh, *duplicate, *failed, *queued, *group_size, *commit_seconds, *severity[4];
+};
+
+struct cw_pipeline {
+	uint32_t magic;
+	struct cw_loop *loop;
+	struct cw_pool *pool;
+	struct cw_state *st;
+	struct cw_supervisor *supervisor;
+	struct cw_pipeline_conf conf;
+	struct pipeline_metrics metrics;
+	struct cw_pipeline_stats stats;
+
+	/* admission */
+	struct cw_map *in_flight;        /* key -> item */
+	struct recent *recent;
+	struct cw_list queue;
+	uint32_t queued, load;           /* load: items that are not done, and slots that wait beside the first */
+	struct cw_list waiting, answers; /* submissions */
+	struct cw_timer *deadline;
+	uint64_t last_id;
+	bool draining, answering;
+	void (*drained)(void *arg);
+	void *drained_arg;
+
+	/* rules */
+	struct generation *gen, *next_gen;
+	bool activating;
+	struct load *load_job;
+	struct cw_buf ruleset;           /* JSON */
+
+	/* commit */
+	struct stream stream;
+	struct group *front;             /* being inserted or evaluated */
+	struct group *committing;
+	struct cw_list kept;             /* groups to be committed again, in order */
+	uint32_t *cuts;                  /* sizes of the next groups: halves of one that failed */
+	uint32_t ncuts, cuts_cap;
+	struct cw_timer *again;          /* linger, or look again whether an evaluator is there */
+	struct cw_arena *scratch;        /* parameters of the query that is being sent */
+	bool lingered, kicked;
+
+	/* known transactions */
+	struct cw_list lookups;
+	struct lookup *lookup;
+	struct cw_timer *lookup_again;
+	int lookup_failures;
+
+	/* replay */
+	struct replay *replay;
+	bool replay_needed, replayed;
+
+	cw_publish_fn *publish;
+	void *publish_arg;
+	cw_restore_fn *restore;
+	void *restore_arg;
+};
+
+#endif

@@ -1,0 +1,149 @@
+/* A verdict on its way from the evaluator to the tables. */
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "pg/result.h"
+#include "pipeline/core.h"
+#include "store/ingest.h"
+
+/* The reader has checked everything but whether the rule exists. */
+static void count_alerts(struct generation *gen, struct cw_verdict *v)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < v->nalerts; i++) {
+		if (v->alerts[i].rule >= gen->nrules) {
+			cw_log(CW_LOG_ERROR, "pipeline", "an alert names no rule", "rule=%u", v->alerts[i].rule);
+			continue;
+		}
+		gen->rules[v->alerts[i].rule].alerts++;
+		v->alerts[n++] = v->alerts[i];
+	}
+	v->nalerts = n;
+}
+
+void cw_verdict_take(struct cw_pipeline *p, struct generation *gen, struct item *item, const void *bytes, size_t len)
+{
+	struct cw_err err = { 0 };
+	size_t consumed;
+
+	if (cw_verdict_read(&item->verdict, bytes, len, &consumed, item->keep->arena, &err) != 0) {
+		cw_log_err(CW_LOG_ERROR, "pipeline", "a verdict cannot be read, taken as quiet", &err);
+		item->verdict = (struct cw_verdict){ .seq = item->in.tx.seq };
+		return;
+	}
+	if (item->verdict.nalerts > 0) {
+		count_alerts(gen, &item->verdict);
+		item->anomaly_ids = cw_arena_zalloc(item->keep->arena, (item->verdict.nalerts + 1) * sizeof(int64_t));
+	}
+	if (item->verdict.nfaults > 0)
+		cw_rules_faults(p, gen, &item->verdict);
+}
+
+/* [{"rule":"eth.fan_out","kind":"ticks","message":"..."}], or NULL. */
+static const char *faults_json(struct cw_arena *arena, const struct generation *gen, const struct item *item)
+{
+	const struct cw_verdict *v = &item->verdict;
+	struct cw_buf out = CW_BUF_INIT;
+	const char *text;
+
+	if (v->nfaults == 0 || item->plain)
+		return NULL;
+	for (uint32_t i = 0; i < v->nfaults; i++) {
+		uint32_t rule = v->faults[i].rule;
+
+		cw_buf_puts(&out, i == 0 ? "[{\"rule\":" : ",{\"rule\":");
+		cw_json_put_cstring(&out, rule < gen->nrules ? gen->rules[rule].id : "");
+		cw_buf_printf(&out, ",\"kind\":\"%s\",\"message\":", cw_rule_fault_name(v->faults[i].kind));
+		cw_json_put_cstring(&out, v->faults[i].message);
+		cw_buf_putc(&out, '}');
+	}
+	cw_buf_putc(&out, ']');
+	text = cw_arena_strndup(arena, out.data, out.len);
+	cw_buf_release(&out);
+	return text;
+}
+
+static bool is_anomaly(const struct cw_verdict *v)
+{
+	for (uint32_t i = 0; i < v->nalerts; i++)
+		if ((v->alerts[i].flags & CW_ALERT_SHADOW) == 0)
+			return true;
+	return false;
+}
+
+void cw_verdict_send_predictions(struct cw_pipeline *p, struct group *g, cw_query_fn *fn)
+{
+	struct cw_new_prediction *rows = cw_arena_alloc(p->scratch, g->n * sizeof(*rows));
+	int64_t now = cw_clock_mono_us();
+
+	for (size_t i = 0; i < g->n; i++) {
+		const struct item *item = g->items[i];
+		int64_t start = item->origin.start_us;
+
+		rows[i] = (struct cw_new_prediction){
+			.transaction_id = (int64_t)item->in.tx.seq,
+			.model_version_id = g->gen->version_id,
+			.user_id = item->plain ? 0 : item->origin.user_id,
+			.request_id = item->origin.request_id,
+			.score = item->verdict.score,
+			.confidence = item->verdict.confidence,
+			.response_time_ms = start != 0 ? (double)(now - start) / 1000 : 0,
+			.is_anomaly = is_anomaly(&item->verdict),
+			.faults = faults_json(p->scratch, g->gen, item),
+		};
+	}
+	cw_ingest_predictions(p->stream.conn, rows, g->n, p->scratch, fn, p);
+	cw_arena_clear(p->scratch);
+}
+
+bool cw_verdict_send_anomalies(struct cw_pipeline *p, struct group *g, cw_query_fn *fn)
+{
+	struct cw_new_anomaly *rows;
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->n; i++)
+		n += g->items[i]->verdict.nalerts;
+	if (n == 0)
+		return false;
+	rows = cw_arena_alloc(p->scratch, n * sizeof(*rows));
+	n = 0;
+	for (size_t i = 0; i < g->n; i++) {
+		const struct item *item = g->items[i];
+
+		for (uint32_t k = 0; k < item->verdict.nalerts; k++) {
+			const struct cw_alert *a = &item->verdict.alerts[k];
+			const struct rule_info *rule = &g->gen->rules[a->rule];
+
+			rows[n++] = (struct cw_new_anomaly){
+				.transaction_id = (int64_t)item->in.tx.seq,
+				.model_version_id = rule->version_id,
+				.rule_id = rule->id,
+				.rule_version = rule->version,
+				.title = rule->title,
+				.ruleset = g->gen->digest,
+				.score = a->score,
+				.confidence = a->confidence,
+				.severity = cw_severity_name(a->severity),
+				.features = item->plain ? "{}" : a->features,
+				.explanation = item->plain ? "" : a->explanation,
+				.dedup = item->plain ? "" : a->dedup,
+				.shadow = (a->flags & CW_ALERT_SHADOW) != 0,
+			};
+		}
+	}
+	cw_ingest_anomalies(p->stream.conn, rows, n, p->scratch, fn, p);
+	cw_arena_clear(p->scratch);
+	return true;
+}
+
+void cw_verdict_anomaly_ids(struct group *g, const struct cw_result *res)
+{
+	int row = 0, rows = cw_result_rows(res);
+
+	for (size_t i = 0; i < g->n; i++)
+		for (uint32_t k = 0; k < g->items[i]->verdict.nalerts && row < rows; k++)
+			g->items[i]->anomaly_ids[k] = cw_result_i64(res, row++, 0);
+}

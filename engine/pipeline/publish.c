@@ -1,0 +1,101 @@
+/* Publication: outcomes of a committed group to those who wait, then to the event stream and the deliveries. */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "pipeline/core.h"
+
+static void release_generation(void *arg)
+{
+	struct generation *gen = arg;
+
+	cw_generation_unref(&gen);
+}
+
+static void make_outcome(struct item *item, const struct generation *gen)
+{
+	const struct cw_verdict *v = &item->verdict;
+	struct cw_outcome *out = &item->outcome;
+	struct cw_outcome_alert *alerts;
+
+	*out = (struct cw_outcome){
+		.transaction_id = (int64_t)item->in.tx.seq,
+		.score = v->score,
+		.confidence = v->confidence,
+		.ruleset = gen->digest,
+	};
+	if (v->nalerts == 0)
+		return;
+	alerts = cw_arena_alloc(item->keep->arena, v->nalerts * sizeof(*alerts));
+	for (uint32_t i = 0; i < v->nalerts; i++) {
+		const struct cw_alert *a = &v->alerts[i];
+		const struct rule_info *rule = &gen->rules[a->rule];
+
+		if ((a->flags & CW_ALERT_SHADOW) != 0)
+			continue;
+		if (!out->is_anomaly || a->severity > out->severity)
+			out->severity = a->severity;
+		out->is_anomaly = true;
+		alerts[out->nalerts++] = (struct cw_outcome_alert){
+			.id = item->anomaly_ids[i],
+			.rule = rule->id,
+			.version = rule->version,
+			.title = rule->title,
+			.alert = a,
+			.severity = a->severity,
+			.score = a->score,
+			.confidence = a->confidence,
+			.explanation = item->plain ? "" : a->explanation,
+			.features = item->plain ? "{}" : a->features,
+		};
+	}
+	out->alerts = alerts;
+}
+
+static void count(struct cw_pipeline *p, const struct group *g)
+{
+	p->stats.groups++;
+	p->stats.fresh += g->n;
+	cw_metric_add(p->metrics.fresh, (double)g->n);
+	cw_metric_observe(p->metrics.group_size, (double)g->n);
+	cw_metric_observe(p->metrics.commit_seconds, (double)(cw_clock_mono_us() - g->started_us) / 1e6);
+	for (size_t i = 0; i < g->n; i++) {
+		const struct cw_outcome *out = &g->items[i]->outcome;
+
+		if (out->transaction_id > (int64_t)p->stats.committed_id)
+			p->stats.committed_id = (uint64_t)out->transaction_id;
+		for (int k = 0; k < out->nalerts; k++) {
+			p->stats.alerts++;
+			cw_metric_add(p->metrics.severity[out->alerts[k].severity], 1);
+		}
+	}
+}
+
+void cw_publish_group(struct cw_pipeline *p, struct group **group)
+{
+	struct group *g = *group;
+
+	*group = NULL;
+	if (g->n > 0)                        /* the outcomes' strings are the generation's */
+		cw_arena_cleanup(g->keep->arena, release_generation, cw_generation_ref(g->gen));
+	for (size_t i = 0; i < g->n; i++)
+		make_outcome(g->items[i], g->gen);
+	if (g->n > 0)
+		count(p, g);
+	for (size_t i = 0; i < g->n; i++) {
+		g->items[i]->refs++;             /* for the publisher, below */
+		cw_item_done(p, g->items[i]);
+	}
+	cw_admit_answer(p);
+	for (size_t i = 0; i < g->n; i++) {
+		if (p->publish != NULL)
+			p->publish(p->publish_arg, &g->items[i]->outcome);
+		cw_item_unref(&g->items[i]);
+	}
+	cw_group_free(&g);
+}
+
+void cw_pipeline_on_publish(struct cw_pipeline *pipeline, cw_publish_fn *fn, void *arg)
+{
+	pipeline->publish = fn;
+	pipeline->publish_arg = arg;
+}

@@ -1,0 +1,433 @@
+/* Generations of rules: loaded aside by the supervisor, registered in the database, live from a group boundary on.
+ *
+ * A group remembers the generation that judged it, so its rows name the right versions whatever becomes live before
+ * they are committed. */
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "pg/result.h"
+#include "pipeline/core.h"
+#include "store/rules.h"
+
+/* One cw_pipeline_load_rules under way. */
+struct load {
+	struct generation *gen;              /* once the report is in */
+	struct cw_arena *arena;              /* the sources, until they are registered */
+	struct source { char sha256[65]; const char *text; } *sources;
+	int nsources;
+	uint64_t query;
+	bool loaded;                         /* the supervisor holds an evaluator that is to be activated or discarded */
+	struct cw_err err;
+	cw_load_fn *fn;
+	void *arg;
+};
+
+struct generation *cw_generation_ref(struct generation *gen)
+{
+	gen->refs++;
+	return gen;
+}
+
+void cw_generation_unref(struct generation **gen)
+{
+	struct generation *g = *gen;
+
+	*gen = NULL;
+	if (g == NULL || --g->refs > 0)
+		return;
+	cw_arena_free(&g->arena);
+	cw_free(g);
+}
+
+/* --- reading the report --- */
+
+static const char *text_of(struct cw_arena *arena, const struct cw_json *object, const char *key)
+{
+	const struct cw_json *value = cw_json_get(object, key);
+
+	if (value == NULL || value->type != CW_JSON_STRING)
+		return "";
+	return cw_arena_strndup(arena, value->text, value->len);
+}
+
+/* All members but the index, as they were reported. */
+static const char *members_of(struct cw_arena *arena, const struct cw_json *rule)
+{
+	struct cw_buf out = CW_BUF_INIT;
+	const char *text;
+
+	for (const struct cw_json *m = rule->first; m != NULL; m = m->next) {
+		if (strcmp(m->key, "index") == 0)
+			continue;
+		if (out.len > 0)
+			cw_buf_putc(&out, ',');
+		cw_json_put_string(&out, m->key, m->key_len);
+		cw_buf_putc(&out, ':');
+		cw_json_put_value(&out, m);
+	}
+	text = cw_arena_strndup(arena, out.data, out.len);
+	cw_buf_release(&out);
+	return text;
+}
+
+static int read_rules(struct generation *gen, const struct cw_json *list, struct cw_err *err)
+{
+	if (list == NULL || list->type != CW_JSON_ARRAY)
+		return cw_err_set(err, CW_ERR_INTERNAL, "the report of the rules has no list of rules");
+	gen->rules = cw_arena_zalloc(gen->arena, (list->count + 1) * sizeof(*gen->rules));
+	for (const struct cw_json *r = list->first; r != NULL; r = r->next) {
+		struct rule_info *info = &gen->rules[gen->nrules++];
+
+		info->id = text_of(gen->arena, r, "id");
+		info->version = text_of(gen->arena, r, "version");
+		info->title = text_of(gen->arena, r, "title");
+		info->sha256 = text_of(gen->arena, r, "sha256");
+		info->json = members_of(gen->arena, r);
+		if (info->id[0] == '\0')
+			return cw_err_set(err, CW_ERR_INTERNAL, "rule %u of the report has no id", gen->nrules - 1);
+	}
+	return 0;
+}
+
+static struct generation *read_report(const char *report, struct cw_err *err)
+{
+	struct generation *gen = cw_zalloc(sizeof(*gen));
+	struct cw_arena *scratch = cw_arena_new();
+	struct cw_json_error fault;
+	const struct cw_json *root;
+
+	gen->refs = 1;
+	gen->arena = cw_arena_new();
+	gen->report = cw_arena_strndup(gen->arena, report, strlen(report));
+	root = cw_json_parse(report, strlen(report), CW_JSON_DEPTH_DEFAULT, scratch, &fault);
+	if (root == NULL)
+		cw_err_set(err, CW_ERR_INTERNAL, "cannot read the report of the rules: %s at byte %zu", fault.what, fault.offset);
+	gen->digest = text_of(gen->arena, root, "digest");
+	if (root == NULL || read_rules(gen, cw_json_get(root, "rules"), err) != 0)
+		cw_generation_unref(&gen);
+	cw_arena_free(&scratch);
+	return gen;
+}
+
+/* --- loading --- */
+
+static void hash_sources(struct load *l, const struct cw_bundle *bundle)
+{
+	l->nsources = bundle->nrules;
+	l->sources = cw_arena_zalloc(l->arena, ((size_t)bundle->nrules + 1) * sizeof(*l->sources));
+	for (int i = 0; i < bundle->nrules; i++) {
+		const struct cw_bundle_file *file = &bundle->rules[i];
+		unsigned char digest[crypto_hash_sha256_BYTES];
+
+		crypto_hash_sha256(digest, (const unsigned char *)file->text, file->len);
+		sodium_bin2hex(l->sources[i].sha256, sizeof(l->sources[i].sha256), digest, sizeof(digest));
+		l->sources[i].text = cw_arena_strndup(l->arena, file->text, file->len);
+	}
+}
+
+static const char *source_of(const struct load *l, const char *sha256)
+{
+	for (int i = 0; i < l->nsources; i++)
+		if (strcmp(l->sources[i].sha256, sha256) == 0)
+			return l->sources[i].text;
+	return NULL;
+}
+
+static void load_end(struct cw_pipeline *p, const struct cw_err *err)
+{
+	struct load *l = p->load_job;
+
+	p->load_job = NULL;
+	if (err != NULL && l->loaded && p->supervisor != NULL)
+		cw_supervisor_discard(p->supervisor);
+	if (l->fn != NULL)
+		l->fn(l->arg, err == NULL ? l->gen->report : NULL, err);
+	cw_generation_unref(&l->gen);
+	cw_arena_free(&l->arena);
+	cw_free(l);
+}
+
+static void disable(struct rule_info *rule, const char *status, const char *reason)
+{
+	rule->disabled = true;
+	rule->quarantined = strcmp(status, "quarantined") == 0;
+	snprintf(rule->reason, sizeof(rule->reason), "%s", reason);
+}
+
+static void on_registered(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+	struct load *l = p->load_job;
+	struct generation *gen = l->gen;
+	struct cw_err own = { 0 };
+	struct cw_rule_row row;
+
+	if (err != NULL) {
+		own = *err;
+		cw_err_wrap(&own, "could not register the rules");
+		load_end(p, &own);
+		return;
+	}
+	if ((uint32_t)cw_result_rows(res) != gen->nrules + 1) {
+		cw_err_set(&own, CW_ERR_CONFLICT, "the id of a rule is the name of a model that is no rule");
+		load_end(p, &own);
+		return;
+	}
+	cw_rules_row(res, 0, &row);
+	gen->version_id = row.version_id;
+	for (uint32_t i = 0; i < gen->nrules; i++) {
+		cw_rules_row(res, (int)i + 1, &row);
+		gen->rules[i].version_id = row.version_id;
+		gen->rules[i].version = cw_arena_strndup(gen->arena, row.version, strlen(row.version));
+		if (strcmp(row.status, "enabled") != 0)
+			disable(&gen->rules[i], row.status, row.reason);
+	}
+	p->next_gen = cw_generation_ref(gen);
+	cw_commit_kick(p);
+}
+
+static void on_loaded(void *arg, const char *report, const struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+	struct load *l = p->load_job;
+	struct cw_rule_version *versions;
+	struct cw_err own = { 0 };
+
+	if (err != NULL) {
+		load_end(p, err);
+		return;
+	}
+	l->loaded = true;
+	l->gen = read_report(report, &own);
+	if (l->gen == NULL) {
+		load_end(p, &own);
+		return;
+	}
+	versions = cw_arena_zalloc(l->arena, (l->gen->nrules + 1) * sizeof(*versions));
+	for (uint32_t i = 0; i < l->gen->nrules; i++) {
+		const struct rule_info *r = &l->gen->rules[i];
+
+		versions[i] = (struct cw_rule_version){ r->id, r->version, r->sha256, r->title, source_of(l, r->sha256) };
+	}
+	l->query = cw_rules_register(p->pool, l->gen->digest, versions, l->gen->nrules, on_registered, p);
+}
+
+int cw_pipeline_load_rules(struct cw_pipeline *pipeline, const struct cw_bundle *bundle, cw_load_fn *fn, void *arg,
+                           struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(pipeline, PIPELINE_MAGIC);
+	struct load *l;
+
+	if (p->load_job != NULL)
+		return cw_err_set(err, CW_ERR_BUSY, "other rules are being loaded");
+	l = cw_zalloc(sizeof(*l));
+	l->fn = fn;
+	l->arg = arg;
+	l->arena = cw_arena_new();
+	hash_sources(l, bundle);
+	p->load_job = l;
+	if (cw_supervisor_load(p->supervisor, bundle, on_loaded, p, err) == 0)
+		return 0;
+	p->load_job = NULL;
+	cw_arena_free(&l->arena);
+	cw_free(l);
+	return -1;
+}
+
+static void tell_end(void *arg)
+{
+	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
+
+	load_end(p, p->load_job->err.code != CW_OK ? &p->load_job->err : NULL);
+}
+
+/* Counts go on where the same rule stays. */
+static void carry_over(struct generation *gen, const struct generation *old)
+{
+	for (uint32_t i = 0; i < gen->nrules; i++)
+		for (uint32_t k = 0; k < old->nrules; k++)
+			if (strcmp(gen->rules[i].id, old->rules[k].id) == 0 &&
+			    strcmp(gen->rules[i].sha256, old->rules[k].sha256) == 0) {
+				gen->rules[i].alerts = old->rules[k].alerts;
+				gen->rules[i].faults = old->rules[k].faults;
+				gen->rules[i].logged = old->rules[k].logged;
+			}
+}
+
+void cw_rules_boundary(struct cw_pipeline *p)
+{
+	struct generation *gen = p->next_gen;
+	uint32_t disabled[CW_RULES_MAX];
+	int n = 0;
+
+	if (gen == NULL || p->activating || cw_pipeline_judging(p))
+		return;
+	for (uint32_t i = 0; i < gen->nrules && i < CW_RULES_MAX; i++)
+		if (gen->rules[i].disabled)
+			disabled[n++] = i;
+	p->activating = true;
+	cw_supervisor_activate(p->supervisor, disabled, n);
+}
+
+void cw_rules_activated(struct cw_pipeline *p, bool ok, const char *reason)
+{
+	struct load *l = p->load_job;
+	struct generation *old = p->gen;
+
+	if (!p->activating)
+		return;
+	p->activating = false;
+	l->loaded = false;
+	if (!ok) {
+		cw_generation_unref(&p->next_gen);
+		cw_err_set(&l->err, CW_ERR_INTERNAL, "the rules could not be attached to the state: %s",
+		           reason != NULL ? reason : "no reason given");
+		cw_loop_defer(p->loop, tell_end, p);
+		return;
+	}
+	p->gen = p->next_gen;
+	p->next_gen = NULL;
+	p->gen->since_us = cw_clock_wall_us();
+	if (old != NULL)
+		carry_over(p->gen, old);
+	else
+		p->replay_needed = true;         /* the first rules: history comes before anything new */
+	cw_log(CW_LOG_INFO, "pipeline", "rules are live", "digest=%.12s rules=%u", p->gen->digest, p->gen->nrules);
+	cw_generation_unref(&old);
+	cw_loop_defer(p->loop, tell_end, p);
+}
+
+/* --- faults and switches --- */
+
+static void on_status_kept(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	(void)arg;
+	(void)res;
+	if (err != NULL)
+		cw_log_err(CW_LOG_ERROR, "pipeline", "the status of a rule could not be stored", err);
+}
+
+static void keep_status(struct cw_pipeline *p, const struct rule_info *rule)
+{
+	const char *status = !rule->disabled ? "enabled" : rule->quarantined ? "quarantined" : "disabled";
+
+	cw_rules_set_status(p->pool, rule->id, status, rule->reason, rule->faults, on_status_kept, NULL);
+}
+
+void cw_rules_faults(struct cw_pipeline *p, struct generation *gen, const struct cw_verdict *v)
+{
+	(void)p;
+	for (uint32_t i = 0; i < v->nfaults; i++) {
+		const struct cw_rule_fault *fault = &v->faults[i];
+		struct rule_info *rule;
+		char quoted[512];
+
+		if (fault->rule >= gen->nrules)
+			continue;
+		rule = &gen->rules[fault->rule];
+		rule->faults++;
+		if ((rule->logged & (1u << fault->kind)) != 0)
+			continue;
+		rule->logged |= 1u << fault->kind;
+		cw_log(CW_LOG_WARN, "rules", "a rule failed; further ones of this kind are counted only",
+		       "rule=%s version=%s kind=%s error=%s", rule->id, rule->version, cw_rule_fault_name(fault->kind),
+		       cw_log_quote(quoted, sizeof(quoted), fault->message));
+	}
+}
+
+void cw_rules_quarantined(struct cw_pipeline *p, int rule, const char *reason)
+{
+	struct rule_info *info;
+	char quoted[512];
+
+	if (p->gen == NULL || rule < 0 || (uint32_t)rule >= p->gen->nrules)
+		return;
+	info = &p->gen->rules[rule];
+	disable(info, "quarantined", reason != NULL ? reason : "");
+	cw_log(CW_LOG_ERROR, "rules", "a rule was quarantined", "rule=%s version=%s reason=%s", info->id, info->version,
+	       cw_log_quote(quoted, sizeof(quoted), info->reason));
+	keep_status(p, info);
+}
+
+bool cw_pipeline_enable_rule(struct cw_pipeline *pipeline, const char *rule_id, bool enabled)
+{
+	struct cw_pipeline *p = CW_CAST(pipeline, PIPELINE_MAGIC);
+
+	for (uint32_t i = 0; p->gen != NULL && i < p->gen->nrules; i++) {
+		struct rule_info *rule = &p->gen->rules[i];
+
+		if (strcmp(rule->id, rule_id) != 0)
+			continue;
+		if (enabled) {
+			rule->disabled = rule->quarantined = false;
+			rule->reason[0] = '\0';
+			rule->logged = 0;
+		} else {
+			disable(rule, "disabled", "switched off");
+		}
+		cw_supervisor_enable(p->supervisor, i, enabled);
+		keep_status(p, rule);
+		return true;
+	}
+	return false;
+}
+
+/* --- what is live, as JSON --- */
+
+static void put_rule(struct cw_buf *out, const struct rule_info *r)
+{
+	cw_buf_printf(out, "{%s%s\"model_version_id\":%lld,\"enabled\":%s,\"quarantined\":%s,\"reason\":", r->json,
+	              r->json[0] != '\0' ? "," : "", (long long)r->version_id, r->disabled ? "false" : "true",
+	              r->quarantined ? "true" : "false");
+	if (r->reason[0] != '\0')
+		cw_json_put_cstring(out, r->reason);
+	else
+		cw_buf_puts(out, "null");
+	cw_buf_printf(out, ",\"alerts\":%llu,\"faults\":%llu}", (unsigned long long)r->alerts,
+	              (unsigned long long)r->faults);
+}
+
+const char *cw_pipeline_ruleset(struct cw_pipeline *pipeline)
+{
+	struct cw_pipeline *p = CW_CAST(pipeline, PIPELINE_MAGIC);
+	struct cw_buf *out = &p->ruleset;
+	char since[32];
+
+	cw_buf_clear(out);
+	if (p->gen == NULL)
+		return out->data;
+	cw_buf_puts(out, "{\"digest\":");
+	cw_json_put_cstring(out, p->gen->digest);
+	cw_buf_printf(out, ",\"model_version_id\":%lld,\"since\":\"%s\",\"rules\":[", (long long)p->gen->version_id,
+	              cw_time_format(p->gen->since_us, since));
+	for (uint32_t i = 0; i < p->gen->nrules; i++) {
+		if (i > 0)
+			cw_buf_putc(out, ',');
+		put_rule(out, &p->gen->rules[i]);
+	}
+	cw_buf_puts(out, "]}");
+	return out->data;
+}
+
+void cw_rules_release(struct cw_pipeline *p)
+{
+	static const struct cw_err stopped = { .code = CW_ERR_CANCELLED, .msg = "the engine is stopping" };
+
+	cw_loop_undefer(p->loop, tell_end, p);
+	if (p->load_job != NULL) {
+		if (p->load_job->query != 0)
+			cw_pool_cancel(p->pool, p->load_job->query);
+		load_end(p, &stopped);
+	}
+	cw_generation_unref(&p->gen);
+	cw_generation_unref(&p->next_gen);
+	cw_buf_release(&p->ruleset);
+}
