@@ -28,6 +28,7 @@ struct names {
 struct list {
 	uint32_t magic;
 	const struct cw_lists *lists; /* that the numbers are of */
+	uint64_t serial;
 	struct names list, category;
 	double min_confidence;
 };
@@ -78,6 +79,7 @@ static bool has_number(const struct names *names, uint32_t number)
 static void attach(struct list *l)
 {
 	l->lists = cw_lists_current();
+	l->serial = cw_lists_serial(l->lists);
 	if (l->lists == NULL)
 		return;
 	look_up_names(&l->list, l->lists);
@@ -92,7 +94,7 @@ static const struct cw_lists_row *match(void *handle, const struct cw_tx *tx, do
 	const struct cw_lists_row *rows;
 	size_t n;
 
-	if (l->lists != cw_lists_current())
+	if (l->serial != cw_lists_serial(cw_lists_current()))
 		attach(l);
 	if (l->lists == NULL)
 		return NULL;

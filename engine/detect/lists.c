@@ -22,6 +22,7 @@
 #define COLUMNS_MAX 32
 
 struct cw_lists {
+	uint64_t serial;              /* of this process; never used again, as an address is */
 	struct cw_lists_row *rows;
 	size_t n, cap;
 	uint32_t *index;              /* row + 1 of the first row of an address; 0: free. NULL before cw_lists_seal */
@@ -37,6 +38,9 @@ struct cw_lists *cw_lists_new(void)
 {
 	struct cw_lists *lists = cw_zalloc(sizeof(*lists));
 
+	static uint64_t serial;
+
+	lists->serial = ++serial;
 	lists->numbers = cw_map_new();
 	cw_lists_text_number(lists, "", true);
 	return lists;
@@ -57,6 +61,11 @@ void cw_lists_free(struct cw_lists **lists)
 	cw_free(l->index);
 	cw_free(l);
 	*lists = NULL;
+}
+
+uint64_t cw_lists_serial(const struct cw_lists *l)
+{
+	return l != NULL ? l->serial : 0;
 }
 
 uint32_t cw_lists_text_number(struct cw_lists *l, const char *text, bool make)

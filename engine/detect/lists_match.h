@@ -14,6 +14,8 @@ struct cw_lists_row {
 	int64_t first_seen, last_seen, expires;
 };
 
+/* Tells sets apart also when one stands where another was freed; 0 of NULL. */
+uint64_t cw_lists_serial(const struct cw_lists *lists);
 /* The rows of an address, surest first; NULL and *n = 0 if there are none. */
 const struct cw_lists_row *cw_lists_find(const struct cw_lists *lists, const struct cw_address *address, size_t *n);
 /* The number of a text, UINT32_MAX if it is not known (and not to be made). 0 is "". */

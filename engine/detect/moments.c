@@ -83,7 +83,7 @@ static void take(const struct moments *m, struct entry *e, double x, int64_t tim
 
 		if (now > e->last_s) {
 			if (e->last_s != 0)
-				d = cw_exp(-(now - e->last_s) / m->half_life_s * 0.69314718055994531);
+				d = cw_exp(-(double)(now - e->last_s) / m->half_life_s * 0.69314718055994531);
 			e->last_s = now;
 		}
 		e->weight = e->weight * d + 1;
