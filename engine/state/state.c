@@ -420,6 +420,7 @@ void cw_state_count(struct cw_state *st, uint32_t owner, int64_t keys, uint64_t 
 
 /* Chunks of 15 roots; an empty name is a free place. */
 #define CHUNK_ROOTS 15
+#define MAX_CHUNKS  1024
 struct root_place {
 	struct cw_state_root root;
 	uint8_t spare[8];
@@ -441,14 +442,22 @@ static struct root_chunk *chunk_at(const struct cw_state *st, cw_ref ref)
 	return cw_state_ptr(st, ref);
 }
 
+/* The first chunk; NULL when there are more than anyone could have made, which is a circle. */
+static struct root_chunk *first_chunk(const struct cw_state *st)
+{
+	struct root_chunk *first = chunk_at(st, cw_arena_head(st)->roots), *chunk = first;
+
+	for (int left = MAX_CHUNKS; chunk != NULL; chunk = chunk_at(st, chunk->next))
+		if (left-- == 0)
+			return NULL;
+	return first;
+}
+
 struct cw_state_root *cw_state_root_next(struct cw_state *st, const struct cw_state_root *after)
 {
-	/* More chunks than owners could ever need is a circle. */
-	int left = CW_STATE_OWNERS;
 	bool found = after == NULL;
 
-	for (struct root_chunk *chunk = chunk_at(st, cw_arena_head(st)->roots); chunk != NULL && left > 0;
-	     chunk = chunk_at(st, chunk->next), left--) {
+	for (struct root_chunk *chunk = first_chunk(st); chunk != NULL; chunk = chunk_at(st, chunk->next)) {
 		if (!found && ((const uint8_t *)after < (uint8_t *)chunk || (const uint8_t *)after >= (uint8_t *)(chunk + 1)))
 			continue;
 		for (int i = 0; i < CHUNK_ROOTS; i++) {
@@ -491,7 +500,7 @@ static struct cw_state_root *free_place(struct cw_state *st)
 {
 	cw_ref *link = &cw_arena_head(st)->roots;
 	struct root_chunk *chunk;
-	int left = CW_STATE_OWNERS;
+	int left = MAX_CHUNKS;
 
 	for (; (chunk = chunk_at(st, *link)) != NULL; link = &chunk->next, left--)
 		for (int i = 0; i < CHUNK_ROOTS; i++)
@@ -568,7 +577,7 @@ int cw_arena_check(const struct cw_state *st, struct cw_err *err)
 {
 	const struct cw_arena_head *arena = cw_arena_head(st);
 	uint64_t left = st->max_bytes / 16;   /* more free blocks than that is a circle */
-	int chunks = CW_STATE_OWNERS;
+	int chunks = MAX_CHUNKS;
 
 	if (arena->magic != CW_ARENA_MAGIC || arena->layout != CW_ARENA_LAYOUT || arena->brk > st->max_bytes ||
 	    arena->brk < sizeof(*arena) || arena->brk % CW_GRANULE != 0)
