@@ -1,3 +1,4 @@
+/* Included by the tests that need it: they are one binary each, and the library has no room for test code. */
 #include "support/pgtest.h"
 
 #include <libpq-fe.h>
