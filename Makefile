@@ -50,8 +50,9 @@ $(LIB): $(LIB_OBJ)
 
 $(BUILD)/engine/app/cmd_version.o: override CPPFLAGS += -DCW_VERSION='"$(VERSION)"' -DCW_COMMIT='"$(COMMIT)"'
 
-# The text of the sandbox is part of the object (.incbin).
+# The Lua text is part of the object (.incbin).
 $(BUILD)/engine/lua/sandbox.o: engine/lua/sandbox.lua
+$(BUILD)/engine/lua/rulebind.o: engine/lua/rules.lua
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

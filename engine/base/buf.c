@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 
 char cw_buf_empty[1];
@@ -30,6 +31,7 @@ void cw_buf_reserve(struct cw_buf *buf, size_t more)
 	size_t need = buf->len + more + 1;
 	size_t cap = buf->cap > 0 ? buf->cap : 64;
 
+	cw_assert(need > more && need < SIZE_MAX / 2);
 	if (buf->cap >= need)
 		return;
 	while (cap < need)

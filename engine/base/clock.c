@@ -44,14 +44,15 @@ void cw_clock_set(const struct cw_clock *clock)
 
 char *cw_time_format(int64_t wall_us, char out[32])
 {
-	int64_t seconds = wall_us >= 0 ? wall_us / 1000000 : -((-wall_us + 999999) / 1000000);
-	int fraction = (int)(wall_us - seconds * 1000000);
+	int64_t seconds = wall_us / 1000000 - (wall_us % 1000000 < 0);
+	int fraction = (int)(wall_us % 1000000 + (wall_us % 1000000 < 0 ? 1000000 : 0));
 	time_t t = (time_t)seconds;
 	struct tm tm;
 	size_t n;
 
 	gmtime_r(&t, &tm);
-	n = strftime(out, 22, "%Y-%m-%dT%H:%M:%S", &tm);
+	n = (size_t)snprintf(out, 16, "%04d", tm.tm_year + 1900);   /* %Y of strftime does not pad */
+	n += strftime(out + n, 32 - n, "-%m-%dT%H:%M:%S", &tm);
 	if (fraction != 0)
 		n += (size_t)snprintf(out + n, 32 - n, ".%06d", fraction);
 	snprintf(out + n, 32 - n, "Z");

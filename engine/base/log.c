@@ -9,8 +9,10 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/utf8.h"
 
 #define LINE_MAX_BYTES 4096
+#define TAIL 32   /* kept free at the end of a line for what closes it */
 #define GROUPS 32
 
 static struct {
@@ -23,19 +25,27 @@ static enum cw_log_format format_now = CW_LOG_LOGFMT;
 static const char *role_now;
 
 static const char *const level_names[] = { "debug", "info", "warn", "error", "off" };
-static const char *const secret_words[] = { "password", "secret", "token", "api_key", "authorization", "passwd" };
+static const char *const secret_words[] = { "password", "passwd", "secret", "token", "key", "api_key", "authorization" };
 
 struct line {
 	char text[LINE_MAX_BYTES];
-	size_t len;
+	size_t len, limit;
+	bool full;   /* something was left out: nothing more goes in but what closes the line */
 };
 
+enum escaping {
+	PLAIN,       /* a logfmt value without quotes */
+	QUOTE,       /* any text that goes between double quotes */
+	KEEP,        /* the same, with escapes in it already */
+};
+
+/* All or nothing, so that no escape and no character is cut in two. */
 static void put(struct line *l, const char *text, size_t len)
 {
-	size_t room = sizeof(l->text) - 1 - l->len;
-
-	if (len > room)
-		len = room;
+	if (l->full || l->len + len > l->limit) {
+		l->full = true;
+		return;
+	}
 	memcpy(l->text + l->len, text, len);
 	l->len += len;
 }
@@ -45,28 +55,59 @@ static void puts_line(struct line *l, const char *text)
 	put(l, text, strlen(text));
 }
 
-/* Escapes for a quoted string; the same escapes serve logfmt and JSON. */
+static void put_tail(struct line *l, const char *text)
+{
+	memcpy(l->text + l->len, text, strlen(text));
+	l->len += strlen(text);
+}
+
+/* Length of the escape that `p` starts with, one that logfmt and JSON share; 0 if it is none. */
+static size_t escape_length(const char *p, size_t len)
+{
+	if (len < 2 || p[0] != '\\' || p[1] == '\0')
+		return 0;
+	if (p[1] == 'u')
+		return len >= 6 && strspn(p + 2, "0123456789abcdefABCDEF") >= 4 ? 6 : 0;
+	return strchr("\"\\/bfnrt", p[1]) != NULL ? 2 : 0;
+}
+
+/* One character of `p` with what it needs; returns the bytes taken. */
+static size_t put_char(struct line *l, const char *p, size_t len, enum escaping how)
+{
+	unsigned char c = (unsigned char)*p;
+	size_t n = how == KEEP ? escape_length(p, len) : 0;
+	char code[8];
+
+	if (n == 0 && c >= 0x80)
+		n = cw_utf8_sequence(p, len);
+	if (n > 0) {
+		put(l, p, n);
+		return n;
+	}
+	if (c == '\n')
+		put(l, "\\n", 2);
+	else if (c >= 0x80)
+		puts_line(l, "\xef\xbf\xbd");
+	else if (c < 0x20 || c == 0x7f)
+		put(l, code, (size_t)snprintf(code, sizeof(code), "\\u%04x", c));
+	else if (how != PLAIN && (c == '"' || c == '\\'))
+		put(l, code, (size_t)snprintf(code, sizeof(code), "\\%c", c));
+	else
+		put(l, p, 1);
+	return 1;
+}
+
+static void put_text(struct line *l, const char *text, size_t len, enum escaping how)
+{
+	for (size_t i = 0; i < len && !l->full;)
+		i += put_char(l, text + i, len - i, how);
+}
+
 static void put_quoted(struct line *l, const char *text, size_t len)
 {
 	put(l, "\"", 1);
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
-		char code[8];
-
-		if (c == '"' || c == '\\') {
-			char pair[2] = { '\\', (char)c };
-
-			put(l, pair, 2);
-		} else if (c == '\n') {
-			put(l, "\\n", 2);
-		} else if (c < 0x20 || c == 0x7f) {
-			snprintf(code, sizeof(code), "\\u%04x", c);
-			put(l, code, 6);
-		} else {
-			put(l, (const char *)&text[i], 1);
-		}
-	}
-	put(l, "\"", 1);
+	put_text(l, text, len, QUOTE);
+	put_tail(l, "\"");
 }
 
 static bool is_secret(const char *key, size_t len)
@@ -77,7 +118,7 @@ static bool is_secret(const char *key, size_t len)
 	return false;
 }
 
-/* One `key=value` of logfmt text; returns where the next one starts. */
+/* One `key=value` of logfmt text; returns where the next one starts. A quoted value comes without its quotes. */
 static const char *next_pair(const char *p, const char **key, size_t *klen, const char **val, size_t *vlen, bool *quoted)
 {
 	while (*p == ' ')
@@ -92,36 +133,91 @@ static const char *next_pair(const char *p, const char **key, size_t *klen, cons
 	if (*p != '=')
 		return p;
 	p++;
-	*val = p;
-	if (*p == '"') {
-		*quoted = true;
-		for (p++; *p != '\0' && *p != '"'; p++)
-			if (*p == '\\' && p[1] != '\0')
-				p++;
-		if (*p == '"')
-			p++;
-	} else {
-		while (*p != '\0' && *p != ' ')
-			p++;
+	*quoted = *p == '"';
+	if (!*quoted) {
+		*val = p;
+		p += strcspn(p, " ");
+		*vlen = (size_t)(p - *val);
+		return p;
 	}
+	*val = ++p;
+	for (; *p != '\0' && *p != '"'; p++)
+		if (*p == '\\' && p[1] != '\0')
+			p++;
 	*vlen = (size_t)(p - *val);
-	return p;
+	return *p == '"' ? p + 1 : p;
 }
 
-/* The password inside scheme://user:password@host, if there is one. */
-static void put_value(struct line *l, const char *val, size_t len)
+/* Finds the first secret inside a value: the password of scheme://user:password@host, or what follows "password=" in a
+ * connection string. */
+static bool find_secret(const char *val, size_t len, size_t *start, size_t *end)
 {
-	const char *scheme = memmem(val, len, "://", 3);
-	const char *at = scheme != NULL ? memchr(scheme, '@', len - (size_t)(scheme - val)) : NULL;
-	const char *colon = at != NULL ? memchr(scheme + 3, ':', (size_t)(at - scheme - 3)) : NULL;
+	for (size_t i = 0; i < len; i++) {
+		size_t stop = i, colon = 0, at = 0;
 
-	if (colon == NULL) {
-		put(l, val, len);
+		if (len - i > 9 && strncasecmp(val + i, "password=", 9) == 0) {
+			char quote = val[i + 9] == '\'' ? '\'' : ' ';
+
+			*start = i + 9;
+			for (stop = *start + 1; stop < len && val[stop] != quote && (quote != ' ' || val[stop] != '&'); stop++)
+				;
+			*end = quote == '\'' && stop < len ? stop + 1 : stop;
+			return true;
+		}
+		if (len - i <= 3 || memcmp(val + i, "://", 3) != 0)
+			continue;
+		for (stop = i + 3; stop < len && val[stop] != ' '; stop++) {
+			if (val[stop] == ':' && colon == 0)
+				colon = stop;
+			if (val[stop] == '@' && colon > 0)
+				at = stop;   /* the last one: a password may hold an @ */
+		}
+		if (at > 0) {
+			*start = colon + 1;
+			*end = at;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void put_value(struct line *l, const char *val, size_t len, enum escaping how)
+{
+	size_t start, end;
+
+	while (find_secret(val, len, &start, &end)) {
+		put_text(l, val, start, how);
+		puts_line(l, "***");
+		val += end;
+		len -= end;
+	}
+	put_text(l, val, len, how);
+}
+
+static void put_pair(struct line *l, const char *key, size_t klen, const char *val, size_t vlen, bool quoted)
+{
+	bool json = format_now == CW_LOG_JSON, quotes = json || quoted;
+
+	if (l->len + 6 * klen + 16 > l->limit) {   /* no room for the name, all escaped, and a little more */
+		l->full = true;
 		return;
 	}
-	put(l, val, (size_t)(colon + 1 - val));
-	puts_line(l, "***");
-	put(l, at, len - (size_t)(at - val));
+	if (json) {
+		put(l, ",", 1);
+		put_quoted(l, key, klen);
+	} else {
+		put(l, " ", 1);
+		put_text(l, key, klen, PLAIN);
+	}
+	puts_line(l, json ? ":" : "=");
+	if (quotes)
+		put(l, "\"", 1);
+	if (is_secret(key, klen))
+		puts_line(l, "***");
+	else
+		put_value(l, val, vlen, quoted ? KEEP : json ? QUOTE : PLAIN);
+	if (quotes)
+		put_tail(l, "\"");
 }
 
 static void put_fields(struct line *l, const char *fields)
@@ -130,29 +226,12 @@ static void put_fields(struct line *l, const char *fields)
 	size_t klen, vlen;
 	bool quoted;
 
-	while (*p != '\0') {
+	while (*p != '\0' && !l->full) {
 		p = next_pair(p, &key, &klen, &val, &vlen, &quoted);
-		if (klen == 0 && vlen == 0) {
-			if (*p == '\0')
-				break;
+		if (klen > 0)
+			put_pair(l, key, klen, val, vlen, quoted);
+		else if (*p != '\0' && vlen == 0)
 			p++;
-			continue;
-		}
-		if (format_now == CW_LOG_JSON) {
-			puts_line(l, ",");
-			put_quoted(l, key, klen);
-			puts_line(l, ":");
-		} else {
-			puts_line(l, " ");
-			put(l, key, klen);
-			puts_line(l, "=");
-		}
-		if (is_secret(key, klen))
-			puts_line(l, format_now == CW_LOG_JSON ? "\"***\"" : "***");
-		else if (quoted || format_now == CW_LOG_LOGFMT)
-			put_value(l, val, vlen);
-		else
-			put_quoted(l, val, vlen);
 	}
 }
 
@@ -188,9 +267,9 @@ static void finish(struct line *l)
 {
 	ssize_t written;
 
-	if (format_now == CW_LOG_JSON)
-		puts_line(l, "}");
-	l->text[l->len++] = '\n';
+	if (l->full)
+		put_tail(l, format_now == CW_LOG_JSON ? ",\"cut\":\"true\"" : " cut=true");
+	put_tail(l, format_now == CW_LOG_JSON ? "}\n" : "\n");
 	written = write(2, l->text, l->len);
 	(void)written;
 }
@@ -210,12 +289,15 @@ bool cw_log_enabled(enum cw_log_level level, const char *group)
 
 void cw_log(enum cw_log_level level, const char *group, const char *msg, const char *fields, ...)
 {
-	struct line l = { .len = 0 };
-	char text[LINE_MAX_BYTES - 256];
+	struct line l;
+	char text[LINE_MAX_BYTES];
 	va_list args;
 
 	if (!cw_log_enabled(level, group))
 		return;
+	l.len = 0;
+	l.limit = sizeof(l.text) - TAIL;
+	l.full = false;
 	put_head(&l, level, group, msg);
 	if (fields != NULL) {
 		va_start(args, fields);
@@ -283,13 +365,15 @@ bool cw_log_level_parse(const char *text, enum cw_log_level *level)
 const char *cw_log_quote(char *out, unsigned long size, const char *text)
 {
 	struct line l = { .len = 0 };
-	size_t n;
 
+	if (size < 3) {   /* no room for two quotes */
+		if (size > 0)
+			out[0] = '\0';
+		return out;
+	}
+	l.limit = (size < sizeof(l.text) ? size : sizeof(l.text)) - 2;
 	put_quoted(&l, text, strlen(text));
-	n = l.len < size ? l.len : size - 1;
-	memcpy(out, l.text, n);
-	out[n] = '\0';
-	if (n != l.len && n > 0)
-		out[n - 1] = '"';
+	memcpy(out, l.text, l.len);
+	out[l.len] = '\0';
 	return out;
 }

@@ -3,7 +3,8 @@
  * logfmt by default (`ts=... level=info group=http msg="listening" addr=127.0.0.1:8080`), JSON on request. Groups
  * ("http", "pg", "lua", ...) can be raised or lowered one by one while running. Info tells what changed; a failing
  * dependency is logged on change of state and then counted. Values named password, secret, token, key, authorization
- * and the password part of a connection string are written as "***". Thread-safe: one write(2) a line. */
+ * and the password part of a connection string are written as "***". A line is one line whatever is in it, at most 4 KiB
+ * (what was cut ends in `cut=true`), and valid JSON in that format. Thread-safe: one write(2) a line. */
 #ifndef CW_BASE_LOG_H
 #define CW_BASE_LOG_H
 
@@ -30,7 +31,7 @@ void cw_log_set_role(const char *role);
 /* "debug" ... "off"; false if it is none of them. */
 bool cw_log_level_parse(const char *text, enum cw_log_level *level);
 
-/* Writes `text` so that it can stand after `key=` (quoted and escaped where needed). Returns `out`. */
+/* Writes `text` quoted and escaped, so that it can stand after `key=` whatever it is, cut to what fits. Returns `out`. */
 const char *cw_log_quote(char *out, unsigned long size, const char *text);
 
 #endif

@@ -10,6 +10,8 @@ extern const struct cw_primitive
 	cw_stat_robust,                                                                    /* robust.c */
 	cw_stat_welford, cw_stat_ewma,                                                     /* moments.c */
 	cw_key_first_seen,                                                                 /* first_seen.c */
+	cw_drift_page_hinkley, cw_drift_cusum, cw_drift_ddm, cw_drift_eddm, cw_drift_hddm_a, cw_drift_hddm_w,
+	cw_drift_adwin, cw_drift_kswin,                                                    /* drift_prims.c */
 	cw_list_contains;                                                                  /* list_contains.c */
 
 #define CW_ALL_PRIMITIVES \
@@ -17,6 +19,8 @@ extern const struct cw_primitive
 	&cw_window_distinct, &cw_window_last, \
 	&cw_stat_robust, &cw_stat_welford, &cw_stat_ewma, \
 	&cw_key_first_seen, \
+	&cw_drift_page_hinkley, &cw_drift_cusum, &cw_drift_ddm, &cw_drift_eddm, &cw_drift_hddm_a, &cw_drift_hddm_w, \
+	&cw_drift_adwin, &cw_drift_kswin, \
 	&cw_list_contains,
 
 #endif

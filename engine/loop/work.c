@@ -145,7 +145,7 @@ int cw_work_submit(struct cw_work_pool *pool, cw_work_fn *run, cw_work_done_fn *
 	struct work *w;
 
 	pthread_mutex_lock(&pool->lock);
-	if (pool->nqueued >= pool->limit) {
+	if (pool->nqueued >= pool->limit || pool->closing) {
 		pthread_mutex_unlock(&pool->lock);
 		return -1;
 	}

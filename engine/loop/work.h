@@ -17,7 +17,7 @@ typedef void cw_work_done_fn(void *arg, bool ran);
 struct cw_work_pool *cw_work_pool_new(struct cw_loop *loop, int threads, int queue_limit);
 /* Waits for what is running, answers what is queued with ran = false, from within this call. */
 void cw_work_pool_free(struct cw_work_pool **pool);
-/* -1: the queue is full (CW_ERR_BUSY); `done` will not be called. */
+/* -1: the queue is full (CW_ERR_BUSY), or the pool is being freed; `done` will not be called. */
 int cw_work_submit(struct cw_work_pool *pool, cw_work_fn *run, cw_work_done_fn *done, void *arg);
 
 #endif

@@ -17,6 +17,8 @@
 #define STEP_SHORT_US 100
 #define STEP_LONG_US 1000
 
+static volatile int nobody;           /* watched unless cw_guard_watch names another word */
+
 /* `left` counts down within the quantum, `rest` is granted later: what is left of the budget is left + rest. */
 static struct {
 	int64_t left, rest, total;
@@ -24,7 +26,8 @@ static struct {
 	bool cpu_time;
 	atomic_int depth;
 	atomic_int stop;
-} guard;
+	volatile int *watched;
+} guard = { .watched = &nobody };
 
 static const char *const reasons[] = {
 	[CW_STOP_NONE] = "not stopped",
@@ -69,6 +72,8 @@ void cw_guard_begin(struct cw_guard_frame *frame, const struct cw_budget *budget
 	guard.quantum = QUANTUM_FIRST;
 	guard.cpu_time = budget->cpu_time;
 	grant(budget->ticks);
+	if (*guard.watched != 0)
+		*guard.watched = 0;
 	atomic_store_explicit(&guard.stop, CW_STOP_NONE, memory_order_relaxed);
 	atomic_fetch_add_explicit(&guard.depth, 1, memory_order_relaxed);
 }
@@ -90,6 +95,11 @@ enum cw_stop cw_guard_end(const struct cw_guard_frame *frame, int64_t *ticks)
 	atomic_fetch_sub_explicit(&guard.depth, 1, memory_order_relaxed);
 	atomic_store_explicit(&guard.stop, frame->stop, memory_order_relaxed);
 	return why;
+}
+
+void cw_guard_watch(volatile int *word)
+{
+	guard.watched = word != NULL ? word : &nobody;
 }
 
 void cw_guard_trip(enum cw_stop why)
@@ -129,8 +139,10 @@ static void refill(void)
 	}
 	if (guard.time_us > 0)
 		look_at_the_clock();
-	else
-		guard.quantum = QUANTUM_MAX;
+	else if (guard.quantum < QUANTUM_MAX)
+		guard.quantum *= 2;
+	if (*guard.watched != 0)
+		cw_guard_trip(CW_STOP_TIME);
 	grant(have);
 }
 

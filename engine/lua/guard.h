@@ -61,6 +61,10 @@ int cw_guard_raise(struct lua_State *L);
  * first reason stays. */
 void cw_guard_trip(enum cw_stop why);
 
+/* A word that another process or thread sets to 1 to stop the code that runs now; looked at together with the clock, set
+ * to 0 by cw_guard_begin. NULL: none. */
+void cw_guard_watch(volatile int *word);
+
 /* Once per VM, in protected mode: makes guard A (`jit`, with the ffi library on top of the stack, popped) or B. */
 void cw_guard_open(struct lua_State *L, bool jit);
 /* Pushes the two values a guarded chunk gets: guard and stop function. */

@@ -8,16 +8,13 @@
 #include <lua.h>
 #include <lualib.h>
 
+#include "lua/embed.h"
 #include "lua/guard.h"
 #include "lua/match.h"
 #include "lua/vm.h"
 
-/* The base is built in Lua; its text is part of the program. */
-__asm__(".section .rodata\n"
-        ".global cw_sandbox_lua\n.global cw_sandbox_lua_end\n"
-        "cw_sandbox_lua:\n.incbin \"engine/lua/sandbox.lua\"\n"
-        "cw_sandbox_lua_end:\n.byte 0\n.previous\n");
-extern const char cw_sandbox_lua[], cw_sandbox_lua_end[];
+/* The base is built in Lua. */
+CW_EMBED(cw_sandbox_lua, "engine/lua/sandbox.lua");
 
 static char base_key, freeze_key, env_key;     /* their addresses are keys of the registry */
 

@@ -1,4 +1,3 @@
-/* Included by the tests that need it: they are one binary each, and the library has no room for test code. */
 #include "support/pgtest.h"
 
 #include <libpq-fe.h>

@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "support/pgtest.c"
+#include "support/pgtest.h"
 
 static char root[64], template_dir[128];
 

@@ -1,7 +1,9 @@
 #include "loop/loop.h"
 
 #include <check.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static char order[32];
@@ -157,6 +159,121 @@ START_TEST(stop_from_a_deferred_call)
 }
 END_TEST
 
+static int pipes[2];
+static int watch_flags;
+
+static void on_watch(void *arg, int fd, int flags)
+{
+	(void)arg;
+	(void)fd;
+	watch_flags |= flags;
+	note('w');
+}
+
+START_TEST(watches_are_level_triggered_and_can_sleep)
+{
+	struct cw_watch *watch;
+	char byte;
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	watch = cw_watch_new(loop, pipes[0], on_watch, NULL);
+	ck_assert_int_eq(write(pipes[1], "x", 1), 1);
+	cw_loop_poll(loop);
+	ck_assert_str_eq(order, "");   /* registered, but asleep */
+	cw_watch_set(watch, CW_WATCH_READ);
+	cw_loop_poll(loop);
+	cw_loop_poll(loop);
+	ck_assert_str_eq(order, "ww");
+	ck_assert_int_eq(watch_flags, CW_WATCH_READ);
+	cw_watch_set(watch, 0);
+	cw_loop_poll(loop);
+	ck_assert_str_eq(order, "ww");
+	cw_watch_set(watch, CW_WATCH_READ);
+	ck_assert_int_eq(read(pipes[0], &byte, 1), 1);
+	cw_loop_poll(loop);
+	ck_assert_str_eq(order, "ww");
+	cw_watch_free(&watch);
+	ck_assert_ptr_null(watch);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+END_TEST
+
+START_TEST(a_watch_may_wait_for_both)
+{
+	struct cw_watch *watch;
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	watch = cw_watch_new(loop, pair[0], on_watch, NULL);
+	cw_watch_set(watch, CW_WATCH_READ | CW_WATCH_WRITE);
+	cw_loop_poll(loop);
+	ck_assert_int_eq(watch_flags, CW_WATCH_WRITE);
+	ck_assert_int_eq(write(pair[1], "x", 1), 1);
+	cw_loop_poll(loop);
+	ck_assert_int_eq(watch_flags, CW_WATCH_READ | CW_WATCH_WRITE);
+	cw_watch_free(&watch);
+	close(pair[0]);
+	close(pair[1]);
+}
+END_TEST
+
+static void free_watch(void *arg, int fd, int flags)
+{
+	(void)fd;
+	(void)flags;
+	note('f');
+	cw_watch_free(arg);
+}
+
+static void free_timer(void *arg)
+{
+	note('t');
+	cw_timer_free(arg);
+}
+
+START_TEST(a_callback_may_free_its_own)
+{
+	struct cw_watch *watch;
+	struct cw_timer *timer;
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	watch = cw_watch_new(loop, pipes[0], free_watch, &watch);
+	cw_watch_set(watch, CW_WATCH_READ);
+	ck_assert_int_eq(write(pipes[1], "x", 1), 1);
+	timer = cw_timer_new(loop, free_timer, &timer);
+	cw_timer_set(timer, 0);
+	cw_loop_poll(loop);
+	cw_loop_poll(loop);
+	ck_assert_ptr_null(watch);
+	ck_assert_ptr_null(timer);
+	ck_assert_uint_eq(strlen(order), 2);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+END_TEST
+
+static void on_signal(void *arg, int signal)
+{
+	(void)arg;
+	ck_assert_int_eq(signal, SIGUSR1);
+	note('s');
+}
+
+START_TEST(signals_come_through_the_loop)
+{
+	cw_loop_on_signal(loop, SIGUSR1, on_signal, NULL);
+	raise(SIGUSR1);
+	ck_assert_str_eq(order, "");
+	cw_loop_run_once(loop);
+	ck_assert_str_eq(order, "s");
+	raise(SIGUSR1);
+	cw_loop_run_once(loop);
+	ck_assert_str_eq(order, "ss");
+	raise(SIGPIPE);   /* ignored since cw_loop_new */
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("loop");
@@ -172,6 +289,10 @@ int main(void)
 	tcase_add_test(tc, deferred_calls_do_not_starve_under_load);
 	tcase_add_test(tc, timers_fire_once_and_can_be_moved_and_cleared);
 	tcase_add_test(tc, stop_from_a_deferred_call);
+	tcase_add_test(tc, watches_are_level_triggered_and_can_sleep);
+	tcase_add_test(tc, a_watch_may_wait_for_both);
+	tcase_add_test(tc, a_callback_may_free_its_own);
+	tcase_add_test(tc, signals_come_through_the_loop);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -1,14 +1,17 @@
 #include "pg/migrate.h"
 
 #include <check.h>
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/buf.h"
-#include "support/pgtest.c"
+#include "base/err.h"
+#include "support/pgtest.h"
 
 static struct pgtest *pg;
 static char dir[64];

@@ -1,0 +1,297 @@
+/* evaluator.c - the operations that the evaluator process calls: a bundle becomes a set of rules, transactions become
+ * verdicts. */
+#include "lua/evaluator.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "base/arena.h"
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "detect/lists.h"
+#include "lua/guard.h"
+#include "lua/rule.h"
+#include "lua/ruletest.h"
+#include "pipeline/evaluate.h"
+#include "pipeline/verdict.h"
+
+#define CONTEXT_MAGIC 0x6c756165u
+
+struct context {
+	uint32_t magic;
+	struct cw_rules *rules;
+	struct cw_lists *lists;
+	const struct cw_lists *lists_before;
+};
+
+/* --- options --- */
+
+static int read_count(const struct cw_json *options, const char *key, double min, double max, double *out,
+                      struct cw_err *err)
+{
+	const struct cw_json *value = cw_json_get(options, key);
+
+	if (value == NULL)
+		return 0;
+	if (value->type != CW_JSON_NUMBER || !cw_json_to_double(value, out) || *out < min || *out > max)
+		return cw_err_set(err, CW_ERR_INVALID, "rules: option \"%s\" must be a number from %.15g to %.15g", key, min, max);
+	return 0;
+}
+
+static int read_flag(const struct cw_json *options, const char *key, bool *out, struct cw_err *err)
+{
+	const struct cw_json *value = cw_json_get(options, key);
+
+	if (value == NULL)
+		return 0;
+	if (value->type != CW_JSON_TRUE && value->type != CW_JSON_FALSE)
+		return cw_err_set(err, CW_ERR_INVALID, "rules: option \"%s\" must be true or false", key);
+	*out = value->type == CW_JSON_TRUE;
+	return 0;
+}
+
+static int check_names(const struct cw_json *options, struct cw_err *err)
+{
+	static const char *const known[] = { "ticks", "wall_ms", "memory_bytes", "state_bytes", "jit", "run_tests" };
+
+	for (const struct cw_json *m = options->first; m != NULL; m = m->next) {
+		bool is = false;
+
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			is = is || strcmp(m->key, known[i]) == 0;
+		if (!is)
+			return cw_err_set(err, CW_ERR_INVALID, "rules: unknown option \"%s\"", m->key);
+	}
+	return 0;
+}
+
+static int read_options(const char *text, struct cw_rules_conf *conf, bool *run_tests, struct cw_arena *arena,
+                        struct cw_err *err)
+{
+	double ticks = (double)conf->ticks, wall_ms = (double)conf->wall_us / 1000;
+	double memory = (double)conf->memory_bytes, state = (double)conf->state_bytes;
+	const struct cw_json *options;
+	struct cw_json_error fault;
+
+	options = cw_json_parse(text, strlen(text), CW_JSON_DEPTH_DEFAULT, arena, &fault);
+	if (options == NULL || options->type != CW_JSON_OBJECT)
+		return cw_err_set(err, CW_ERR_INVALID, "rules: options are not a JSON object");
+	if (check_names(options, err) != 0 || read_count(options, "ticks", 1000, 1e12, &ticks, err) != 0 ||
+	    read_count(options, "wall_ms", 0, 60000, &wall_ms, err) != 0 ||
+	    read_count(options, "memory_bytes", 8 << 20, 1e12, &memory, err) != 0 ||
+	    read_count(options, "state_bytes", 0, 1e13, &state, err) != 0 ||
+	    read_flag(options, "jit", &conf->jit, err) != 0 || read_flag(options, "run_tests", run_tests, err) != 0)
+		return -1;
+	conf->ticks = (int64_t)ticks;
+	conf->wall_us = (int64_t)(wall_ms * 1000);
+	conf->memory_bytes = (size_t)memory;
+	conf->state_bytes = (size_t)state;
+	return 0;
+}
+
+/* --- digest --- */
+
+/* Each part with its length in front, so that no two bundles feed the same bytes. */
+static void feed(EVP_MD_CTX *sha, const char *bytes, size_t len)
+{
+	uint64_t size = len;
+
+	EVP_DigestUpdate(sha, &size, sizeof(size));
+	EVP_DigestUpdate(sha, bytes, len);
+}
+
+static int compare_files(const void *a, const void *b)
+{
+	const struct cw_bundle_file *x = *(const struct cw_bundle_file *const *)a;
+	const struct cw_bundle_file *y = *(const struct cw_bundle_file *const *)b;
+
+	return strcmp(x->name, y->name);
+}
+
+static void feed_files(EVP_MD_CTX *sha, const struct cw_bundle_file *files, int n)
+{
+	const struct cw_bundle_file **sorted = cw_alloc((size_t)n * sizeof(*sorted));
+	uint64_t count = (uint64_t)n;
+
+	for (int i = 0; i < n; i++)
+		sorted[i] = &files[i];
+	qsort(sorted, (size_t)n, sizeof(*sorted), compare_files);
+	EVP_DigestUpdate(sha, &count, sizeof(count));
+	for (int i = 0; i < n; i++) {
+		feed(sha, sorted[i]->name, strlen(sorted[i]->name));
+		feed(sha, sorted[i]->text, sorted[i]->len);
+	}
+	cw_free(sorted);
+}
+
+void cw_lua_bundle_digest(const struct cw_bundle *bundle, char out[65])
+{
+	EVP_MD_CTX *sha = EVP_MD_CTX_new();
+	const char *params = bundle->params_json != NULL ? bundle->params_json : "{}";
+	uint8_t hash[EVP_MAX_MD_SIZE];
+
+	cw_assert(sha != NULL && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1);
+	feed_files(sha, bundle->rules, bundle->nrules);
+	feed_files(sha, bundle->lists, bundle->nlists);
+	feed(sha, params, strlen(params));
+	EVP_DigestFinal_ex(sha, hash, NULL);
+	EVP_MD_CTX_free(sha);
+	for (int i = 0; i < 32; i++)
+		snprintf(out + 2 * i, 3, "%02x", hash[i]);
+}
+
+/* --- load --- */
+
+/* "lists/labels.csv" is the list "labels". */
+static int load_list(struct cw_lists *lists, const struct cw_bundle_file *file, struct cw_err *err)
+{
+	const char *slash = strrchr(file->name, '/'), *base = slash != NULL ? slash + 1 : file->name;
+	char name[128];
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(base, "."), base);
+	if (cw_lists_add_csv(lists, name, file->text, file->len, err) < 0)
+		return cw_err_wrap(err, "%s", file->name);
+	return 0;
+}
+
+static int load_lists(struct context *c, const struct cw_bundle *bundle, struct cw_err *err)
+{
+	c->lists = cw_lists_new();
+	for (int i = 0; i < bundle->nlists; i++)
+		if (load_list(c->lists, &bundle->lists[i], err) != 0)
+			return -1;
+	cw_lists_seal(c->lists);
+	return 0;
+}
+
+static void write_report(const struct context *c, const struct cw_bundle *bundle, const struct cw_rules_conf *conf,
+                         struct cw_buf *out)
+{
+	char digest[65];
+
+	cw_lua_bundle_digest(bundle, digest);
+	cw_buf_printf(out, "{\"digest\":\"%s\",\"ticks\":%lld,\"wall_ms\":%lld,\"memory_bytes\":%zu,\"jit\":%s,"
+	              "\"list_entries\":%zu,\"rules\":[", digest, (long long)conf->ticks, (long long)conf->wall_us / 1000,
+	              conf->memory_bytes, conf->jit ? "true" : "false", cw_lists_count(c->lists));
+	for (uint32_t i = 0; i < cw_rules_count(c->rules); i++) {
+		if (i > 0)
+			cw_buf_putc(out, ',');
+		cw_rule_describe(c->rules, cw_rules_at(c->rules, i), out);
+	}
+	cw_buf_puts(out, "]}");
+}
+
+static void ops_free(void *ctx)
+{
+	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
+
+	cw_rules_free(&c->rules);
+	if (cw_lists_current() == c->lists)
+		cw_lists_use(c->lists_before);
+	cw_lists_free(&c->lists);
+	c->magic = 0;
+	cw_free(c);
+}
+
+static int load(struct context *c, const struct cw_bundle *bundle, struct cw_state *scratch, struct cw_arena *arena,
+                struct cw_buf *report, struct cw_err *err)
+{
+	struct cw_rules_conf conf = cw_rules_conf_default;
+	const char *options = bundle->options_json != NULL ? bundle->options_json : "{}";
+	bool run_tests = true;
+
+	if (read_options(options, &conf, &run_tests, arena, err) != 0 || load_lists(c, bundle, err) != 0)
+		return -1;
+	/* The rules that go live come from a VM in which no test has run. */
+	c->rules = cw_rules_load(bundle, &conf, err);
+	if (c->rules == NULL)
+		return -1;
+	if (run_tests && !bundle->tested && scratch != NULL && cw_ruletest_bundle(bundle, &conf, scratch, err) != 0)
+		return -1;
+	write_report(c, bundle, &conf, report);
+	return 0;
+}
+
+static void *ops_load(const struct cw_bundle *bundle, struct cw_state *scratch, struct cw_buf *report,
+                      struct cw_err *err)
+{
+	struct context *c = cw_zalloc(sizeof(*c));
+	struct cw_arena *arena = cw_arena_new();
+	int failed;
+
+	c->magic = CONTEXT_MAGIC;
+	failed = load(c, bundle, scratch, arena, report, err);
+	cw_arena_free(&arena);
+	if (failed) {
+		ops_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+static int ops_attach(void *ctx, struct cw_state *st, struct cw_err *err)
+{
+	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
+
+	c->lists_before = cw_lists_use(c->lists);
+	return cw_rules_attach(c->rules, st, err);
+}
+
+/* --- evaluate --- */
+
+static void ops_evaluate(void *ctx, const struct cw_tx *tx, struct cw_buf *out, volatile uint32_t *running)
+{
+	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
+	uint32_t n = cw_rules_count(c->rules);
+
+	cw_verdict_begin(out, tx->seq);
+	cw_rules_set_tx(c->rules, tx);
+	for (uint32_t i = 0; i < n; i++) {
+		struct cw_rule *rule = cw_rules_at(c->rules, i);
+		struct cw_rule_result result;
+
+		if (!rule->enabled)
+			continue;
+		*running = i + 1;
+		cw_rule_run(c->rules, rule->live, &result);
+		if (result.kind == CW_RULE_ALERTED)
+			cw_verdict_alert(out, &result.alert);
+		else if (result.kind == CW_RULE_FAILED)
+			cw_verdict_fault(out, &result.fault);
+	}
+	*running = 0;
+	cw_verdict_end(out);
+	cw_vm_tidy(cw_rules_vm(c->rules));
+}
+
+static void ops_prefetch(void *ctx, const struct cw_tx *tx, int stage)
+{
+	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
+
+	cw_rules_prefetch(c->rules, tx, stage);
+}
+
+static void ops_set_enabled(void *ctx, uint32_t rule, bool enabled)
+{
+	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
+	struct cw_rule *r = cw_rules_at(c->rules, rule);
+
+	if (r != NULL)
+		r->enabled = enabled;
+}
+
+const struct cw_evaluator_ops cw_lua_evaluator = {
+	.load = ops_load,
+	.attach = ops_attach,
+	.evaluate = ops_evaluate,
+	.prefetch = ops_prefetch,
+	.set_enabled = ops_set_enabled,
+	.free = ops_free,
+	.bind_stop = cw_guard_watch,
+};

@@ -1,0 +1,516 @@
+#include "lua/rule.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <openssl/sha.h>
+
+#include "base/arena.h"
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/suggest.h"
+#include "lua/load.h"
+#include "lua/rule_internal.h"
+#include "lua/rulejson.h"
+#include "pipeline/evaluate.h"
+
+#define FILE_MAX ((size_t)64 << 10)   /* a rule is a page of Lua */
+
+const struct cw_rules_conf cw_rules_conf_default = {
+	.ticks = 1000000,
+	.wall_us = 50000,
+	.memory_bytes = (size_t)64 << 20,
+	.jit = true,
+};
+
+/* Loading a file and running its state(p): 50 times what a transaction may take, and one second. */
+static struct cw_budget load_budget(const struct cw_rules *rules)
+{
+	return (struct cw_budget){ .ticks = 50 * rules->conf.ticks, .time_us = 1000000 };
+}
+
+int cw_rules_protected(struct cw_rules *rules, lua_CFunction fn, void *job, struct cw_err *err)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+	const struct cw_budget budget = load_budget(rules);
+
+	lua_pushcfunction(L, fn);
+	lua_pushlightuserdata(L, job);
+	if (cw_vm_call(rules->vm, L, 1, 0, &budget, &rules->report) != 0)
+		return cw_err_set(err, CW_ERR_SCRIPT, "%s", rules->report.message);
+	return 0;
+}
+
+/* --- loading --- */
+
+static int open_protected(lua_State *L)
+{
+	struct cw_rules *rules = lua_touserdata(L, 1);
+
+	cw_rulebind_open(rules, L);
+	cw_ruledecl_open(rules, L);
+	cw_ruletest_open(rules, L);
+	return 0;
+}
+
+static void hash_text(const char *text, size_t len, char out[65])
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t hash[SHA256_DIGEST_LENGTH];
+
+	SHA256((const uint8_t *)text, len, hash);
+	for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+		out[2 * i] = digits[hash[i] >> 4];
+		out[2 * i + 1] = digits[hash[i] & 15];
+	}
+	out[64] = '\0';
+}
+
+/* The result of the main function is on top; popped. */
+static int check_returned(struct cw_rules *rules, const struct cw_rule *rule, struct cw_err *err)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+	bool is;
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rules->refs.token);
+	is = lua_rawequal(L, -1, -2) != 0;
+	lua_pop(L, 2);
+	if (is && rule->id != NULL)
+		return 0;
+	return cw_err_set(err, CW_ERR_SCRIPT, "%s:1: the file must return rule { ... }", rule->file);
+}
+
+static int check_unique(const struct cw_rules *rules, const struct cw_rule *rule, struct cw_err *err)
+{
+	for (const struct cw_rule *other = rules->rules; other < rule; other++)
+		if (strcmp(other->id, rule->id) == 0)
+			return cw_err_set(err, CW_ERR_SCRIPT, "%s:%d: rule id \"%s\" is already used in %s", rule->file, rule->line,
+			                  rule->id, other->file);
+	return 0;
+}
+
+static int load_file(struct cw_rules *rules, const struct cw_bundle_file *file, struct cw_err *err)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+	const struct cw_budget budget = load_budget(rules);
+	struct cw_rule *rule = &rules->rules[rules->n];
+	int failed;
+
+	*rule = (struct cw_rule){ .index = rules->n, .line = 1, .enabled = true, .evaluate = LUA_NOREF, .state = LUA_NOREF,
+		                      .params = LUA_NOREF, .tests = LUA_NOREF, .file = cw_strdup(file->name) };
+	rules->n++;
+	if (file->len > FILE_MAX)
+		return cw_err_set(err, CW_ERR_SCRIPT, "%s:1: file has %zu bytes, more than %zu", file->name, file->len, FILE_MAX);
+	hash_text(file->text, file->len, rule->sha256);
+	if (cw_load(rules->vm, file->name, file->text, file->len, err) != 0)
+		return -1;
+	rules->loading = rule;
+	failed = cw_vm_call(rules->vm, L, 0, 1, &budget, &rules->report);
+	rules->loading = NULL;
+	if (failed)
+		return cw_err_set(err, CW_ERR_SCRIPT, "%s", rules->report.message);
+	if (check_returned(rules, rule, err) != 0)
+		return -1;
+	return check_unique(rules, rule, err);
+}
+
+static const char *unknown_rule(const struct cw_rules *rules, const char *id)
+{
+	const char **names = cw_zalloc((rules->n + 1) * sizeof(*names));
+	const char *hint;
+
+	for (uint32_t i = 0; i < rules->n; i++)
+		names[i] = rules->rules[i].id;
+	hint = cw_rule_suggest(id, names);
+	cw_free(names);
+	return hint;
+}
+
+static int check_params(const struct cw_rules *rules, const struct cw_json *params, struct cw_err *err)
+{
+	for (const struct cw_json *m = params->first; m != NULL; m = m->next) {
+		bool known = false;
+
+		for (uint32_t i = 0; i < rules->n; i++)
+			known = known || strcmp(rules->rules[i].id, m->key) == 0;
+		if (!known)
+			return cw_err_set(err, CW_ERR_INVALID, "parameters are given for rule \"%s\", which does not exist%s", m->key,
+			                  unknown_rule(rules, m->key));
+		if (m->type != CW_JSON_OBJECT)
+			return cw_err_set(err, CW_ERR_INVALID, "parameters of rule \"%s\" must be an object", m->key);
+	}
+	return 0;
+}
+
+static int bind_all(struct cw_rules *rules, const struct cw_json *params, struct cw_err *err)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+
+	for (uint32_t i = 0; i < rules->n; i++) {
+		struct cw_rule *rule = &rules->rules[i];
+		const struct cw_json *overrides = cw_json_get(params, rule->id);
+
+		if (overrides != NULL)
+			cw_lua_push_json(L, overrides);
+		else
+			lua_pushnil(L);
+		rule->live = cw_rule_bind_new(rules, rule, err);
+		if (rule->live == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+static int load_all(struct cw_rules *rules, const struct cw_bundle *bundle, struct cw_arena *arena, struct cw_err *err)
+{
+	const char *text = bundle->params_json != NULL ? bundle->params_json : "{}";
+	const struct cw_json *params;
+	struct cw_json_error fault;
+
+	params = cw_json_parse(text, strlen(text), CW_JSON_DEPTH_DEFAULT, arena, &fault);
+	if (params == NULL || params->type != CW_JSON_OBJECT)
+		return cw_err_set(err, CW_ERR_INVALID, "parameters of rules are not a JSON object: %s",
+		                  params == NULL ? fault.what : "another type");
+	if (cw_rules_protected(rules, open_protected, rules, err) != 0)
+		return -1;
+	if (bundle->nrules > CW_RULES_MAX)
+		return cw_err_set(err, CW_ERR_INVALID, "there are %d rules, more than %d", bundle->nrules, CW_RULES_MAX);
+	rules->rules = cw_zalloc((size_t)bundle->nrules * sizeof(*rules->rules));
+	for (int i = 0; i < bundle->nrules; i++)
+		if (load_file(rules, &bundle->rules[i], err) != 0)
+			return -1;
+	if (check_params(rules, params, err) != 0)
+		return -1;
+	return bind_all(rules, params, err);
+}
+
+struct cw_rules *cw_rules_load(const struct cw_bundle *bundle, const struct cw_rules_conf *conf, struct cw_err *err)
+{
+	const struct cw_vm_conf vm = { .world = CW_WORLD_RULES, .soft_bytes = conf->memory_bytes, .jit = conf->jit };
+	struct cw_rules *rules = cw_zalloc(sizeof(*rules));
+	struct cw_arena *arena;
+	int failed;
+
+	rules->magic = CW_RULES_MAGIC;
+	rules->conf = *conf;
+	cw_buf_init(&rules->features);
+	cw_buf_init(&rules->explanation);
+	rules->vm = cw_vm_new(&vm, err);
+	if (rules->vm == NULL) {
+		cw_rules_free(&rules);
+		return NULL;
+	}
+	cw_vm_set_owner(rules->vm, rules);
+	arena = cw_arena_new();
+	failed = load_all(rules, bundle, arena, err);
+	cw_arena_free(&arena);
+	if (failed)
+		cw_rules_free(&rules);
+	return rules;
+}
+
+static void free_texts(struct cw_rule_texts *texts)
+{
+	for (int i = 0; i < texts->n; i++)
+		cw_free(texts->items[i]);
+	cw_free(texts->items);
+}
+
+void cw_rules_free(struct cw_rules **rules)
+{
+	struct cw_rules *r = *rules;
+
+	*rules = NULL;
+	if (r == NULL)
+		return;
+	for (uint32_t i = 0; i < r->n; i++) {
+		struct cw_rule *rule = &r->rules[i];
+
+		cw_rule_bind_free(r, &rule->live);
+		cw_free(rule->file);
+		cw_free(rule->id);
+		cw_free(rule->version);
+		cw_free(rule->title);
+		cw_free(rule->description);
+		free_texts(&rule->references);
+		free_texts(&rule->false_positives);
+		free_texts(&rule->tags);
+	}
+	cw_free(r->rules);
+	cw_vm_free(&r->vm);
+	cw_buf_release(&r->features);
+	cw_buf_release(&r->explanation);
+	cw_free(r);
+}
+
+uint32_t cw_rules_count(const struct cw_rules *rules)
+{
+	return rules->n;
+}
+
+struct cw_rule *cw_rules_at(const struct cw_rules *rules, uint32_t index)
+{
+	return index < rules->n ? &rules->rules[index] : NULL;
+}
+
+struct cw_vm *cw_rules_vm(const struct cw_rules *rules)
+{
+	return rules->vm;
+}
+
+const struct cw_rules_conf *cw_rules_conf(const struct cw_rules *rules)
+{
+	return &rules->conf;
+}
+
+int cw_rules_attach(struct cw_rules *rules, struct cw_state *st, struct cw_err *err)
+{
+	for (uint32_t i = 0; i < rules->n; i++)
+		if (cw_rule_bind_open(rules, rules->rules[i].live, st, err) != 0) {
+			while (i-- > 0)
+				cw_rule_bind_close(rules->rules[i].live);
+			return -1;
+		}
+	return 0;
+}
+
+void cw_rules_prefetch(struct cw_rules *rules, const struct cw_tx *tx, int stage)
+{
+	for (uint32_t i = 0; i < rules->n; i++)
+		if (rules->rules[i].enabled)
+			cw_rule_bind_prefetch(rules->rules[i].live, tx, stage);
+}
+
+/* --- what evaluate returned: read without raising, it is a script's table --- */
+
+__attribute__((format(printf, 4, 5)))
+static void fail(struct cw_rules *rules, const struct cw_rule *rule, struct cw_rule_result *result, const char *format, ...)
+{
+	va_list args;
+	int n = snprintf(rules->message, sizeof(rules->message), "%s:%d: %s: ", rule->file, rule->line, rule->id);
+
+	va_start(args, format);
+	vsnprintf(rules->message + n, sizeof(rules->message) - (size_t)n, format, args);
+	va_end(args);
+	result->kind = CW_RULE_FAILED;
+	result->fault = (struct cw_rule_fault){ .rule = rule->index, .kind = CW_FAULT_ERROR, .message = rules->message };
+}
+
+/* Pushes the raw field. */
+static int get(lua_State *L, int table, const char *key)
+{
+	lua_pushstring(L, key);
+	lua_rawget(L, table);
+	return lua_type(L, -1);
+}
+
+/* A number from 0 to 1, clipped; false if it is not there or not a number. */
+static bool read_share(lua_State *L, int table, const char *key, double *out)
+{
+	bool is = get(L, table, key) == LUA_TNUMBER && !isnan(lua_tonumber(L, -1));
+
+	if (is)
+		*out = fmin(fmax(lua_tonumber(L, -1), 0), 1);
+	lua_pop(L, 1);
+	return is;
+}
+
+static bool is_absent(lua_State *L, int table, const char *key)
+{
+	bool absent = get(L, table, key) == LUA_TNIL;
+
+	lua_pop(L, 1);
+	return absent;
+}
+
+/* Copies text (or a number as text); false if it is something else or too long. */
+static bool read_string(lua_State *L, int table, const char *key, char *out, size_t size)
+{
+	int type = get(L, table, key);
+	const char *text = type == LUA_TSTRING || type == LUA_TNUMBER ? lua_tostring(L, -1) : "";
+	bool ok = (type == LUA_TNIL || type == LUA_TSTRING || type == LUA_TNUMBER) && strlen(text) < size;
+
+	if (ok)
+		memcpy(out, text, strlen(text) + 1);
+	lua_pop(L, 1);
+	return ok;
+}
+
+static bool read_explain(struct cw_rules *rules, const struct cw_rule *rule, int table, struct cw_rule_result *result)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+	int type = get(L, table, "explain");
+	const char *fault = NULL;
+
+	if (type == LUA_TNIL) {
+		cw_buf_puts(&rules->features, "{}");
+	} else if (type != LUA_TTABLE || lua_objlen(L, -1) > 0) {
+		fail(rules, rule, result, "alert: \"explain\" must be a table with names, like { receivers = n }");
+		return false;
+	} else {
+		fault = cw_rulejson_write(L, lua_gettop(L), "explain", &rules->features);
+	}
+	if (fault != NULL)
+		fail(rules, rule, result, "alert: %s", fault);
+	else if (rules->features.len > CW_VERDICT_FEATURES_MAX)
+		fail(rules, rule, result, "alert: \"explain\" has more than %d bytes", CW_VERDICT_FEATURES_MAX);
+	return result->kind != CW_RULE_FAILED;
+}
+
+/* `text`, or the title and the explained values. `explain` is on top of the stack. */
+static bool read_explanation(struct cw_rules *rules, const struct cw_rule *rule, int table,
+                             struct cw_rule_result *result)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+	char text[CW_VERDICT_EXPLANATION_MAX + 1] = "";
+
+	if (!read_string(L, table, "text", text, sizeof(text))) {
+		fail(rules, rule, result, "alert: \"text\" must be text of at most %d bytes", CW_VERDICT_EXPLANATION_MAX);
+		return false;
+	}
+	cw_buf_puts(&rules->explanation, text[0] != '\0' ? text : rule->title);
+	if (text[0] == '\0' && lua_istable(L, -1)) {
+		size_t before = rules->explanation.len;
+
+		cw_buf_puts(&rules->explanation, ": ");
+		cw_rulejson_sentence(L, lua_gettop(L), &rules->explanation);
+		if (rules->explanation.len == before + 2)
+			rules->explanation.data[rules->explanation.len = before] = '\0';
+	}
+	return true;
+}
+
+/* The marked table is at `table`. */
+static void read_alert(struct cw_rules *rules, const struct cw_rule *rule, int table, struct cw_rule_result *result)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+	struct cw_alert *alert = &result->alert;
+	char severity[16] = "";
+
+	*alert = (struct cw_alert){ .rule = rule->index, .severity = rule->severity,
+		                        .flags = rule->status == CW_RULE_SHADOW ? CW_ALERT_SHADOW : 0 };
+	if (!read_share(L, table, "score", &alert->score)) {
+		fail(rules, rule, result, "alert: \"score\" must be a number from 0 to 1");
+		return;
+	}
+	if (!is_absent(L, table, "confidence") && !read_share(L, table, "confidence", &alert->confidence)) {
+		fail(rules, rule, result, "alert: \"confidence\" must be a number from 0 to 1");
+		return;
+	}
+	if (is_absent(L, table, "confidence"))
+		alert->confidence = alert->score;
+	if (!is_absent(L, table, "severity") && (!read_string(L, table, "severity", severity, sizeof(severity)) ||
+	                                         !cw_severity_parse(severity, &alert->severity))) {
+		fail(rules, rule, result, "alert: \"severity\" must be low, medium, high or critical");
+		return;
+	}
+	rules->dedup[0] = '\0';
+	if (!read_string(L, table, "dedup", rules->dedup, sizeof(rules->dedup))) {
+		fail(rules, rule, result, "alert: \"dedup\" must be text of at most %d bytes", CW_VERDICT_DEDUP_MAX);
+		return;
+	}
+	if (!read_explain(rules, rule, table, result) || !read_explanation(rules, rule, table, result))
+		return;
+	alert->dedup = rules->dedup;
+	alert->features = rules->features.data;
+	alert->explanation = rules->explanation.data;
+	result->kind = CW_RULE_ALERTED;
+}
+
+/* What evaluate returned is on top; popped. */
+static void read_result(struct cw_rules *rules, const struct cw_rule *rule, struct cw_rule_result *result)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+	int at = lua_gettop(L);
+	bool marked = false;
+
+	if (lua_isnil(L, -1)) {
+		lua_pop(L, 1);
+		return;
+	}
+	if (lua_istable(L, -1) && lua_getmetatable(L, -1) != 0) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, rules->refs.alert);
+		marked = lua_rawequal(L, -1, -2) != 0;
+	}
+	cw_buf_clear(&rules->features);
+	cw_buf_clear(&rules->explanation);
+	if (marked)
+		read_alert(rules, rule, at, result);
+	else if (lua_istable(L, at))
+		fail(rules, rule, result, "evaluate returned a plain table; write return alert { ... }");
+	else
+		fail(rules, rule, result, "evaluate returned a %s; it must return nothing or alert { ... }", luaL_typename(L, at));
+	lua_settop(L, at - 1);
+}
+
+static enum cw_rule_fault_kind fault_kind(enum cw_stop stop)
+{
+	switch (stop) {
+	case CW_STOP_NONE: break;
+	case CW_STOP_TICKS: return CW_FAULT_TICKS;
+	case CW_STOP_TIME: return CW_FAULT_TIME;
+	case CW_STOP_MEMORY: return CW_FAULT_MEMORY;
+	case CW_STOP_STACK: return CW_FAULT_STACK;
+	}
+	return CW_FAULT_ERROR;
+}
+
+void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_rule_result *result)
+{
+	const struct cw_budget budget = { .ticks = rules->conf.ticks, .time_us = rules->conf.wall_us };
+
+	result->kind = CW_RULE_QUIET;
+	cw_rule_bind_push(rules, bind);
+	if (cw_vm_call(rules->vm, cw_vm_state(rules->vm), 3, 1, &budget, &rules->report) == 0) {
+		read_result(rules, bind->rule, result);
+	} else {
+		result->kind = CW_RULE_FAILED;
+		result->fault = (struct cw_rule_fault){ .rule = bind->rule->index, .kind = fault_kind(rules->report.stop),
+			                                    .message = rules->report.message };
+	}
+	result->ticks = rules->report.ticks;
+}
+
+/* --- the report --- */
+
+static void put_text(struct cw_buf *out, const char *key, const char *text)
+{
+	cw_buf_printf(out, ",\"%s\":", key);
+	cw_json_put_cstring(out, text);
+}
+
+static void put_texts(struct cw_buf *out, const char *key, const struct cw_rule_texts *texts)
+{
+	cw_buf_printf(out, ",\"%s\":[", key);
+	for (int i = 0; i < texts->n; i++) {
+		if (i > 0)
+			cw_buf_putc(out, ',');
+		cw_json_put_cstring(out, texts->items[i]);
+	}
+	cw_buf_putc(out, ']');
+}
+
+void cw_rule_describe(struct cw_rules *rules, const struct cw_rule *rule, struct cw_buf *out)
+{
+	cw_buf_printf(out, "{\"index\":%u", rule->index);
+	put_text(out, "id", rule->id);
+	put_text(out, "version", rule->version);
+	put_text(out, "sha256", rule->sha256);
+	put_text(out, "severity", cw_severity_name(rule->severity));
+	put_text(out, "status", cw_rule_status_name(rule->status));
+	put_text(out, "title", rule->title);
+	put_text(out, "description", rule->description);
+	put_texts(out, "references", &rule->references);
+	put_texts(out, "false_positives", &rule->false_positives);
+	put_texts(out, "tags", &rule->tags);
+	put_text(out, "file", rule->file);
+	cw_buf_printf(out, ",\"tests\":%d,\"investigates\":%s,", rule->ntests, rule->investigates ? "true" : "false");
+	cw_rule_bind_describe(rules, rule->live, out);
+	cw_buf_putc(out, '}');
+}

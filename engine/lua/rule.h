@@ -1,0 +1,102 @@
+/* rule.h - the rules of one generation in one VM: declarations read and checked, bound to state, run.
+ *
+ * A file of rules/ returns one `rule { ... }`: data, `evaluate`, perhaps `state`, and tests. What may stand in it, with
+ * all limits, is on one page in rules/README.md. Everything wrong is an error with file, line and key. A set is made
+ * from a bundle, attached to one arena, and evaluates one transaction at a time; rules see the transaction through a
+ * read-only view and their state through the primitives of detect/primitive.h. */
+#ifndef CW_LUA_RULE_H
+#define CW_LUA_RULE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "lua/vm.h"
+#include "pipeline/verdict.h"
+
+struct cw_bundle;
+struct cw_err;
+struct cw_json;
+struct cw_rule_bind;
+struct cw_rules;
+struct cw_state;
+struct cw_tx;
+
+enum cw_rule_status { CW_RULE_STABLE = 0, CW_RULE_EXPERIMENTAL, CW_RULE_SHADOW };
+const char *cw_rule_status_name(enum cw_rule_status status);
+
+struct cw_rule_texts { char **items; int n; };
+
+struct cw_rule {
+	uint32_t index;
+	char *file;                       /* "rules/fan_out.lua" */
+	int line;                         /* of `rule {` */
+	char *id, *version, *title, *description;
+	enum cw_severity severity;
+	enum cw_rule_status status;
+	struct cw_rule_texts references, false_positives, tags;
+	char sha256[65];                  /* of the file's text */
+	int ntests;
+	bool investigates;                /* has `investigate`, which the scripts VM runs */
+	bool enabled;
+	/* Lua registry references */
+	int evaluate, state, params, tests;
+	struct cw_rule_bind *live;        /* with the configured parameters */
+};
+
+struct cw_rules_conf {
+	int64_t ticks;                    /* of one rule on one transaction */
+	int64_t wall_us;                  /* the same by the clock; 0: no limit */
+	size_t memory_bytes;              /* soft limit of the VM */
+	size_t state_bytes;               /* cap of one rule's state in the arena; 0: none */
+	bool jit;
+};
+extern const struct cw_rules_conf cw_rules_conf_default;   /* 1,000,000 ticks, 50 ms, 64 MiB, no cap, JIT on */
+
+/* Loads all files or none, checks the parameters of bundle->params_json against the defaults, binds states. Neither
+ * the tests run nor is an arena touched. */
+struct cw_rules *cw_rules_load(const struct cw_bundle *bundle, const struct cw_rules_conf *conf, struct cw_err *err);
+void cw_rules_free(struct cw_rules **rules);
+
+uint32_t cw_rules_count(const struct cw_rules *rules);
+struct cw_rule *cw_rules_at(const struct cw_rules *rules, uint32_t index);
+struct cw_vm *cw_rules_vm(const struct cw_rules *rules);
+const struct cw_rules_conf *cw_rules_conf(const struct cw_rules *rules);
+
+/* Opens the states of all rules in the arena: found again by "<rule id>/<state name>" and digest, else made. */
+int cw_rules_attach(struct cw_rules *rules, struct cw_state *st, struct cw_err *err);
+
+/* Makes `tx` the current transaction: what the view shows and primitives read. Copied. */
+void cw_rules_set_tx(struct cw_rules *rules, const struct cw_tx *tx);
+void cw_rules_prefetch(struct cw_rules *rules, const struct cw_tx *tx, int stage);
+
+/* What one rule said about the current transaction. Valid until the next call. */
+struct cw_rule_result {
+	enum { CW_RULE_QUIET = 0, CW_RULE_ALERTED, CW_RULE_FAILED } kind;
+	struct cw_alert alert;
+	struct cw_rule_fault fault;
+	int64_t ticks;
+};
+void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_rule_result *result);
+
+/* Appends the JSON object of one rule to the report of a ruleset: index, id, version, sha256, severity, status, title,
+ * description, references, false_positives, tags, file, params (in force), states with primitive and digest, tests. */
+void cw_rule_describe(struct cw_rules *rules, const struct cw_rule *rule, struct cw_buf *out);
+
+/* --- bindings: a rule with its parameters and states (lua/rulebind.c) --- */
+
+/* Takes a table of parameter overrides (or nil) off the stack, runs state(p), makes the views `s` and `p`. */
+struct cw_rule_bind *cw_rule_bind_new(struct cw_rules *rules, struct cw_rule *rule, struct cw_err *err);
+void cw_rule_bind_free(struct cw_rules *rules, struct cw_rule_bind **bind);
+/* Opens its states in the arena; on failure none is open. */
+int cw_rule_bind_open(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_state *st, struct cw_err *err);
+void cw_rule_bind_close(struct cw_rule_bind *bind);      /* handles only; the state stays */
+void cw_rule_bind_push(struct cw_rules *rules, const struct cw_rule_bind *bind);   /* evaluate, tx, s, p */
+void cw_rule_bind_prefetch(struct cw_rule_bind *bind, const struct cw_tx *tx, int stage);
+void cw_rule_bind_describe(struct cw_rules *rules, const struct cw_rule_bind *bind, struct cw_buf *out);
+
+/* Pushes a JSON value as Lua value (null as nil). */
+void cw_lua_push_json(struct lua_State *L, const struct cw_json *value);
+
+#endif

@@ -1,0 +1,78 @@
+/* rule_internal.h - what rule.c, ruledecl.c, rulebind.c and ruletest.c share; nobody else includes it. */
+#ifndef CW_LUA_RULE_INTERNAL_H
+#define CW_LUA_RULE_INTERNAL_H
+
+#include <lua.h>
+
+#include "chain/tx.h"
+#include "detect/primitive.h"
+#include "lua/rule.h"
+
+#define CW_RULES_MAGIC 0x72756c65u
+#define CW_RULE_NUMBERS 15            /* numeric fields of the view, in the order of `store` in rules.lua */
+#define CW_RULE_STATES_MAX 32         /* of one rule */
+#define CW_RULE_STATE_NAME 30
+
+/* Registry references to what rules.lua returned and to marks. */
+struct cw_rule_refs {
+	int tx, fill, method, strict, assigned;
+	int token;                        /* what rule{} returns */
+	int alert;                        /* metatable of what alert{} returns */
+	int spec;                         /* metatable of what tx{} and txs{} return */
+	int each;                         /* the mark `each` */
+};
+
+struct cw_rules {
+	uint32_t magic;
+	struct cw_vm *vm;
+	struct cw_rules_conf conf;
+	struct cw_rule *rules;
+	uint32_t n;
+	struct cw_rule *loading;          /* the file at work */
+	struct cw_rule_refs refs;
+	struct cw_tx tx;
+	double numbers[CW_RULE_NUMBERS];
+	struct cw_vm_report report;
+	struct cw_buf features, explanation;
+	char dedup[CW_VERDICT_DEDUP_MAX + 1];
+	char message[CW_VERDICT_MESSAGE_MAX + 1];
+};
+
+/* One state of a bound rule. Its address is known to compiled code: it does not move. */
+struct cw_rule_state {
+	void *handle;                     /* first: what the methods get */
+	char name[CW_RULE_STATE_NAME + 1];
+	const struct cw_primitive *primitive;
+	union cw_opt_value vals[CW_PRIMITIVE_OPTS_MAX];
+	char *texts;                      /* that vals point into */
+	uint8_t digest[16];
+};
+
+struct cw_rule_bind {
+	struct cw_rule *rule;
+	int s, p, params;                 /* views for the rule; the table behind p */
+	struct cw_rule_state *states[CW_RULE_STATES_MAX];
+	int nstates;
+};
+
+/* Opens rules.lua and exposes everything rules see. In protected mode. */
+void cw_rulebind_open(struct cw_rules *rules, lua_State *L);
+/* `rule`, `alert`. */
+void cw_ruledecl_open(struct cw_rules *rules, lua_State *L);
+/* `tx`, `txs`, `each`, A .. Z. */
+void cw_ruletest_open(struct cw_rules *rules, lua_State *L);
+/* Checks the list of tests at `index`; returns their number. Raises, with `where` in front of the message. */
+int cw_ruletest_check(struct cw_rules *rules, lua_State *L, int index, const char *where);
+
+/* Runs a C function in protected mode under the budget of loading; `job` is its only argument. */
+int cw_rules_protected(struct cw_rules *rules, lua_CFunction fn, void *job, struct cw_err *err);
+
+/* " (did you mean "x"?)" or "": among the text keys of the table at `index`. In a static buffer. */
+const char *cw_rule_suggest_key(lua_State *L, const char *word, int index);
+const char *cw_rule_suggest(const char *word, const char *const *names);
+/* Raises if the table at `index` has a key that is not in `names` (ends with NULL); `where` goes in front. */
+void cw_rule_check_keys(lua_State *L, int index, const char *where, const char *const *names);
+
+struct cw_rules *cw_rules_of(lua_State *L);
+
+#endif

@@ -1,0 +1,162 @@
+-- rules.lua - what rules see beyond the sandbox: the transaction, their states and parameters. Compiled into the
+-- engine, once per VM, not guarded. Gets the host's functions, returns what lua/rulebind.c calls.
+local host = ...
+local setmetatable, error, type, loadstring = setmetatable, error, type, loadstring
+local suggest = host.suggest
+local ffi = host.ffi
+
+local function refuse_write(_, key)
+  error("cannot change a read-only table (field " .. (type(key) == "string" and '"' .. key .. '"' or type(key)) .. ")",
+    2)
+end
+
+-- A view that cannot be changed and in which an unknown key is an error: what() says of what it is no part.
+local function strict(t, what, names)
+  setmetatable(t, {
+    __index = function(_, key)
+      if type(key) ~= "string" then error(what .. " has no key that is a " .. type(key), 2) end
+      error(what .. ' has no "' .. key .. '"' .. suggest(key, names or t), 2)
+    end,
+  })
+  return setmetatable({}, { __index = t, __newindex = refuse_write, __metatable = false })
+end
+
+-- --- the transaction ---
+
+local TEXTS = host.texts          -- name -> number of those made on demand
+local ABSENT = { gas_used = true, fee = true, status = true, index = true }   -- numbers that may be missing
+local current = {}
+local text_of = host.text
+
+if host.jit then
+  local format = ffi.cast("int (*)(void *, int, char *)", host.text)
+  local self, buffer, to_string = ffi.cast("void *", host.self), ffi.new("char[?]", host.text_max), ffi.string
+  text_of = function(which)
+    local n = format(self, which, buffer)
+    if n < 0 then return nil end
+    return to_string(buffer, n)
+  end
+end
+
+local ALL = {}                    -- every field, for suggestions
+for name in pairs(TEXTS) do ALL[name] = true end
+for name in pairs(ABSENT) do ALL[name] = true end
+
+setmetatable(current, {
+  __index = function(t, key)
+    local which = TEXTS[key]
+    if which then
+      local value = text_of(which)
+      t[key] = value
+      return value
+    end
+    if ABSENT[key] then return nil end
+    if type(key) ~= "string" then error("the transaction has no field that is a " .. type(key), 2) end
+    error('the transaction has no field "' .. key .. '"' .. suggest(key, ALL), 2)
+  end,
+})
+
+local TX = setmetatable({}, { __index = current, __newindex = refuse_write, __metatable = false })
+
+local function store(value, ether, gas, gas_price, gas_price_gwei, nonce, block, timestamp, input_size, chain, creation,
+                     gas_used, fee, status, index)
+  local t = current
+  t.value, t.ether, t.gas, t.gas_price, t.gas_price_gwei = value, ether, gas, gas_price, gas_price_gwei
+  t.nonce, t.block, t.timestamp, t.input_size, t.chain = nonce, block, timestamp, input_size, chain
+  t.is_creation = creation ~= 0
+  if gas_used == gas_used then t.gas_used = gas_used else t.gas_used = nil end
+  if fee == fee then t.fee = fee else t.fee = nil end
+  if status == status then t.status = status else t.status = nil end
+  if index == index then t.index = index else t.index = nil end
+  t.hash, t.from, t.to, t.value_wei, t.selector, t.input = nil, nil, nil, nil, nil, nil
+end
+
+local fill
+if host.jit then
+  local n = ffi.cast("const double *", host.numbers)
+  fill = function()
+    store(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14])
+  end
+else
+  local numbers = host.numbers
+  fill = function() store(numbers()) end
+end
+fill()
+for name in pairs(current) do ALL[name] = true end
+
+-- --- methods of states: each from its own chunk, so that compiled call sites see one function ---
+
+local FIELDS, NAN = host.fields, 0 / 0
+
+local function method(spec)
+  local what = spec.primitive .. ":" .. spec.name
+  local function wrong(argument, value)
+    if argument == 0 then
+      error("method " .. what .. " needs the transaction as its first argument, not "
+        .. (value == nil and "nothing" or "a " .. type(value)), 3)
+    elseif spec[argument] == "number" or type(value) ~= "string" then
+      error("method " .. what .. ": argument " .. argument .. " must be "
+        .. (spec[argument] == "number" and "a number" or "the name of a field") .. ", not a " .. type(value), 3)
+    end
+    error("method " .. what .. ': there is no field "' .. value .. '"' .. suggest(value, FIELDS), 3)
+  end
+  local out = { "local fn, box, tx0, TX, FIELDS, NAN, wrong, text, type = ...\nreturn function(_" }
+  local function put(s) out[#out + 1] = s end
+  if spec.takes_tx then put ", tx" end
+  put ", a, b)\n"
+  if spec.takes_tx then put "if tx ~= TX then wrong(0, tx) end\n" end
+  for i = 1, 2 do
+    local name = i == 1 and "a" or "b"
+    if spec[i] == "number" then
+      put("if " .. name .. " == nil then " .. name .. " = NAN elseif type(" .. name .. ') ~= "number" then wrong(' .. i
+        .. ", " .. name .. ") end\n")
+    elseif spec[i] == "field" then
+      put("if " .. name .. " == nil then " .. name .. " = NAN else " .. name .. " = FIELDS[" .. name .. "] or wrong("
+        .. i .. ", " .. name .. ") end\n")
+    else
+      put(name .. " = NAN\n")
+    end
+  end
+  put(host.jit and "local r = fn(box[0], tx0, a, b)\n" or "local r = fn(a, b)\n")
+  put "if r ~= r then return nil end\n"
+  put(spec.result == "bool" and "return r ~= 0\n" or spec.result == "text" and "return text(r)\n" or "return r\n")
+  put "end"
+  local fn, box, text = spec.fn, nil, spec.text
+  if host.jit then
+    fn = ffi.cast("double (*)(void *, const void *, double, double)", spec.fn)
+    box = ffi.cast("void **", spec.box)
+    if spec.text then
+      local get, to_string = ffi.cast("const char *(*)(void *, int)", spec.text), ffi.string
+      text = function(r)
+        local s = get(box[0], r)
+        if s == nil then return nil end
+        return to_string(s)
+      end
+    end
+  end
+  return assert(loadstring(table.concat(out), "=method"))(fn, box, host.tx, TX, FIELDS, NAN, wrong, text, type)
+end
+
+-- --- what a rule may not do: keep values outside of its state ---
+
+local util = host.util
+local STORES = {}                 -- opcodes that assign an upvalue
+for _, source in ipairs { "x = v", "x = 'k'", "x = 1", "x = nil" } do
+  local f = assert(loadstring("local x return function(v) " .. source .. " end"))()
+  STORES[bit.band((util.funcbc(f, 1)), 0xff)] = true
+end
+
+-- The name of a file-level local that `f` assigns, or nil.
+local function assigned(f)
+  local pc = 1
+  while true do
+    local instruction = util.funcbc(f, pc)
+    if not instruction then return nil end
+    if STORES[bit.band(instruction, 0xff)] then
+      return util.funcuvname(f, bit.band(bit.rshift(instruction, 8), 0xff)) or "?"
+    end
+    pc = pc + 1
+  end
+end
+
+return { tx = TX, fill = fill, method = method, strict = strict, assigned = assigned }
