@@ -46,7 +46,7 @@ $(BUILD)/chainwatch: $(BUILD)/engine/app/main.o $(LIB)
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	ar qcs $@ $^
 
 $(BUILD)/engine/app/cmd_version.o: override CPPFLAGS += -DCW_VERSION='"$(VERSION)"' -DCW_COMMIT='"$(COMMIT)"'
 

@@ -151,12 +151,12 @@ static void set_id(struct cw_exchange *x)
 
 /* ---- the queue of a connection ---- */
 
-static struct cw_exchange *first_of(const struct cw_conn_http *conn)
+static struct cw_exchange *first_of(const struct cw_peer *conn)
 {
 	return cw_list_empty(&conn->queue) ? NULL : cw_list_entry(conn->queue.next, struct cw_exchange, link);
 }
 
-static void dequeue(struct cw_conn_http *conn, struct cw_exchange *x)
+static void dequeue(struct cw_peer *conn, struct cw_exchange *x)
 {
 	cw_list_remove(&x->link);
 	conn->nqueue--;
@@ -168,7 +168,7 @@ static void dequeue(struct cw_conn_http *conn, struct cw_exchange *x)
 
 /* Moves on behind replies that are complete. A request that is not wholly read yet stays, so that its rest is not
  * taken for the next one, unless the connection ends with it. */
-static void advance(struct cw_conn_http *conn)
+static void advance(struct cw_peer *conn)
 {
 	struct cw_exchange *x, *next;
 
@@ -191,7 +191,7 @@ static void advance(struct cw_conn_http *conn)
 
 struct cw_buf *cw_exchange_out(struct cw_exchange *x)
 {
-	struct cw_conn_http *conn = x->req.conn;
+	struct cw_peer *conn = x->req.conn;
 	struct cw_server *server = x->server;
 
 	if (conn == NULL || conn->dead || conn->last_sent || conn->cut)
@@ -215,11 +215,11 @@ bool cw_exchange_is_last(const struct cw_exchange *x)
 
 size_t cw_exchange_pending(const struct cw_exchange *x)
 {
-	const struct cw_conn_http *conn = x->req.conn;
+	const struct cw_peer *conn = x->req.conn;
 
 	if (conn == NULL || conn->dead)
 		return 0;
-	return cw_conn_out_pending(conn) + (first_of(conn) == x ? 0 : x->held.len);
+	return cw_peer_out_pending(conn) + (first_of(conn) == x ? 0 : x->held.len);
 }
 
 /* ---- what is counted and logged ---- */
@@ -287,7 +287,7 @@ static void uncount(struct cw_exchange *x)
 
 void cw_exchange_answered(struct cw_exchange *x)
 {
-	struct cw_conn_http *conn = x->req.conn;
+	struct cw_peer *conn = x->req.conn;
 
 	uncount(x);
 	if (conn == NULL) {
@@ -301,14 +301,14 @@ void cw_exchange_answered(struct cw_exchange *x)
 	account(x, x->status);
 	if (first_of(conn) == x)
 		advance(conn);
-	cw_conn_touch(conn);
+	cw_peer_touch(conn);
 }
 
 /* ---- giving up ---- */
 
 void cw_exchange_drop(struct cw_exchange *x)
 {
-	struct cw_conn_http *conn = x->req.conn;
+	struct cw_peer *conn = x->req.conn;
 	cw_abort_fn *fn = x->on_abort;
 
 	dequeue(conn, x);
@@ -332,7 +332,7 @@ void cw_exchange_drop(struct cw_exchange *x)
 static struct cw_exchange *replace(struct cw_exchange *x)
 {
 	struct cw_exchange *y = cw_exchange_take(x->server);
-	struct cw_conn_http *conn = x->req.conn;
+	struct cw_peer *conn = x->req.conn;
 
 	y->req.conn = conn;
 	y->req.route = x->req.route;
@@ -369,7 +369,7 @@ void cw_exchange_time_out(struct cw_exchange *x)
 	                                        .detail = "the request could not be answered in time" });
 }
 
-void cw_conn_fail(struct cw_conn_http *conn, int status, const char *code, const char *detail)
+void cw_peer_fail(struct cw_peer *conn, int status, const char *code, const char *detail)
 {
 	struct cw_exchange *x = conn->current;
 	struct cw_problem problem = { .status = status, .code = code, .detail = detail,
@@ -399,7 +399,7 @@ void cw_conn_fail(struct cw_conn_http *conn, int status, const char *code, const
 
 /* ---- from head to handler ---- */
 
-static struct cw_exchange *begin(struct cw_conn_http *conn)
+static struct cw_exchange *begin(struct cw_peer *conn)
 {
 	struct cw_exchange *x = cw_exchange_take(conn->server);
 
@@ -412,7 +412,7 @@ static struct cw_exchange *begin(struct cw_conn_http *conn)
 	return x;
 }
 
-static void on_head(struct cw_conn_http *conn, struct cw_exchange *x)
+static void on_head(struct cw_peer *conn, struct cw_exchange *x)
 {
 	const struct cw_head *head = cw_parser_head(x->parser);
 
@@ -429,7 +429,7 @@ static void on_head(struct cw_conn_http *conn, struct cw_exchange *x)
 	conn->server->requests++;
 }
 
-static bool has_turn(const struct cw_conn_http *conn, const struct cw_exchange *x)
+static bool has_turn(const struct cw_peer *conn, const struct cw_exchange *x)
 {
 	return first_of(conn) == x || (x->safe && !x->expects && conn->nunsafe == 0);
 }
@@ -468,7 +468,7 @@ static void call_handler(struct cw_exchange *x)
 }
 
 /* Behind the gate: what has no route is answered, what has one gets its body read. */
-static void admit(struct cw_conn_http *conn, struct cw_exchange *x)
+static void admit(struct cw_peer *conn, struct cw_exchange *x)
 {
 	const struct cw_route *route = x->req.route;
 	struct cw_slice piece;
@@ -503,7 +503,7 @@ static void admit(struct cw_conn_http *conn, struct cw_exchange *x)
 }
 
 /* Its turn has come: finds the route and asks the gate. */
-static void enter(struct cw_conn_http *conn, struct cw_exchange *x)
+static void enter(struct cw_peer *conn, struct cw_exchange *x)
 {
 	struct cw_server *server = conn->server;
 	unsigned allowed;
@@ -514,7 +514,7 @@ static void enter(struct cw_conn_http *conn, struct cw_exchange *x)
 		cw_router_match(x->router, &x->req, &allowed);
 		if (cw_utf8_check(x->req.path, strlen(x->req.path)) != strlen(x->req.path)) {
 			x->req.path = NULL;
-			cw_conn_fail(conn, 400, "bad_request", "the path is not UTF-8");
+			cw_peer_fail(conn, 400, "bad_request", "the path is not UTF-8");
 			return;
 		}
 	}
@@ -527,7 +527,7 @@ static void enter(struct cw_conn_http *conn, struct cw_exchange *x)
 	admit(conn, x);
 }
 
-static void on_piece(struct cw_conn_http *conn, struct cw_exchange *x, struct cw_slice piece)
+static void on_piece(struct cw_peer *conn, struct cw_exchange *x, struct cw_slice piece)
 {
 	struct cw_server *server = conn->server;
 
@@ -535,7 +535,7 @@ static void on_piece(struct cw_conn_http *conn, struct cw_exchange *x, struct cw
 	if (x->answer == CW_ANSWER_SENT || (x->streams && x->on_body == NULL)) {
 		x->dropped_bytes += piece.len;
 		if (x->answer == CW_ANSWER_SENT && x->dropped_bytes > DROP_MAX)
-			cw_conn_fail(conn, 413, "content_too_large", "");   /* answered already: only ends the connection */
+			cw_peer_fail(conn, 413, "content_too_large", "");   /* answered already: only ends the connection */
 		return;
 	}
 	if (x->streams) {
@@ -543,7 +543,7 @@ static void on_piece(struct cw_conn_http *conn, struct cw_exchange *x, struct cw
 		return;
 	}
 	if (server->body_bytes + piece.len > server->conf.bodies) {
-		cw_conn_fail(conn, 503, "busy", "too many request bodies are in memory already; try again shortly");
+		cw_peer_fail(conn, 503, "busy", "too many request bodies are in memory already; try again shortly");
 		return;
 	}
 	server->body_bytes += piece.len;
@@ -554,7 +554,7 @@ static void on_piece(struct cw_conn_http *conn, struct cw_exchange *x, struct cw
 	cw_buf_add(&x->body, piece.p, piece.len);
 }
 
-static void on_complete(struct cw_conn_http *conn, struct cw_exchange *x)
+static void on_complete(struct cw_peer *conn, struct cw_exchange *x)
 {
 	x->stage = CW_STAGE_RUN;
 	conn->current = NULL;
@@ -595,7 +595,7 @@ bool cw_exchange_is_blocked(const struct cw_exchange *x)
 }
 
 /* Calls the parser once. Returns false when it wants more bytes. Handlers may run, so x may be gone afterwards. */
-static bool step(struct cw_conn_http *conn, struct cw_exchange *x, const char *data, size_t len, size_t *at)
+static bool step(struct cw_peer *conn, struct cw_exchange *x, const char *data, size_t len, size_t *at)
 {
 	struct cw_slice piece;
 	size_t used;
@@ -608,14 +608,14 @@ static bool step(struct cw_conn_http *conn, struct cw_exchange *x, const char *d
 	case CW_PARSE_BODY: on_piece(conn, x, piece); return true;
 	case CW_PARSE_DONE: on_complete(conn, x); return true;
 	case CW_PARSE_ERROR:
-		cw_conn_fail(conn, cw_parser_status(x->parser), code_of(cw_parser_status(x->parser)),
+		cw_peer_fail(conn, cw_parser_status(x->parser), code_of(cw_parser_status(x->parser)),
 		             cw_parser_reason(x->parser));
 		return true;
 	}
 	return false;
 }
 
-size_t cw_conn_consume(struct cw_conn_http *conn, const char *data, size_t len)
+size_t cw_peer_consume(struct cw_peer *conn, const char *data, size_t len)
 {
 	size_t at = 0;
 
@@ -623,7 +623,7 @@ size_t cw_conn_consume(struct cw_conn_http *conn, const char *data, size_t len)
 		struct cw_exchange *x = conn->current;
 
 		if (x == NULL) {
-			if (at == len || conn->nqueue >= conn->server->conf.pipeline_max || cw_conn_out_pending(conn) > CW_OUT_HIGH)
+			if (at == len || conn->nqueue >= conn->server->conf.pipeline_max || cw_peer_out_pending(conn) > CW_OUT_HIGH)
 				break;
 			x = begin(conn);
 		}
@@ -670,7 +670,7 @@ void cw_request_resume(struct cw_request *req)
 
 	x->paused = false;
 	if (req->conn != NULL)
-		cw_conn_touch(req->conn);
+		cw_peer_touch(req->conn);
 }
 
 void cw_request_proceed(struct cw_request *req)
@@ -688,7 +688,7 @@ void cw_request_proceed(struct cw_request *req)
 	}
 	x->stage = CW_STAGE_ADMIT;
 	x->req.deadline_us = INT64_MAX;
-	cw_conn_touch(req->conn);
+	cw_peer_touch(req->conn);
 }
 
 void cw_reply_cut(struct cw_request *req)
@@ -707,5 +707,5 @@ void cw_reply_cut(struct cw_request *req)
 	uncount(x);
 	account(x, x->status);
 	req->conn->cut = true;
-	cw_conn_touch(req->conn);
+	cw_peer_touch(req->conn);
 }

@@ -126,7 +126,7 @@ void cw_exchange_answered(struct cw_exchange *x);
 enum cw_phase { CW_PHASE_NONE = 0, CW_PHASE_FIRST, CW_PHASE_IDLE, CW_PHASE_HEAD, CW_PHASE_BODY, CW_PHASE_LINGER };
 
 /* Owned by the server. Closed at once, freed at the end of the turn. */
-struct cw_conn_http {
+struct cw_peer {
 	uint32_t magic;
 	struct cw_server *server;
 	struct cw_list link;           /* server->conns, then server->dead */
@@ -154,25 +154,25 @@ struct cw_conn_http {
 };
 
 /* Takes over fd, and ssl (NULL: plain). With `refuse` the connection gets a 503 and is closed. */
-void cw_conn_open(struct cw_server *server, int fd, struct ssl_st *ssl, const char *remote, bool refuse);
+void cw_peer_open(struct cw_server *server, int fd, struct ssl_st *ssl, const char *remote, bool refuse);
 /* At once; on_abort runs for what is unanswered. */
-void cw_conn_close(struct cw_conn_http *conn);
+void cw_peer_close(struct cw_peer *conn);
 /* Parses and runs what the bytes hold, as far as the limits of the connection allow. Returns the bytes used. */
-size_t cw_conn_consume(struct cw_conn_http *conn, const char *data, size_t len);
+size_t cw_peer_consume(struct cw_peer *conn, const char *data, size_t len);
 /* Answers what is being read with an error, or cuts it off, and reads no more. */
-void cw_conn_fail(struct cw_conn_http *conn, int status, const char *code, const char *detail);
-static inline size_t cw_conn_out_pending(const struct cw_conn_http *conn)
+void cw_peer_fail(struct cw_peer *conn, int status, const char *code, const char *detail);
+static inline size_t cw_peer_out_pending(const struct cw_peer *conn)
 {
 	return conn->out.len - conn->out_at;
 }
 /* Frees what is left of a closed one. */
-void cw_conn_free(struct cw_conn_http *conn);
-/* Asks for cw_conn_settle at the end of this turn. */
-void cw_conn_touch(struct cw_conn_http *conn);
+void cw_peer_free(struct cw_peer *conn);
+/* Asks for cw_peer_settle at the end of this turn. */
+void cw_peer_touch(struct cw_peer *conn);
 /* Parses what waits, writes what can be written, closes what is due. */
-void cw_conn_settle(struct cw_conn_http *conn);
+void cw_peer_settle(struct cw_peer *conn);
 /* Looks at the time-outs. */
-void cw_conn_sweep(struct cw_conn_http *conn, int64_t now_us);
+void cw_peer_sweep(struct cw_peer *conn, int64_t now_us);
 
 /* ---- server ---- */
 

@@ -14,7 +14,7 @@
 #include "http/parser.h"
 
 struct cw_arena;
-struct cw_conn_http;
+struct cw_peer;
 struct cw_err;
 struct cw_problem;
 struct cw_request;
@@ -41,7 +41,7 @@ struct cw_request {
 	/* set by the auth layer before the handler runs */
 	int64_t user_id, key_id;           /* 0: nobody */
 	uint32_t roles;
-	struct cw_conn_http *conn;         /* the server's */
+	struct cw_peer *conn;         /* the server's */
 };
 
 /* Header by name without case; {NULL, 0} if absent, the first one if it came twice. */

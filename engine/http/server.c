@@ -251,7 +251,7 @@ static void open_connection(struct cw_server *server, int fd, const struct socka
 	if (sa->ss_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	peer_text(sa, remote);
-	cw_conn_open(server, fd, ssl, remote, refuse);
+	cw_peer_open(server, fd, ssl, remote, refuse);
 }
 
 static void on_accept(void *arg, int fd, int flags)
@@ -322,7 +322,7 @@ static void free_dead(struct cw_server *server)
 	struct cw_list *link;
 
 	while ((link = cw_list_take(&server->dead)) != NULL)
-		cw_conn_free(cw_list_entry(link, struct cw_conn_http, link));
+		cw_peer_free(cw_list_entry(link, struct cw_peer, link));
 }
 
 static void end_drain(struct cw_server *server)
@@ -345,7 +345,7 @@ static void on_turn(void *arg)
 	while ((link = cw_list_take(&server->dirty)) != NULL)
 		cw_list_append(&now, link);
 	while (!cw_list_empty(&now))
-		cw_conn_settle(cw_list_entry(now.next, struct cw_conn_http, dirty));
+		cw_peer_settle(cw_list_entry(now.next, struct cw_peer, dirty));
 	free_dead(server);
 	set_gauge(server);
 	if (server->draining && server->on_drained != NULL && server->nconns == 0 && server->norphans == 0)
@@ -378,7 +378,7 @@ static void on_sweep(void *arg)
 	struct cw_list *link, *tmp;
 
 	cw_list_each(link, tmp, &server->conns)
-		cw_conn_sweep(cw_list_entry(link, struct cw_conn_http, link), now_us);
+		cw_peer_sweep(cw_list_entry(link, struct cw_peer, link), now_us);
 	cw_timer_set(server->sweep, sweep_ms(&server->conf));
 }
 
@@ -488,7 +488,7 @@ void cw_server_free(struct cw_server **server)
 	cw_timer_free(&s->sweep);
 	cw_timer_free(&s->grace);
 	while (!cw_list_empty(&s->conns))
-		cw_conn_close(cw_list_entry(s->conns.next, struct cw_conn_http, link));
+		cw_peer_close(cw_list_entry(s->conns.next, struct cw_peer, link));
 	free_dead(s);
 	cw_loop_undefer(s->loop, on_turn, s);
 	/* Handlers still have these; they go when they are answered. */
@@ -571,7 +571,7 @@ static void on_grace(void *arg)
 		cw_log(CW_LOG_WARN, "http", "closing connections that did not end in time", "connections=%d in_flight=%d",
 		       server->nconns, server->in_flight);
 	while (!cw_list_empty(&server->conns))
-		cw_conn_close(cw_list_entry(server->conns.next, struct cw_conn_http, link));
+		cw_peer_close(cw_list_entry(server->conns.next, struct cw_peer, link));
 	end_drain(server);
 }
 
@@ -587,7 +587,7 @@ void cw_server_drain(struct cw_server *server, int64_t grace_ms, void (*fn)(void
 		server->grace = cw_timer_new(server->loop, on_grace, server);
 	cw_timer_set(server->grace, grace_ms);
 	cw_list_each(link, tmp, &server->conns)
-		cw_conn_touch(cw_list_entry(link, struct cw_conn_http, link));
+		cw_peer_touch(cw_list_entry(link, struct cw_peer, link));
 	cw_server_schedule(server);
 }
 

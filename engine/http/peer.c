@@ -25,19 +25,19 @@ static int64_t in_ms(int64_t ms)
 }
 
 /* The one that is being read, unless nothing of it has come but an empty line. */
-static struct cw_exchange *being_read(const struct cw_conn_http *conn)
+static struct cw_exchange *being_read(const struct cw_peer *conn)
 {
 	struct cw_exchange *x = conn->current;
 
 	return x != NULL && x->stage == CW_STAGE_HEAD && cw_parser_idle(x->parser) ? NULL : x;
 }
 
-static bool is_idle(const struct cw_conn_http *conn)
+static bool is_idle(const struct cw_peer *conn)
 {
 	return being_read(conn) == NULL && conn->nqueue == (conn->current != NULL ? 1 : 0);
 }
 
-static size_t in_pending(const struct cw_conn_http *conn)
+static size_t in_pending(const struct cw_peer *conn)
 {
 	return conn->in.len - conn->in_at;
 }
@@ -46,11 +46,11 @@ static size_t in_pending(const struct cw_conn_http *conn)
 
 static void on_event(void *arg, int fd, int flags);
 
-void cw_conn_open(struct cw_server *server, int fd, struct ssl_st *ssl, const char *remote, bool refuse)
+void cw_peer_open(struct cw_server *server, int fd, struct ssl_st *ssl, const char *remote, bool refuse)
 {
 	static const char full[] = "{\"type\":\"urn:chainwatch:problem:busy\",\"title\":\"Service Unavailable\","
 	                           "\"status\":503,\"code\":\"busy\",\"detail\":\"too many connections are open already\"}";
-	struct cw_conn_http *conn = cw_zalloc(sizeof(*conn));
+	struct cw_peer *conn = cw_zalloc(sizeof(*conn));
 
 	conn->magic = CW_CONN_MAGIC;
 	conn->server = server;
@@ -68,7 +68,7 @@ void cw_conn_open(struct cw_server *server, int fd, struct ssl_st *ssl, const ch
 		conn->closing = true;
 		cw_buf_printf(&conn->out, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
 		              "Content-Length: %zu\r\nConnection: close\r\nRetry-After: 1\r\n\r\n%s", sizeof(full) - 1, full);
-		cw_conn_touch(conn);
+		cw_peer_touch(conn);
 		return;
 	}
 	conn->phase = CW_PHASE_FIRST;
@@ -76,13 +76,13 @@ void cw_conn_open(struct cw_server *server, int fd, struct ssl_st *ssl, const ch
 	cw_watch_set(conn->watch, CW_WATCH_READ);
 }
 
-static void drop_queue(struct cw_conn_http *conn)
+static void drop_queue(struct cw_peer *conn)
 {
 	while (!cw_list_empty(&conn->queue))
 		cw_exchange_drop(cw_list_entry(conn->queue.next, struct cw_exchange, link));
 }
 
-void cw_conn_close(struct cw_conn_http *conn)
+void cw_peer_close(struct cw_peer *conn)
 {
 	if (conn->dead)
 		return;
@@ -99,7 +99,7 @@ void cw_conn_close(struct cw_conn_http *conn)
 	cw_server_schedule(conn->server);
 }
 
-void cw_conn_free(struct cw_conn_http *conn)
+void cw_peer_free(struct cw_peer *conn)
 {
 	cw_list_remove(&conn->link);
 	cw_buf_release(&conn->in);
@@ -108,7 +108,7 @@ void cw_conn_free(struct cw_conn_http *conn)
 	cw_free(conn);
 }
 
-void cw_conn_touch(struct cw_conn_http *conn)
+void cw_peer_touch(struct cw_peer *conn)
 {
 	if (conn->busy || conn->dead || !cw_list_empty(&conn->dirty))
 		return;
@@ -118,7 +118,7 @@ void cw_conn_touch(struct cw_conn_http *conn)
 
 /* ---- in ---- */
 
-static ssize_t read_some(struct cw_conn_http *conn, char *data, size_t len)
+static ssize_t read_some(struct cw_peer *conn, char *data, size_t len)
 {
 	ssize_t n;
 
@@ -132,12 +132,12 @@ static ssize_t read_some(struct cw_conn_http *conn, char *data, size_t len)
 	return errno == EAGAIN || errno == EWOULDBLOCK ? CW_IO_AGAIN : CW_IO_FAIL;
 }
 
-static bool drops_input(const struct cw_conn_http *conn)
+static bool drops_input(const struct cw_peer *conn)
 {
 	return conn->closing || conn->lingering;
 }
 
-static bool wants_input(const struct cw_conn_http *conn)
+static bool wants_input(const struct cw_peer *conn)
 {
 	if (conn->eof || conn->dead)
 		return false;
@@ -145,14 +145,14 @@ static bool wants_input(const struct cw_conn_http *conn)
 }
 
 /* Keeps what could not be parsed now. Nothing more is read until it is. */
-static void keep_rest(struct cw_conn_http *conn, const char *data, size_t len)
+static void keep_rest(struct cw_peer *conn, const char *data, size_t len)
 {
 	if (drops_input(conn) || conn->dead)
 		return;
 	cw_buf_add(&conn->in, data, len);
 }
 
-static void receive(struct cw_conn_http *conn)
+static void receive(struct cw_peer *conn)
 {
 	struct cw_server *server = conn->server;
 	ssize_t n = read_some(conn, server->read_buf, CW_READ_BYTES);
@@ -160,7 +160,7 @@ static void receive(struct cw_conn_http *conn)
 
 	switch (n) {
 	case CW_IO_AGAIN: return;
-	case CW_IO_FAIL: cw_conn_close(conn); return;
+	case CW_IO_FAIL: cw_peer_close(conn); return;
 	case CW_IO_EOF: conn->eof = true; return;
 	default: break;
 	}
@@ -168,13 +168,13 @@ static void receive(struct cw_conn_http *conn)
 		conn->phase_bytes += (uint64_t)n;
 		return;
 	}
-	used = cw_conn_consume(conn, server->read_buf, (size_t)n);
+	used = cw_peer_consume(conn, server->read_buf, (size_t)n);
 	if (used < (size_t)n)
 		keep_rest(conn, server->read_buf + used, (size_t)n - used);
 }
 
 /* Parses what was kept, and goes on with a request that had been blocked. True if that moved anything. */
-static bool parse_kept(struct cw_conn_http *conn)
+static bool parse_kept(struct cw_peer *conn)
 {
 	uint64_t serial = conn->serial;
 	size_t used;
@@ -186,7 +186,7 @@ static bool parse_kept(struct cw_conn_http *conn)
 	}
 	if (in_pending(conn) == 0 && conn->current == NULL)
 		return false;
-	used = cw_conn_consume(conn, conn->in.data + conn->in_at, in_pending(conn));
+	used = cw_peer_consume(conn, conn->in.data + conn->in_at, in_pending(conn));
 	conn->in_at += used;
 	if (conn->in_at > 0 && in_pending(conn) == 0) {
 		cw_buf_release(&conn->in);
@@ -196,14 +196,14 @@ static bool parse_kept(struct cw_conn_http *conn)
 }
 
 /* The client sends no more. What it has sent completely is answered: it may have closed one direction only. */
-static void end_of_input(struct cw_conn_http *conn)
+static void end_of_input(struct cw_peer *conn)
 {
 	struct cw_exchange *x = being_read(conn);
 
 	if (x != NULL && cw_exchange_is_blocked(x))
 		return;
 	if (x != NULL)
-		cw_conn_fail(conn, 400, "bad_request", "the request is not complete");
+		cw_peer_fail(conn, 400, "bad_request", "the request is not complete");
 	else if (conn->current != NULL)
 		cw_exchange_drop(conn->current);
 	conn->closing = true;
@@ -211,7 +211,7 @@ static void end_of_input(struct cw_conn_http *conn)
 
 /* ---- out ---- */
 
-static ssize_t write_some(struct cw_conn_http *conn, const char *data, size_t len)
+static ssize_t write_some(struct cw_peer *conn, const char *data, size_t len)
 {
 	ssize_t n;
 
@@ -226,7 +226,7 @@ static ssize_t write_some(struct cw_conn_http *conn, const char *data, size_t le
 }
 
 /* Buffers wander: whoever writes next gets the one that is still in the cache. */
-static void give_back_out(struct cw_conn_http *conn)
+static void give_back_out(struct cw_peer *conn)
 {
 	struct cw_server *server = conn->server;
 
@@ -241,13 +241,13 @@ static void give_back_out(struct cw_conn_http *conn)
 }
 
 /* False if the connection broke. */
-static bool flush(struct cw_conn_http *conn)
+static bool flush(struct cw_peer *conn)
 {
-	while (cw_conn_out_pending(conn) > 0) {
-		ssize_t n = write_some(conn, conn->out.data + conn->out_at, cw_conn_out_pending(conn));
+	while (cw_peer_out_pending(conn) > 0) {
+		ssize_t n = write_some(conn, conn->out.data + conn->out_at, cw_peer_out_pending(conn));
 
 		if (n == CW_IO_FAIL) {
-			cw_conn_close(conn);
+			cw_peer_close(conn);
 			return false;
 		}
 		if (n == CW_IO_AGAIN)
@@ -258,7 +258,7 @@ static bool flush(struct cw_conn_http *conn)
 		if (conn->write_bytes >= STRIDE)
 			conn->write_due_us = 0;
 	}
-	if (cw_conn_out_pending(conn) == 0) {
+	if (cw_peer_out_pending(conn) == 0) {
 		conn->write_due_us = 0;
 		if (conn->out.cap > 0)
 			give_back_out(conn);
@@ -269,7 +269,7 @@ static bool flush(struct cw_conn_http *conn)
 		conn->write_bytes = 0;
 	}
 	if (conn->out_at > CW_OUT_LOW && conn->out_at > conn->out.len / 2) {
-		memmove(conn->out.data, conn->out.data + conn->out_at, cw_conn_out_pending(conn));
+		memmove(conn->out.data, conn->out.data + conn->out_at, cw_peer_out_pending(conn));
 		conn->out.len -= conn->out_at;
 		conn->out_at = 0;
 	}
@@ -277,11 +277,11 @@ static bool flush(struct cw_conn_http *conn)
 }
 
 /* Tells the producer of the reply that is being written that there is room again. */
-static bool drained(struct cw_conn_http *conn)
+static bool drained(struct cw_peer *conn)
 {
 	struct cw_exchange *x;
 
-	if (cw_list_empty(&conn->queue) || cw_conn_out_pending(conn) >= CW_OUT_LOW)
+	if (cw_list_empty(&conn->queue) || cw_peer_out_pending(conn) >= CW_OUT_LOW)
 		return false;
 	x = cw_list_entry(conn->queue.next, struct cw_exchange, link);
 	if (!x->full || x->answer != CW_ANSWER_BEGUN)
@@ -294,13 +294,13 @@ static bool drained(struct cw_conn_http *conn)
 
 /* ---- clocks ---- */
 
-static enum cw_phase phase_now(const struct cw_conn_http *conn)
+static enum cw_phase phase_now(const struct cw_peer *conn)
 {
 	const struct cw_exchange *x = being_read(conn);
 
 	if (conn->lingering)
 		return CW_PHASE_LINGER;
-	if (conn->closing || (x == NULL && !is_idle(conn)) || (x == NULL && cw_conn_out_pending(conn) > 0))
+	if (conn->closing || (x == NULL && !is_idle(conn)) || (x == NULL && cw_peer_out_pending(conn) > 0))
 		return CW_PHASE_NONE;
 	if (x == NULL)
 		return conn->serial == 0 ? CW_PHASE_FIRST : CW_PHASE_IDLE;
@@ -309,7 +309,7 @@ static enum cw_phase phase_now(const struct cw_conn_http *conn)
 	return x->stage == CW_STAGE_HEAD ? CW_PHASE_HEAD : CW_PHASE_BODY;
 }
 
-static void set_phase(struct cw_conn_http *conn)
+static void set_phase(struct cw_peer *conn)
 {
 	const struct cw_server_conf *conf = &conn->server->conf;
 	const int64_t ms[] = { [CW_PHASE_NONE] = 0, [CW_PHASE_FIRST] = conf->head_ms, [CW_PHASE_IDLE] = conf->idle_ms,
@@ -331,24 +331,24 @@ static bool is_due(int64_t due_us, int64_t now_us)
 	return due_us != 0 && due_us <= now_us;
 }
 
-static void time_out_phase(struct cw_conn_http *conn)
+static void time_out_phase(struct cw_peer *conn)
 {
 	conn->phase_due_us = 0;
 	if (conn->phase == CW_PHASE_HEAD || conn->phase == CW_PHASE_BODY)
-		cw_conn_fail(conn, 408, "request_timeout", conn->phase == CW_PHASE_HEAD
+		cw_peer_fail(conn, 408, "request_timeout", conn->phase == CW_PHASE_HEAD
 		             ? "the request head did not come in time" : "the request body did not come in time");
 	else
 		conn->closing = true;
 }
 
-void cw_conn_sweep(struct cw_conn_http *conn, int64_t now_us)
+void cw_peer_sweep(struct cw_peer *conn, int64_t now_us)
 {
 	struct cw_list *link, *tmp;
 	bool changed = false;
 
 	if (is_due(conn->write_due_us, now_us) || is_due(conn->half_due_us, now_us) ||
 	    (conn->phase == CW_PHASE_LINGER && is_due(conn->phase_due_us, now_us))) {
-		cw_conn_close(conn);
+		cw_peer_close(conn);
 		return;
 	}
 	if (is_due(conn->phase_due_us, now_us)) {
@@ -365,32 +365,32 @@ void cw_conn_sweep(struct cw_conn_http *conn, int64_t now_us)
 		break;
 	}
 	if (changed)
-		cw_conn_touch(conn);
+		cw_peer_touch(conn);
 }
 
 /* ---- settling ---- */
 
 /* After the last reply: says so, and waits for the client to close, or for nothing more to be read. Closing at once
  * with input unread would make the kernel send a reset, which can destroy the reply on its way (RFC 9112 9.6). */
-static void linger(struct cw_conn_http *conn)
+static void linger(struct cw_peer *conn)
 {
 	if (conn->ssl != NULL)
 		cw_tls_shutdown(conn->ssl);
 	if (conn->eof || shutdown(conn->fd, SHUT_WR) != 0) {
-		cw_conn_close(conn);
+		cw_peer_close(conn);
 		return;
 	}
 	conn->lingering = true;
 }
 
 /* Everything that can happen without waiting. False if the connection has been closed. */
-static bool work(struct cw_conn_http *conn)
+static bool work(struct cw_peer *conn)
 {
 	bool moved = true;
 	int rounds;
 
 	for (rounds = 0; moved && rounds < ROUNDS; rounds++) {
-		size_t before = cw_conn_out_pending(conn);
+		size_t before = cw_peer_out_pending(conn);
 
 		moved = parse_kept(conn);
 		if (conn->ssl != NULL && !conn->lingering && wants_input(conn) && cw_tls_pending(conn->ssl)) {
@@ -401,10 +401,10 @@ static bool work(struct cw_conn_http *conn)
 			end_of_input(conn);
 		if (conn->dead || conn->cut || !flush(conn))
 			break;
-		moved = drained(conn) || moved || (before > CW_OUT_HIGH && cw_conn_out_pending(conn) <= CW_OUT_HIGH);
+		moved = drained(conn) || moved || (before > CW_OUT_HIGH && cw_peer_out_pending(conn) <= CW_OUT_HIGH);
 	}
 	if (conn->cut)
-		cw_conn_close(conn);
+		cw_peer_close(conn);
 	if (conn->dead)
 		return false;
 	if (moved) {
@@ -414,14 +414,14 @@ static bool work(struct cw_conn_http *conn)
 	return true;
 }
 
-static void set_watch(struct cw_conn_http *conn)
+static void set_watch(struct cw_peer *conn)
 {
-	bool write = cw_conn_out_pending(conn) > 0 || conn->ssl_wants_write;
+	bool write = cw_peer_out_pending(conn) > 0 || conn->ssl_wants_write;
 
 	cw_watch_set(conn->watch, (wants_input(conn) ? CW_WATCH_READ : 0) | (write ? CW_WATCH_WRITE : 0));
 }
 
-void cw_conn_settle(struct cw_conn_http *conn)
+void cw_peer_settle(struct cw_peer *conn)
 {
 	if (conn->dead)
 		return;
@@ -432,17 +432,17 @@ void cw_conn_settle(struct cw_conn_http *conn)
 	if (conn->last_sent)
 		drop_queue(conn);
 	if (conn->cut) {
-		cw_conn_close(conn);
+		cw_peer_close(conn);
 		return;
 	}
 	if (conn->server->draining && is_idle(conn) && in_pending(conn) == 0)
 		conn->closing = true;
 	if (conn->closing && conn->current != NULL && being_read(conn) == NULL)
 		cw_exchange_drop(conn->current);
-	if (conn->closing && !conn->lingering && cw_list_empty(&conn->queue) && cw_conn_out_pending(conn) == 0)
+	if (conn->closing && !conn->lingering && cw_list_empty(&conn->queue) && cw_peer_out_pending(conn) == 0)
 		linger(conn);
 	if (conn->lingering && conn->eof)
-		cw_conn_close(conn);
+		cw_peer_close(conn);
 	if (conn->dead)
 		return;
 	if (conn->eof && conn->half_due_us == 0)
@@ -454,12 +454,12 @@ void cw_conn_settle(struct cw_conn_http *conn)
 
 static void on_event(void *arg, int fd, int flags)
 {
-	struct cw_conn_http *conn = CW_CAST(arg, CW_CONN_MAGIC);
+	struct cw_peer *conn = CW_CAST(arg, CW_CONN_MAGIC);
 
 	(void)fd;
 	conn->busy = true;
 	conn->ssl_wants_write = false;
 	if (wants_input(conn) && ((flags & CW_WATCH_READ) || conn->ssl != NULL))
 		receive(conn);
-	cw_conn_settle(conn);
+	cw_peer_settle(conn);
 }
