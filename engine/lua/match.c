@@ -349,7 +349,7 @@ static const char *search(struct matcher *m, const char **from, const char *p, b
 	return NULL;
 }
 
-/* The place that the optional argument `init` means; NULL if it is behind the end. */
+/* The place that the optional argument `init` means; the end if it is behind that. */
 static const char *start_at(lua_State *L, int arg, const char *text, size_t len)
 {
 	double init = luaL_optnumber(L, arg, 1);
@@ -358,13 +358,13 @@ static const char *start_at(lua_State *L, int arg, const char *text, size_t len)
 		init += (double)len + 1;
 	if (!(init >= 1))
 		init = 1;
-	return init - 1 <= (double)len ? text + (size_t)(init - 1) : NULL;
+	return init - 1 <= (double)len ? text + (size_t)(init - 1) : text + len;
 }
 
 static bool is_plain(const char *pattern, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (strchr("^$*+?.([%-)]", pattern[i]) != NULL && pattern[i] != '\0')
+		if (strchr("^$*+?.([%-", pattern[i]) != NULL && pattern[i] != '\0')
 			return false;
 	return true;
 }
@@ -397,10 +397,6 @@ static int run(lua_State *L, enum mode mode)
 	bool anchored = pattern_len > 0 && *pattern == '^' && !(mode == MODE_SEARCH && option);
 	int n = 0;
 
-	if (from == NULL) {
-		lua_pushnil(L);
-		return 1;
-	}
 	if (mode == MODE_FIND && (option || is_plain(pattern, pattern_len)))
 		return find_plain(L, from, text, len, pattern, pattern_len);
 	end = search(&m, &from, pattern + anchored, anchored);

@@ -85,7 +85,14 @@ end
 -- --- sorting: stable merge sort, one tick a comparison ---
 
 local function less(a, b)
-  if type(a) == "string" and #a > 4096 then spend(#a / 1024) end
+  local kind = type(a)
+  if kind == "string" then
+    if #a > 4096 then spend(#a / 1024) end
+  elseif kind ~= "number" and kind ~= "table" then
+    kind = nil
+  end
+  -- To the author this happened in his call of sort.
+  if kind ~= type(b) then error("attempt to compare " .. type(b) .. " with " .. type(a), 5) end
   return a < b
 end
 
@@ -140,9 +147,9 @@ local function key_before(a, b)
   return less(a, b)
 end
 
-local function check_key(key, name)
+local function check_key(key, name, level)
   if RANK[type(key)] == nil then
-    error("'" .. name .. "' needs keys that are numbers, strings or booleans, this table has a " .. type(key), 3)
+    error("'" .. name .. "' needs keys that are numbers, strings or booleans, this table has a " .. type(key), level)
   end
 end
 
@@ -156,7 +163,7 @@ local function ordered_keys(t)
     keys[n] = k
   end
   if list then return nil, n end
-  for i = 1, n do check_key(keys[i], "pairs") end
+  for i = 1, n do check_key(keys[i], "pairs", 4) end
   sort_array(keys, n, key_before)
   return keys, n
 end
@@ -181,10 +188,10 @@ end
 local function ordered_next(t, key)
   if type(t) ~= "table" then bad(1, "next", "table", t) end
   local best
-  if key ~= nil then check_key(key, "next") end
+  if key ~= nil then check_key(key, "next", 3) end
   for k in next, t do
     spend(1)
-    check_key(k, "next")
+    check_key(k, "next", 3)
     if (key == nil or key_before(key, k)) and (best == nil or key_before(k, best)) then best = k end
   end
   if best == nil then return nil end
@@ -370,7 +377,7 @@ local function gsub(s, pattern, repl, limit)
 
   local function put(piece)
     size = size + #piece
-    if size > max_string then error("'gsub' returns at most " .. max_string .. " bytes", 3) end
+    if size > max_string then error("'gsub' returns at most " .. max_string .. " bytes", 4) end
     n = n + 1
     out[n] = piece
   end
