@@ -1,0 +1,202 @@
+/* anomalies - what rules and models found, each with the transaction it was found on. */
+#include "store/build.h"
+#include "store/ops.h"
+
+#define SEVERITIES "low|medium|high|critical"
+#define STATUSES "open|investigating|confirmed|dismissed"
+
+#define ANOMALY_COLUMNS \
+	CW_COLUMN("detected_at", "a.detected_at", 0), CW_COLUMN("id", "a.id", 0), \
+	CW_COLUMN("severity", "a.severity", 0), CW_COLUMN("score", "a.anomaly_score", 0), \
+	CW_COLUMN("confidence", "a.confidence", 0), CW_COLUMN("rule", "a.rule_id", 0), \
+	CW_COLUMN("rule_version", "a.rule_version", 0), CW_COLUMN("model_version_id", "a.model_id", 0), \
+	CW_COLUMN("title", "a.title", 0), CW_COLUMN("explanation", "a.explanation", 0), \
+	CW_COLUMN("features", "a.features_used", 0), CW_COLUMN("ruleset", "a.ruleset", 0), \
+	CW_COLUMN("dedup_key", "a.dedup_key", 0), CW_COLUMN("shadow", "a.shadow", 0), \
+	CW_COLUMN("status", "a.status", 0), CW_COLUMN("reviewed", "a.reviewed", 0), \
+	CW_COLUMN("reviewed_by", "a.reviewed_by", 0), CW_COLUMN("reviewed_at", "a.reviewed_at", 0), \
+	CW_COLUMN("review_note", "a.review_note", 0), CW_COLUMN("false_positive", "a.false_positive", 0)
+
+static const struct cw_column columns[] = {
+	ANOMALY_COLUMNS,
+	CW_COLUMN("transaction", NULL, CW_COL_OPEN),
+	CW_COLUMN("id", "t.id", 0),
+	CW_COLUMN("hash", "t.hash", 0),
+	CW_COLUMN("chainId", "t.chain_id", CW_COL_QUANTITY),
+	CW_COLUMN("blockNumber", "t.block_number", CW_COL_QUANTITY),
+	CW_COLUMN("timestamp", "t.timestamp", CW_COL_SECONDS),
+	CW_COLUMN("from", "t.from_address", 0),
+	CW_COLUMN("to", "t.to_address", 0),
+	CW_COLUMN("value", "t.value", CW_COL_QUANTITY),
+	CW_COLUMN("", NULL, CW_COL_CLOSE),
+};
+
+static const struct cw_column changed_columns[] = { ANOMALY_COLUMNS };
+
+#define FILTER_ARGS \
+	{ .name = "severity", .type = CW_ARG_CHOICE, .choices = SEVERITIES }, \
+	{ .name = "min_severity", .type = CW_ARG_CHOICE, .choices = SEVERITIES }, { .name = "rule" }, \
+	{ .name = "address", .type = CW_ARG_ADDRESS }, { .name = "hash", .type = CW_ARG_HASH }, \
+	{ .name = "chain_id", .type = CW_ARG_INT }, { .name = "since", .type = CW_ARG_TIME }, \
+	{ .name = "until", .type = CW_ARG_TIME }, { .name = "reviewed", .type = CW_ARG_BOOL }, \
+	{ .name = "false_positive", .type = CW_ARG_BOOL }, \
+	{ .name = "status", .type = CW_ARG_CHOICE, .choices = STATUSES }, { .name = "shadow", .type = CW_ARG_BOOL }, \
+	{ .name = "dedup_key" }, { .name = "min_score", .type = CW_ARG_NUMBER, .min = 0, .max = 1 }
+
+static const struct cw_arg_spec list_args[] = { FILTER_ARGS, CW_PAGE_ARGS };
+static const struct cw_arg_spec filter_args[] = { FILTER_ARGS };
+static const struct cw_arg_spec id_args[] = { { .name = "id", .type = CW_ARG_INT, .required = true } };
+static const struct cw_arg_spec review_args[] = {
+	{ .name = "id", .type = CW_ARG_INT, .required = true },
+	{ .name = "status", .type = CW_ARG_CHOICE, .choices = STATUSES },
+	{ .name = "false_positive", .type = CW_ARG_BOOL },
+	{ .name = "note" },
+	{ .name = "reviewed_by", .type = CW_ARG_INT },
+};
+static const struct cw_arg_spec period_args[] = {
+	{ .name = "since", .type = CW_ARG_TIME },
+	{ .name = "until", .type = CW_ARG_TIME },
+	{ .name = "rule" },
+};
+
+/* An address is looked for from its transactions: their index, then the anomalies of each. OFFSET 0 keeps the planner
+ * from turning that round. */
+static void put_from(struct cw_build *b)
+{
+	if (cw_build_arg(b, "address") != NULL) {
+		cw_build_value(b, "address", " FROM (SELECT id FROM transactions WHERE from_address = % UNION"
+		               " SELECT id FROM transactions WHERE to_address = % OFFSET 0) x"
+		               " JOIN transactions t ON t.id = x.id JOIN anomalies a ON a.transaction_id = t.id");
+		return;
+	}
+	cw_build_sql(b, " FROM anomalies a JOIN transactions t ON t.id = a.transaction_id");
+}
+
+static void put_where(struct cw_build *b)
+{
+	cw_build_choice(b, "severity", "a.severity = '%'");
+	cw_build_choice(b, "min_severity", "a.severity >= '%'");
+	cw_build_filter(b, "rule", "a.rule_id = %");
+	cw_build_filter(b, "hash", "t.hash = %");
+	cw_build_filter(b, "chain_id", "t.chain_id = %");
+	cw_build_filter(b, "since", "a.detected_at >= %");
+	cw_build_filter(b, "until", "a.detected_at < %");
+	cw_build_flag(b, "reviewed", "a.reviewed", "NOT a.reviewed");
+	cw_build_flag(b, "false_positive", "a.false_positive", "a.false_positive IS NOT TRUE");
+	cw_build_choice(b, "status", "a.status = '%'");
+	cw_build_filter(b, "dedup_key", "a.dedup_key = %");
+	cw_build_filter(b, "min_score", "a.anomaly_score >= %");
+	if (cw_build_arg(b, "shadow") == NULL) {
+		cw_build_and(b);
+		cw_build_sql(b, "NOT a.shadow");
+	}
+	cw_build_flag(b, "shadow", "a.shadow", "NOT a.shadow");
+}
+
+static void build_list(struct cw_build *b)
+{
+	cw_build_select(b);
+	put_from(b);
+	put_where(b);
+}
+
+const struct cw_op cw_anomalies_list = {
+	.repo = "anomalies", .name = "list", .kind = CW_OP_PAGE,
+	.summary = "Anomalies, newest first, each with its transaction. Those of rules in shadow only on demand.",
+	CW_OP_ARGS(list_args), CW_OP_COLUMNS(columns), .build = build_list, .keys = "a.detected_at, a.id",
+};
+
+static void build_get(struct cw_build *b)
+{
+	cw_build_select(b);
+	cw_build_sql(b, " FROM anomalies a JOIN transactions t ON t.id = a.transaction_id");
+	cw_build_filter(b, "id", "a.id = %");
+}
+
+const struct cw_op cw_anomalies_get = {
+	.repo = "anomalies", .name = "get", .kind = CW_OP_ONE,
+	.summary = "One anomaly with its transaction.",
+	CW_OP_ARGS(id_args), CW_OP_COLUMNS(columns), .build = build_get,
+};
+
+static const struct cw_column count_columns[] = { CW_COLUMN("count", "count(*)", 0) };
+
+static void build_count(struct cw_build *b)
+{
+	cw_build_select(b);
+	put_from(b);
+	put_where(b);
+}
+
+const struct cw_op cw_anomalies_count = {
+	.repo = "anomalies", .name = "count", .kind = CW_OP_ONE,
+	.summary = "How many anomalies match.",
+	CW_OP_ARGS(filter_args), CW_OP_COLUMNS(count_columns), .build = build_count,
+};
+
+/* What is not given stays; a review makes the anomaly reviewed. */
+static void build_review(struct cw_build *b)
+{
+	cw_build_value(b, "status", "UPDATE anomalies a SET reviewed = true, reviewed_at = now(), status = coalesce(%, CASE");
+	cw_build_value(b, "false_positive", " % WHEN true THEN 'dismissed' WHEN false THEN 'confirmed' ELSE a.status END),"
+	               " false_positive = coalesce(%, a.false_positive)");
+	cw_build_value(b, "note", ", review_note = coalesce(%, a.review_note)");
+	cw_build_value(b, "reviewed_by", ", reviewed_by = %");
+	cw_build_filter(b, "id", "a.id = %");
+	cw_build_returning(b);
+}
+
+const struct cw_op cw_anomalies_review = {
+	.repo = "anomalies", .name = "review", .kind = CW_OP_EXEC,
+	.summary = "Writes a reviewer's word on an anomaly; a false positive is dismissed unless a status says otherwise.",
+	CW_OP_ARGS(review_args), CW_OP_COLUMNS(changed_columns), .build = build_review,
+};
+
+static const struct cw_column statistics_columns[] = {
+	CW_COLUMN("rule", "a.rule_id", 0),
+	CW_COLUMN("severity", "a.severity", 0),
+	CW_COLUMN("count", "count(*)", 0),
+	CW_COLUMN("reviewed", "count(*) FILTER (WHERE a.reviewed)", 0),
+	CW_COLUMN("false_positives", "count(*) FILTER (WHERE a.false_positive)", 0),
+	CW_COLUMN("mean_score", "avg(a.anomaly_score)", 0),
+	CW_COLUMN("last", "max(a.detected_at)", 0),
+};
+
+static void build_statistics(struct cw_build *b)
+{
+	cw_build_select(b);
+	cw_build_sql(b, " FROM anomalies a");
+	cw_build_filter(b, "since", "a.detected_at >= %");
+	cw_build_filter(b, "until", "a.detected_at < %");
+	cw_build_filter(b, "rule", "a.rule_id = %");
+	cw_build_and(b);
+	cw_build_sql(b, "NOT a.shadow GROUP BY a.rule_id, a.severity ORDER BY count(*) DESC, a.rule_id, a.severity");
+}
+
+const struct cw_op cw_anomalies_statistics = {
+	.repo = "anomalies", .name = "statistics", .kind = CW_OP_ROWS,
+	.summary = "By rule and severity in a period: how many, how many reviewed, how many false positives.",
+	CW_OP_ARGS(period_args), CW_OP_COLUMNS(statistics_columns), .build = build_statistics,
+};
+
+static const struct cw_column rate_columns[] = {
+	CW_COLUMN("reviewed", "count(*) FILTER (WHERE a.reviewed)", 0),
+	CW_COLUMN("false_positives", "count(*) FILTER (WHERE a.false_positive)", 0),
+	CW_COLUMN("rate", "count(*) FILTER (WHERE a.false_positive)::float8 / nullif(count(*) FILTER (WHERE a.reviewed), 0)",
+	          0),
+};
+
+static void build_rate(struct cw_build *b)
+{
+	cw_build_select(b);
+	cw_build_sql(b, " FROM anomalies a");
+	cw_build_filter(b, "since", "a.detected_at >= %");
+	cw_build_filter(b, "until", "a.detected_at < %");
+	cw_build_filter(b, "rule", "a.rule_id = %");
+}
+
+const struct cw_op cw_anomalies_false_positive_rate = {
+	.repo = "anomalies", .name = "false_positive_rate", .kind = CW_OP_ONE,
+	.summary = "Share of false positives among the reviewed anomalies; null while none is reviewed.",
+	CW_OP_ARGS(period_args), CW_OP_COLUMNS(rate_columns), .build = build_rate,
+};
