@@ -5,6 +5,8 @@
 #ifndef CW_LUA_SCRIPTS_H
 #define CW_LUA_SCRIPTS_H
 
+#include <stdint.h>
+
 struct cw_err;
 struct cw_loop;
 struct cw_pipeline;
@@ -19,7 +21,8 @@ struct cw_script_env {
 	struct cw_pool *pool;            /* repositories: db.* */
 	struct cw_pipeline *pipeline;    /* predict */
 	struct cw_sse *anomalies;        /* event stream */
-	const char *conf_json;           /* settings that scripts may read */
+	const char *conf_json;           /* settings that scripts may read; copied */
+	const uint64_t *chain_id;        /* of transactions that name none; read at each request */
 	/* Operations that app offers to scripts by name: engine.call("reload") etc. Each answers once, later, with a JSON
 	 * text or an error. */
 	void (*call)(void *arg, const char *name, const char *args_json,
@@ -37,7 +40,13 @@ struct cw_scripts_conf {
 struct cw_scripts *cw_scripts_new(const struct cw_script_env *env, const struct cw_scripts_conf *conf,
                                   struct cw_err *err);
 void cw_scripts_free(struct cw_scripts **scripts);
-int cw_scripts_reload(struct cw_scripts *scripts, struct cw_err *err);
+/* Builds a generation aside from all files; nothing is live yet. Then cw_scripts_commit makes it live, or
+ * cw_scripts_discard forgets it. `conf` may differ from the live one; it is copied. */
+int cw_scripts_prepare(struct cw_scripts *scripts, const struct cw_scripts_conf *conf, struct cw_err *err);
+void cw_scripts_commit(struct cw_scripts *scripts);
+void cw_scripts_discard(struct cw_scripts *scripts);
+/* Number of routes of the live generation. */
+int cw_scripts_routes(const struct cw_scripts *scripts);
 /* Routes of the live generation, a new reference. */
 struct cw_router *cw_scripts_router(struct cw_scripts *scripts);
 /* OpenAPI 3.1 document of the live generation, JSON. */

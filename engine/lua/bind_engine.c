@@ -1,0 +1,368 @@
+/* bind_engine.c - tables `log`, `time`, `engine`, and what boot.lua needs of the engine. */
+#include <lauxlib.h>
+#include <lua.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "base/suggest.h"
+#include "chain/hex.h"
+#include "http/request.h"
+#include "http/sse.h"
+#include "lua/bind.h"
+#include "lua/job.h"
+#include "lua/scripts.h"
+#include "lua/vm.h"
+#include "pg/pool.h"
+#include "pipeline/pipeline.h"
+
+#define CALL_MAGIC 0x43414c4cu
+
+struct cw_generation *cw_bind_generation(lua_State *L)
+{
+	return cw_vm_owner(cw_vm_of(L));
+}
+
+void cw_bind_push_error(lua_State *L, const struct cw_err *err, const char *details_json)
+{
+	int status = cw_code_http_status(err->code);
+
+	lua_createtable(L, 0, 6);
+	lua_pushstring(L, cw_code_name(err->code));
+	lua_setfield(L, -2, "code");
+	lua_pushstring(L, err->msg);
+	lua_setfield(L, -2, "message");
+	lua_pushinteger(L, status);
+	lua_setfield(L, -2, "status");
+	if (status == 503) {
+		lua_pushinteger(L, 1);
+		lua_setfield(L, -2, "retry_after");
+	}
+	if (err->sqlstate[0] != '\0') {
+		lua_pushstring(L, err->sqlstate);
+		lua_setfield(L, -2, "sqlstate");
+	}
+	if (details_json != NULL) {
+		lua_pushstring(L, details_json);
+		lua_setfield(L, -2, "errors");
+	}
+}
+
+/* --- log --- */
+
+/* log.info(message, {key = value}); upvalue 1 is the level. */
+static int l_log(lua_State *L)
+{
+	enum cw_log_level level = (enum cw_log_level)lua_tointeger(L, lua_upvalueindex(1));
+	const char *msg = luaL_checkstring(L, 1);
+	char quoted[1024];
+	struct cw_buf fields = CW_BUF_INIT;
+
+	if (!cw_log_enabled(level, "script"))
+		return 0;
+	if (lua_istable(L, 2)) {
+		lua_pushnil(L);
+		while (lua_next(L, 2) != 0) {
+			if (lua_type(L, -2) == LUA_TSTRING && (lua_isstring(L, -1) || lua_isboolean(L, -1))) {
+				const char *value = lua_isboolean(L, -1) ? (lua_toboolean(L, -1) ? "true" : "false")
+				                                         : lua_tostring(L, -1);
+
+				cw_buf_printf(&fields, "%s%s=%s", fields.len > 0 ? " " : "", lua_tostring(L, -2),
+				              cw_log_quote(quoted, sizeof(quoted), value));
+			}
+			lua_pop(L, 1);
+		}
+	}
+	cw_log(level, "script", msg, "%s", fields.data);
+	cw_buf_release(&fields);
+	return 0;
+}
+
+static void push_log(lua_State *L)
+{
+	static const char *const names[] = { "debug", "info", "warn", "error" };
+
+	lua_newtable(L);
+	for (int i = 0; i < 4; i++) {
+		lua_pushinteger(L, i);
+		lua_pushcclosure(L, l_log, 1);
+		lua_setfield(L, -2, names[i]);
+	}
+}
+
+/* --- time: seconds since 1970 as numbers --- */
+
+static int l_now(lua_State *L)
+{
+	lua_pushnumber(L, (lua_Number)cw_clock_wall_us() / 1e6);
+	return 1;
+}
+
+static int l_format_time(lua_State *L)
+{
+	char text[32];
+
+	lua_pushstring(L, cw_time_format((int64_t)(luaL_checknumber(L, 1) * 1e6), text));
+	return 1;
+}
+
+/* RFC 3339, or seconds as a number or digits; nil if it is neither. */
+static int l_parse_time(lua_State *L)
+{
+	int64_t us;
+	double seconds;
+	char *end;
+	const char *text;
+
+	if (lua_type(L, 1) == LUA_TNUMBER) {
+		lua_settop(L, 1);
+		return 1;
+	}
+	text = luaL_checkstring(L, 1);
+	if (cw_time_parse(text, &us) == 0) {
+		lua_pushnumber(L, (lua_Number)us / 1e6);
+		return 1;
+	}
+	seconds = strtod(text, &end);
+	if (end == text || *end != '\0' || strspn(text, "0123456789.") != strlen(text) || seconds > 1e11)
+		return 0;
+	lua_pushnumber(L, seconds);
+	return 1;
+}
+
+/* --- for boot.lua --- */
+
+/* parse_address(text) -> lower-case text | nil */
+static int l_parse_address(lua_State *L)
+{
+	struct cw_address address;
+	char out[CW_ADDRESS_TEXT];
+	size_t len;
+	const char *text = luaL_checklstring(L, 1, &len);
+
+	if (cw_address_parse(&address, text, len) != CW_ADDRESS_OK)
+		return 0;
+	lua_pushstring(L, cw_address_format(&address, out));
+	return 1;
+}
+
+/* suggest(word, names) -> name | nil */
+static int l_suggest(lua_State *L)
+{
+	const char *word = luaL_checkstring(L, 1), *names[65], *found;
+	size_t n;
+
+	luaL_checktype(L, 2, LUA_TTABLE);
+	n = lua_objlen(L, 2);
+	luaL_checkstack(L, 70, "names");
+	if (n > 64)
+		n = 64;
+	for (size_t i = 0; i < n; i++) {
+		lua_rawgeti(L, 2, (int)i + 1);
+		names[i] = luaL_checkstring(L, -1);
+	}
+	names[n] = NULL;
+	found = cw_suggest(word, names);
+	if (found == NULL)
+		return 0;
+	lua_pushstring(L, found);
+	return 1;
+}
+
+/* read_body(text) -> value | nil, status, code, detail */
+static int l_read_body(lua_State *L)
+{
+	struct cw_job *job = cw_job_check_wait(L);
+	struct cw_json_error error;
+	size_t len;
+	const char *text = luaL_checklstring(L, 1, &len);
+	const struct cw_json *value = cw_json_parse(text, len, CW_JSON_DEPTH_DEFAULT, cw_job_arena(job), &error);
+
+	if (value != NULL) {
+		cw_bind_push_json(L, value);
+		return 1;
+	}
+	lua_pushnil(L);
+	lua_pushinteger(L, error.fault == CW_JSON_SYNTAX ? 400 : 422);
+	lua_pushstring(L, error.fault == CW_JSON_SYNTAX ? "json_syntax" : "json_refused");
+	lua_pushfstring(L, "line %d, column %d: %s", (int)error.line, (int)error.column, error.what);
+	return 4;
+}
+
+/* --- engine --- */
+
+/* health() -> database ok, evaluator ok */
+static int l_health(lua_State *L)
+{
+	const struct cw_script_env *env = cw_bind_generation(L)->env;
+
+	lua_pushboolean(L, env->pool != NULL && cw_pool_healthy(env->pool));
+	lua_pushboolean(L, env->pipeline != NULL && cw_pipeline_ready(env->pipeline));
+	return 2;
+}
+
+static int l_metrics(lua_State *L)
+{
+	struct cw_buf out = CW_BUF_INIT;
+
+	cw_metrics_write(&out);
+	lua_pushlstring(L, out.data, out.len);
+	cw_buf_release(&out);
+	return 1;
+}
+
+static int l_ruleset(lua_State *L)
+{
+	const struct cw_script_env *env = cw_bind_generation(L)->env;
+
+	lua_pushstring(L, cw_pipeline_ruleset(env->pipeline));
+	return 1;
+}
+
+/* enable_rule(id, enabled) -> true, or false if there is no such rule */
+static int l_enable_rule(lua_State *L)
+{
+	const struct cw_script_env *env = cw_bind_generation(L)->env;
+
+	luaL_checktype(L, 2, LUA_TBOOLEAN);
+	lua_pushboolean(L, cw_pipeline_enable_rule(env->pipeline, luaL_checkstring(L, 1), lua_toboolean(L, 2)));
+	return 1;
+}
+
+struct stream_filter { int least; char rule[96]; };
+
+static bool want_event(void *arg, const char *event, const char *data, size_t len)
+{
+	static const char *const names[] = { "\"severity\":\"low\"", "\"severity\":\"medium\"", "\"severity\":\"high\"" };
+	const struct stream_filter *f = arg;
+	char rule[112];
+
+	(void)event;
+	for (int i = 0; i < f->least && i < 3; i++)
+		if (memmem(data, len, names[i], strlen(names[i])) != NULL)
+			return false;
+	if (f->rule[0] == '\0')
+		return true;
+	snprintf(rule, sizeof(rule), "\"rule\":\"%s\"", f->rule);
+	return memmem(data, len, rule, strlen(rule)) != NULL;
+}
+
+/* anomalies.stream(last_id, least_severity, rule): takes the request over. Severity 0 (low) to 3 (critical). */
+static int l_stream_anomalies(lua_State *L)
+{
+	const struct cw_script_env *env = cw_bind_generation(L)->env;
+	struct cw_request *req = cw_job_request(cw_job_check_wait(L));
+	struct stream_filter *filter;
+	uint64_t last = (uint64_t)luaL_checknumber(L, 1);
+
+	if (req == NULL)
+		return luaL_error(L, "anomalies.stream works inside a request only");
+	filter = cw_zalloc(sizeof(*filter));
+	filter->least = (int)luaL_optinteger(L, 2, 0);
+	snprintf(filter->rule, sizeof(filter->rule), "%s", luaL_optstring(L, 3, ""));
+	if (cw_sse_subscribe(env->anomalies, req, last, want_event, filter, cw_free)) {
+		lua_pushlightuserdata(L, req);
+		return 1;
+	}
+	lua_pushnil(L);
+	return 1;
+}
+
+/* engine.call: an operation of app, by name */
+struct call {
+	uint32_t magic;
+	struct cw_job *job;      /* NULL: the job has gone */
+	uint64_t ticket;
+	char *json;
+	struct cw_err err;
+};
+
+static void call_free(struct call *c)
+{
+	cw_free(c->json);
+	cw_free(c);
+}
+
+static void call_done(void *arg, const char *json, const struct cw_err *err)
+{
+	struct call *c = arg;
+
+	if (c->job == NULL) {
+		call_free(c);
+		return;
+	}
+	c->json = cw_strdup(json != NULL ? json : "null");
+	if (err != NULL)
+		c->err = *err;
+	cw_job_resume(c->job, c->ticket);
+}
+
+static void call_cancel(void *arg)
+{
+	struct call *c = arg;
+
+	c->job = NULL;
+}
+
+static int l_call_start(lua_State *L)
+{
+	const struct cw_script_env *env = cw_bind_generation(L)->env;
+	struct cw_job *job = cw_job_check_wait(L);
+	const char *name = luaL_checkstring(L, 1), *args = luaL_optstring(L, 2, "{}");
+	struct call *c = cw_zalloc(sizeof(*c));
+
+	c->job = job;
+	c->ticket = cw_job_ticket(job);
+	env->call(env->call_arg, name, args, call_done, c);
+	return cw_job_wait(job, call_cancel, c);
+}
+
+static int l_call_collect(lua_State *L)
+{
+	struct call *c = cw_job_answer(L);
+	struct cw_err err = c->err;
+
+	lua_settop(L, 0);
+	if (err.code == CW_OK)
+		lua_pushstring(L, c->json);
+	call_free(c);
+	if (err.code == CW_OK)
+		return 1;
+	lua_pushnil(L);
+	cw_bind_push_error(L, &err, NULL);
+	return 2;
+}
+
+void cw_bind_engine(lua_State *L)
+{
+	static const luaL_Reg functions[] = {
+		{ "now", l_now },
+		{ "format_time", l_format_time },
+		{ "parse_time", l_parse_time },
+		{ "parse_address", l_parse_address },
+		{ "suggest", l_suggest },
+		{ "read_body", l_read_body },
+		{ "health", l_health },
+		{ "metrics", l_metrics },
+		{ "ruleset", l_ruleset },
+		{ "enable_rule", l_enable_rule },
+		{ "stream_anomalies", l_stream_anomalies },
+		{ "call_start", l_call_start },
+		{ "call_collect", l_call_collect },
+		{ NULL, NULL },
+	};
+
+	lua_newtable(L);
+	luaL_register(L, NULL, functions);
+	push_log(L);
+	lua_setfield(L, -2, "log");
+}

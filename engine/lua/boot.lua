@@ -1,0 +1,448 @@
+-- boot.lua - the part of the scripts VM that is written in Lua: it joins the halves of waiting functions, reads
+-- endpoint declarations, checks requests against them, and writes the OpenAPI document. Trusted; compiled in.
+--
+-- Gets the table of C functions, returns the functions that C calls: entry, endpoints, openapi; and `globals`, what
+-- scripts see.
+local C = ...
+local json, req_raw, req_index = C.json, C.request.raw, C.request.index
+local format, concat, sort, floor = string.format, table.concat, table.sort, math.floor
+local type, pairs, ipairs, tostring, tonumber, error, setmetatable = type, pairs, ipairs, tostring, tonumber, error,
+	setmetatable
+
+--- Joins the two halves of a C function that waits. `start` sends and yields, or answers at once with true, results.
+local function waits(start, collect)
+	return function(...)
+		local now, a, b = start(...)
+		if now then return a, b end
+		return collect()
+	end
+end
+
+-- --- replies ---------------------------------------------------------------------------------------------------
+
+local RAW = json.raw
+
+--- reply(status, value, headers): a JSON answer. `value` may be json.raw(text) from a repository.
+local function reply(status, value, headers)
+	return status, "application/json", json.encode(value), headers
+end
+
+--- reply_raw(status, text, headers): text that is JSON already.
+local function reply_raw(status, text, headers)
+	return status, "application/json", text, headers
+end
+
+--- reply_text(status, content_type, text, headers)
+local function reply_text(status, content_type, text, headers)
+	return status, content_type, text, headers
+end
+
+--- problem(err) or problem(status, code, detail, extra): an RFC 9457 problem document. `extra` may have title, errors
+--- (a list of {pointer=, detail=}, or JSON text), retry_after (seconds).
+local function problem(status, code, detail, extra)
+	if type(status) == "table" then
+		local err = status
+		return err.status or 500, "problem", err.message or "",
+			{ code = err.code or "internal", errors = err.errors, retry_after = err.retry_after, title = err.title,
+				detail_hidden = (err.status or 500) == 500 }
+	end
+	local errors = extra and extra.errors
+	if type(errors) == "table" then errors = json.encode(json.array(errors)) end
+	return status, "problem", detail or "",
+		{ code = code, errors = errors, retry_after = extra and extra.retry_after, title = extra and extra.title }
+end
+
+-- --- declarations ----------------------------------------------------------------------------------------------
+
+local TYPES = { string = true, integer = true, number = true, boolean = true, time = true, address = true,
+	hash = true, object = true, array = true }
+local SPEC_KEYS = { type = true, required = true, default = true, min = true, max = true, enum = true,
+	max_length = true, doc = true }
+local ENDPOINT_KEYS = { method = true, path = true, auth = true, summary = true, description = true, params = true,
+	body = true, responses = true, handler = true, tags = true, timeout_ms = true, body_limit = true }
+local BODY_KEYS = { content = true, schema = true, raw = true, stream = true, fields = true, required = true }
+local METHODS = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = true }
+local AUTH = { none = true, viewer = true, analyst = true, operator = true, admin = true, service = true }
+
+local function check_keys(what, t, known)
+	for k in pairs(t) do
+		if not known[k] then error(format("%s: unknown key \"%s\"", what, tostring(k)), 0) end
+	end
+end
+
+local function check_spec(what, name, spec)
+	what = format("%s: parameter \"%s\"", what, name)
+	if type(spec) ~= "table" then error(what .. " must be a table", 0) end
+	check_keys(what, spec, SPEC_KEYS)
+	if not TYPES[spec.type] then error(format("%s: unknown type \"%s\"", what, tostring(spec.type)), 0) end
+	if spec.enum ~= nil then
+		if type(spec.enum) ~= "table" or #spec.enum == 0 then error(what .. ": enum must be a list", 0) end
+		spec.allowed = {}
+		for _, v in ipairs(spec.enum) do spec.allowed[v] = true end
+	end
+end
+
+local endpoints, loading = {}, nil
+
+local function check_specs(what, specs)
+	if specs == nil then return end
+	if type(specs) ~= "table" then error(what .. ": must be a table of parameters", 0) end
+	for name, spec in pairs(specs) do check_spec(what, tostring(name), spec) end
+end
+
+local function check_body(what, body)
+	if body == nil then return end
+	if type(body) ~= "table" then error(what .. ": body must be a table", 0) end
+	check_keys(what .. ": body", body, BODY_KEYS)
+	check_specs(what .. ": body", body.fields)
+end
+
+--- endpoint { method=, path=, auth=, summary=, params=, body=, responses=, handler= }
+local function endpoint(decl)
+	if not loading then error("endpoint is only possible while a file is loaded", 2) end
+	if type(decl) ~= "table" then error("endpoint takes a table", 2) end
+	local what = format("endpoint %s %s", tostring(decl.method), tostring(decl.path))
+	check_keys(what, decl, ENDPOINT_KEYS)
+	if not METHODS[decl.method] then error(what .. ": method must be GET, POST, PUT, PATCH or DELETE", 2) end
+	if type(decl.path) ~= "string" then error(what .. ": path must be a string", 2) end
+	if not AUTH[decl.auth] then
+		error(what .. ": auth must be none, viewer, analyst, operator, admin or service", 2)
+	end
+	if type(decl.summary) ~= "string" then error(what .. ": summary must be a string", 2) end
+	if type(decl.responses) ~= "table" then error(what .. ": responses must be a table", 2) end
+	if type(decl.handler) ~= "function" then error(what .. ": handler must be a function", 2) end
+	check_specs(what, decl.params)
+	check_body(what, decl.body)
+	decl.plain = decl.params == nil and not (decl.body and decl.body.fields) and not decl.path:find("{", 1, true)
+	decl.file = loading
+	endpoints[#endpoints + 1] = decl
+	return decl
+end
+
+-- --- checking a request ----------------------------------------------------------------------------------------
+
+local CHECKS = {
+	string = function(spec, v)
+		if type(v) ~= "string" then return nil, "must be a string" end
+		if #v > (spec.max_length or 1024) then
+			return nil, format("must have at most %d bytes", spec.max_length or 1024)
+		end
+		return v
+	end,
+	boolean = function(_, v)
+		if v == true or v == "true" or v == "1" then return true end
+		if v == false or v == "false" or v == "0" then return false end
+		return nil, "must be true or false"
+	end,
+	number = function(_, v)
+		local n = type(v) == "number" and v or type(v) == "string" and v:find("^%-?%d+%.?%d*$") and tonumber(v)
+		if not n then return nil, "must be a number" end
+		return n
+	end,
+	integer = function(_, v)
+		local n = type(v) == "number" and v or type(v) == "string" and v:find("^%-?%d+$") and #v < 17 and tonumber(v)
+		if not n or n ~= floor(n) then return nil, "must be a whole number" end
+		return n
+	end,
+	time = function(_, v)
+		local t = C.engine.parse_time(v)
+		if not t then return nil, "must be a time: RFC 3339 (2026-01-31T12:00:00Z) or unix seconds" end
+		return t
+	end,
+	address = function(_, v)
+		local a = type(v) == "string" and C.engine.parse_address(v)
+		if not a then return nil, "must be an address: 0x and 40 hex digits (a mixed-case one with a right checksum)" end
+		return a
+	end,
+	hash = function(_, v)
+		if type(v) ~= "string" or not v:find("^0[xX]%x+$") or #v ~= 66 then
+			return nil, "must be a hash: 0x and 64 hex digits"
+		end
+		return v:lower()
+	end,
+	object = function(_, v) if type(v) ~= "table" then return nil, "must be an object" end return v end,
+	array = function(_, v) if type(v) ~= "table" then return nil, "must be an array" end return v end,
+}
+
+local function range_fault(spec, v)
+	if type(v) ~= "number" then return nil end
+	if spec.min and v < spec.min and spec.max then return format("must be between %s and %s", spec.min, spec.max) end
+	if spec.max and v > spec.max and spec.min then return format("must be between %s and %s", spec.min, spec.max) end
+	if spec.min and v < spec.min then return format("must be at least %s", spec.min) end
+	if spec.max and v > spec.max then return format("must be at most %s", spec.max) end
+end
+
+local function check_value(spec, v)
+	if spec.allowed then
+		if spec.allowed[v] then return v end
+		local names = {}
+		for i, e in ipairs(spec.enum) do names[i] = tostring(e) end
+		return nil, "must be one of " .. concat(names, ", ")
+	end
+	local value, fault = CHECKS[spec.type](spec, v)
+	if fault == nil and value ~= nil then fault = range_fault(spec, value) end
+	if fault then return nil, fault end
+	return value
+end
+
+local function nearest(name, specs)
+	local names = {}
+	for k in pairs(specs) do names[#names + 1] = k end
+	return C.engine.suggest(name, names)
+end
+
+--- Checks a table of raw values against specs. Returns values, or nil and a list of faults.
+local function check_values(specs, raw, prefix)
+	local values, faults = {}, nil
+	for name, spec in pairs(specs) do
+		local v = raw[name]
+		if v == nil or v == json.null then
+			if spec.required then
+				faults = faults or {}
+				faults[#faults + 1] = { pointer = prefix .. name, detail = "is required" }
+			else
+				values[name] = spec.default
+			end
+		else
+			local value, fault = check_value(spec, v)
+			if fault then
+				faults = faults or {}
+				faults[#faults + 1] = { pointer = prefix .. name, detail = fault }
+			else
+				values[name] = value
+			end
+		end
+	end
+	for name in pairs(raw) do
+		if not specs[name] then
+			local near = nearest(name, specs)
+			faults = faults or {}
+			faults[#faults + 1] = { pointer = prefix .. name,
+				detail = near and format("is not known, did you mean \"%s\"?", near) or "is not known" }
+		end
+	end
+	if faults then
+		sort(faults, function(a, b) return a.pointer < b.pointer end)
+		return nil, faults
+	end
+	return values
+end
+
+local function say(faults)
+	local parts = {}
+	for i, f in ipairs(faults) do parts[i] = f.pointer .. " " .. f.detail end
+	return concat(parts, "; ")
+end
+
+local function path_specs(path, params)
+	local specs = {}
+	for name, spec in pairs(params or {}) do specs[name] = spec end
+	for name in path:gmatch("{([%w_]+)}") do specs[name] = specs[name] or { type = "string", required = true } end
+	return specs
+end
+
+local function read_params(ep, req)
+	local raw, message = req_raw()
+	if not raw then return problem(400, "query_malformed", message) end
+	ep.specs = ep.specs or path_specs(ep.path, ep.params)
+	local values, faults = check_values(ep.specs, raw, "")
+	if not values then return problem(400, "parameter_invalid", say(faults), { errors = faults }) end
+	req.params = values
+end
+
+local function read_body(ep, req)
+	local text = req.body
+	local kind = req:header("Content-Type")
+	if kind and not kind:lower():find("^application/[%w.+-]*json") then
+		return problem(415, "media_type", "the body must be application/json")
+	end
+	if text == "" and not ep.body.required then
+		text = "{}"
+	end
+	local value, status, code, detail = C.engine.read_body(text)
+	if status then return problem(status, code, detail) end
+	if type(value) ~= "table" or value[1] ~= nil then
+		return problem(422, "body_invalid", "the body must be a JSON object")
+	end
+	local values, faults = check_values(ep.body.fields, value, "/")
+	if not values then return problem(422, "body_invalid", say(faults), { errors = faults }) end
+	req.data = values
+end
+
+local REQUEST = { __index = req_index, __metatable = false }
+
+--- What a job runs: checks, then the handler. Returns what reply or problem returned.
+local function entry(ep)
+	local req = setmetatable({}, REQUEST)
+	if ep.plain then return ep.handler(req) end
+	local status, kind, body, more = read_params(ep, req)
+	if status then return status, kind, body, more end
+	if ep.body and ep.body.fields then
+		status, kind, body, more = read_body(ep, req)
+		if status then return status, kind, body, more end
+	end
+	return ep.handler(req)
+end
+
+-- --- OpenAPI ---------------------------------------------------------------------------------------------------
+
+local SCHEMA_OF = {
+	string = { type = "string" }, integer = { type = "integer" }, number = { type = "number" },
+	boolean = { type = "boolean" }, time = { type = "string", format = "date-time" },
+	address = { type = "string", pattern = "^0x[0-9a-fA-F]{40}$" },
+	hash = { type = "string", pattern = "^0x[0-9a-fA-F]{64}$" },
+	object = { type = "object" }, array = { type = "array", items = {} },
+}
+
+local function schema_of(spec)
+	local s = {}
+	for k, v in pairs(SCHEMA_OF[spec.type]) do s[k] = v end
+	if spec.enum then s.enum = json.array(spec.enum) end
+	if spec.min then s.minimum = spec.min end
+	if spec.max then s.maximum = spec.max end
+	if spec.max_length then s.maxLength = spec.max_length end
+	if spec.default ~= nil then s.default = spec.default end
+	return s
+end
+
+local function sorted(t)
+	local keys = {}
+	for k in pairs(t) do keys[#keys + 1] = k end
+	sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+	return keys
+end
+
+local function parameters_of(ep)
+	local list, specs = json.array {}, path_specs(ep.path, ep.params)
+	for _, name in ipairs(sorted(specs)) do
+		local in_path = ep.path:find("{" .. name .. "}", 1, true) ~= nil
+		list[#list + 1] = { name = name, ["in"] = in_path and "path" or "query",
+			required = in_path or specs[name].required or false, description = specs[name].doc,
+			schema = schema_of(specs[name]) }
+	end
+	return list
+end
+
+local function body_of(ep)
+	local schema = ep.body.schema
+	if not schema and ep.body.fields then
+		local required = json.array {}
+		schema = { type = "object", properties = {}, additionalProperties = false }
+		for _, name in ipairs(sorted(ep.body.fields)) do
+			schema.properties[name] = schema_of(ep.body.fields[name])
+			schema.properties[name].description = ep.body.fields[name].doc
+			if ep.body.fields[name].required then required[#required + 1] = name end
+		end
+		if #required > 0 then schema.required = required end
+	end
+	local content = {}
+	for _, kind in ipairs(ep.body.content or { "application/json" }) do content[kind] = { schema = schema or {} } end
+	return { required = ep.body.required ~= false, content = content }
+end
+
+local PROBLEM_REF = { ["application/problem+json"] = { schema = { ["$ref"] = "#/components/schemas/Problem" } } }
+
+local function responses_of(ep)
+	local out = {}
+	for status, r in pairs(ep.responses) do
+		if type(r) == "string" then r = { description = r } end
+		local answer = { description = r.description or "" }
+		if tonumber(status) and tonumber(status) >= 400 then
+			answer.content = PROBLEM_REF
+		elseif r.schema or r.content then
+			answer.content = { [r.content or "application/json"] = { schema = r.schema or {} } }
+		end
+		out[tostring(status)] = answer
+	end
+	if ep.auth ~= "none" then
+		out["401"] = out["401"] or { description = "no valid API key", content = PROBLEM_REF }
+		out["403"] = out["403"] or { description = "the key's roles do not allow it", content = PROBLEM_REF }
+	end
+	return out
+end
+
+local function operation_of(ep)
+	local op = { summary = ep.summary, description = ep.description, responses = responses_of(ep),
+		operationId = (ep.method:lower() .. ep.path):gsub("[^%w]+", "_"):gsub("_+$", ""),
+		tags = json.array(ep.tags or { (ep.file:gsub("^.*/", ""):gsub("%.lua$", "")) }) }
+	local parameters = parameters_of(ep)
+	if #parameters > 0 then op.parameters = parameters end
+	if ep.body then op.requestBody = body_of(ep) end
+	if ep.auth ~= "none" then
+		op.security = json.array { { bearer = json.array {} }, { apiKey = json.array {} } }
+		op["x-role"] = ep.auth
+	else
+		op.security = json.array {}
+	end
+	return op
+end
+
+local PROBLEM = {
+	type = "object", required = json.array { "type", "title", "status", "code" },
+	properties = {
+		type = { type = "string" }, title = { type = "string" }, status = { type = "integer" },
+		code = { type = "string", description = "stable, for programs" }, detail = { type = "string" },
+		request_id = { type = "string" },
+		errors = { type = "array", items = { type = "object",
+			properties = { pointer = { type = "string" }, detail = { type = "string" } } } },
+	},
+}
+
+--- The OpenAPI 3.1 document as JSON text.
+local function openapi()
+	local paths = {}
+	for _, ep in ipairs(endpoints) do
+		paths[ep.path] = paths[ep.path] or {}
+		paths[ep.path][ep.method:lower()] = operation_of(ep)
+	end
+	return json.encode {
+		openapi = "3.1.0",
+		info = { title = "chainwatch", version = C.engine.version,
+			description = "Anomaly detection for EVM chains: transactions in, explained anomalies out.",
+			license = { name = "Apache-2.0", identifier = "Apache-2.0" } },
+		servers = json.array { { url = "/" } },
+		paths = paths,
+		components = {
+			schemas = { Problem = PROBLEM },
+			securitySchemes = {
+				bearer = { type = "http", scheme = "bearer" },
+				apiKey = { type = "apiKey", ["in"] = "header", name = "X-API-Key" },
+			},
+		},
+	}
+end
+
+-- --- what scripts see ------------------------------------------------------------------------------------------
+
+local globals = {
+	endpoint = endpoint, reply = reply, reply_raw = reply_raw, reply_text = reply_text, problem = problem,
+	json = { encode = json.encode, decode = json.decode, array = json.array, raw = RAW, null = json.null },
+	log = C.engine.log,
+	time = { now = C.engine.now, format = C.engine.format_time, parse = C.engine.parse_time },
+	predict = {
+		--- predict.transaction() -> JSON text | nil, err: judges the transaction in the request's body. Waits.
+		transaction = waits(C.predict.start, C.predict.collect),
+		--- predict.batch(): answers the request itself: {"transactions": [...]} or NDJSON.
+		batch = C.predict.batch,
+	},
+	engine = {
+		version = C.engine.version, settings = C.engine.settings, health = C.engine.health,
+		metrics = C.engine.metrics, ruleset = C.engine.ruleset, enable_rule = C.engine.enable_rule,
+		openapi = function() return C.engine.openapi() end,
+		--- engine.call(name, args) -> value | nil, err: an operation of the engine. Waits.
+		call = waits(C.engine.call_start, C.engine.call_collect),
+	},
+	anomalies = { stream = C.engine.stream_anomalies },
+	db = {},
+}
+for repository, functions in pairs(C.db) do
+	local t = {}
+	for name, start in pairs(functions) do t[name] = waits(start, C.db_collect) end
+	globals.db[repository] = t
+end
+
+return {
+	globals = globals, entry = entry, openapi = openapi,
+	begin_file = function(name) loading = name end,
+	end_load = function() loading = nil return endpoints end,
+}
