@@ -1,0 +1,21 @@
+/* identity.h - what the front door needs of users and api_keys: every key that is good now, and the first admin. */
+#ifndef CW_STORE_IDENTITY_H
+#define CW_STORE_IDENTITY_H
+
+#include <stdint.h>
+
+#include "pg/conn.h"
+
+struct cw_pool;
+
+/* Rows: id int8, user_id int8, hashed_key bytea (SHA-256), roles text, scopes text (both joined by commas),
+ * expires_at timestamptz or null. Keys and users that are switched off are left out. */
+uint64_t cw_identity_keys(struct cw_pool *pool, cw_query_fn *fn, void *arg);
+enum { CW_KEY_ID = 0, CW_KEY_USER, CW_KEY_HASH, CW_KEY_ROLES, CW_KEY_SCOPES, CW_KEY_EXPIRES };
+
+/* Makes the user `email` with role admin if it is not there, and gives it this key (active again if it was revoked).
+ * One row: the key's id. */
+uint64_t cw_identity_ensure_admin(struct cw_pool *pool, const char *email, const uint8_t hashed_key[32],
+                                  const char *prefix, cw_query_fn *fn, void *arg);
+
+#endif
