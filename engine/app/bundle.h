@@ -1,0 +1,27 @@
+/* bundle.h - the files of a generation of rules, read into memory.
+ *
+ * Reads files: at start-up or on a worker thread. Text only: a NUL or a file over the limit is an error. */
+#ifndef CW_APP_BUNDLE_H
+#define CW_APP_BUNDLE_H
+
+#include <stddef.h>
+
+#include "pipeline/evaluate.h"
+
+struct cw_arena;
+struct cw_config;
+struct cw_err;
+
+#define CW_RULE_FILE_MAX (64u << 10)     /* a longer source was not written by a person */
+#define CW_LIST_FILE_MAX (512u << 20)
+
+/* Fills rules and lists from the folders, sorted by name; everything lives in `arena`. A missing folder of rules is an
+ * error, a missing folder of lists is none. params_json and options_json are left to the caller. */
+int cw_bundle_read(struct cw_bundle *bundle, const char *rules_dir, const char *lists_dir, struct cw_arena *arena,
+                   struct cw_err *err);
+/* Budgets for the evaluator out of the settings. */
+const char *cw_bundle_options(const struct cw_config *config, struct cw_arena *arena);
+/* A whole text file in `arena`, NUL-terminated. */
+const char *cw_file_read(const char *path, size_t max, size_t *len, struct cw_arena *arena, struct cw_err *err);
+
+#endif

@@ -1,0 +1,475 @@
+/* engine.c - brings the parts up in order, reloads them, takes them down. */
+#include "app/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "app/bundle.h"
+#include "app/config.h"
+#include "app/gate.h"
+#include "app/ops.h"
+#include "app/parts.h"
+#include "app/process_metrics.h"
+#include "app/reload.h"
+#include "app/version.h"
+#include "auth/keys.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "http/server.h"
+#include "http/sse.h"
+#include "loop/loop.h"
+#include "loop/work.h"
+#include "lua/scripts.h"
+#include "pg/cluster.h"
+#include "pg/migrate.h"
+#include "pg/pool.h"
+#include "pipeline/pipeline.h"
+#include "state/state.h"
+
+#define DRAIN_MS 10000           /* for requests in flight at the end; then they are cut */
+#define CLUSTER_CHECK_MS 250     /* a private PostgreSQL that died is started again */
+#define SSE_RING 4096
+#define SSE_HEARTBEAT_MS 15000
+
+/* --- the pid file: one engine on a data directory, and where it listens --- */
+
+static int make_folder(const char *path, struct cw_err *err)
+{
+	if (mkdir(path, 0755) == 0 || errno == EEXIST)
+		return 0;
+	return cw_err_set(err, CW_ERR_INVALID, "could not make the data directory \"%s\": %s", path, strerror(errno));
+}
+
+static int lock_data_dir(struct cw_engine *e, struct cw_err *err)
+{
+	char path[512];
+
+	if (make_folder(e->config->data_dir, err) != 0)
+		return -1;
+	snprintf(path, sizeof(path), "%s/engine.pid", e->config->data_dir);
+	e->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (e->pid_fd < 0)
+		return cw_err_set(err, CW_ERR_INVALID, "could not open \"%s\": %s", path, strerror(errno));
+	if (flock(e->pid_fd, LOCK_EX | LOCK_NB) != 0)
+		return cw_err_set(err, CW_ERR_BUSY, "another engine runs on the data directory \"%s\"", e->config->data_dir);
+	return 0;
+}
+
+static void note_address(struct cw_engine *e)
+{
+	if (ftruncate(e->pid_fd, 0) == 0 && lseek(e->pid_fd, 0, SEEK_SET) == 0)
+		dprintf(e->pid_fd, "%d\n%s\n", (int)getpid(), cw_server_address(e->server));
+}
+
+/* For CLI verbs that need the database of a running engine. */
+static void note_database(struct cw_engine *e, const char *conninfo)
+{
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/database.url", e->config->data_dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	dprintf(fd, "%s\n", conninfo);
+	close(fd);
+}
+
+/* systemd's notification (sd_notify(3)): a datagram to $NOTIFY_SOCKET. */
+static void notify(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(to.sun_path))
+		return;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	memcpy(to.sun_path, path, strlen(path));
+	if (path[0] == '@')
+		to.sun_path[0] = '\0';
+	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to,
+	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
+	close(fd);
+}
+
+/* --- waiting at start-up: the loop turns until an answer is there --- */
+
+static void on_answer(void *arg, const struct cw_err *err)
+{
+	struct cw_answer *a = arg;
+
+	a->done = true;
+	a->failed = err != NULL;
+	if (err != NULL)
+		a->err = *err;
+}
+
+static void on_loaded(void *arg, const char *report, const struct cw_err *err)
+{
+	(void)report;
+	on_answer(arg, err);
+}
+
+static int wait_answer(struct cw_engine *e, struct cw_answer *a, struct cw_err *err)
+{
+	while (!a->done && !e->stopping)
+		cw_loop_run_once(e->loop);
+	if (a->done && !a->failed)
+		return 0;
+	if (a->done)
+		*err = a->err;
+	else
+		cw_err_set(err, CW_ERR_CANCELLED, "stopped before it was up");
+	return -1;
+}
+
+/* --- the parts, in order --- */
+
+static void check_cluster(void *arg)
+{
+	struct cw_engine *e = arg;
+	struct cw_err err;
+
+	if (cw_cluster_revive(e->cluster, &err) != 0)
+		cw_log_err(CW_LOG_ERROR, "pg", "could not start the private PostgreSQL again", &err);
+	cw_timer_set(e->cluster_timer, CLUSTER_CHECK_MS);
+}
+
+static int start_database(struct cw_engine *e, struct cw_err *err)
+{
+	struct cw_cluster_conf conf = { .shared_buffers = e->config->shared_buffers };
+	char dir[512];
+
+	e->conninfo = e->config->database_url;
+	if (e->conninfo[0] != '\0')
+		return 0;
+	snprintf(dir, sizeof(dir), "%s/pg", e->config->data_dir);
+	conf.dir = dir;
+	e->cluster = cw_cluster_start(&conf, err);
+	if (e->cluster == NULL)
+		return cw_err_wrap(err, "could not start the private PostgreSQL");
+	e->conninfo = cw_cluster_conninfo(e->cluster);
+	note_database(e, e->conninfo);
+	e->cluster_timer = cw_timer_new(e->loop, check_cluster, e);
+	cw_timer_set(e->cluster_timer, CLUSTER_CHECK_MS);
+	return 0;
+}
+
+static void on_step(void *arg, const struct cw_migration *step, bool up, double seconds)
+{
+	(void)arg;
+	(void)up;
+	cw_log(CW_LOG_INFO, "migrate", "applied", "version=%s name=%s ms=%.0f", step->version, step->name, 1000 * seconds);
+}
+
+static int migrate(struct cw_engine *e, struct cw_err *err)
+{
+	struct cw_migrate_run run = { .conninfo = e->conninfo, .lock_timeout_ms = 5000, .progress = on_step };
+	struct cw_migrations m = { 0 };
+	int pending = 0, rc;
+
+	if (cw_migrations_load(&m, e->config->migrations_dir, err) != 0)
+		return -1;
+	rc = cw_migrations_status(&m, e->conninfo, err);
+	for (int i = 0; rc == 0 && i < m.count; i++)
+		pending += !m.list[i].applied;
+	if (rc == 0 && pending > 0 && !e->config->migrate)
+		rc = cw_err_set(err, CW_ERR_INVALID, "%d migration%s pending: run \"chainwatch migrate up\", or set "
+		                "database.migrate", pending, pending == 1 ? " is" : "s are");
+	else if (rc == 0 && pending > 0)
+		rc = cw_migrate_up(&m, &run, NULL, err) < 0 ? -1 : 0;
+	cw_migrations_release(&m);
+	return rc;
+}
+
+struct cw_pool_conf cw_engine_pool_conf(const struct cw_engine *e, const struct cw_config *c)
+{
+	struct cw_pool_conf conf = cw_pool_conf_default;
+
+	conf.conninfo = e->conninfo;
+	conf.size = (int)c->pool_size;
+	conf.overflow = (int)c->pool_overflow;
+	conf.wait_ms = c->pool_wait_ms;
+	conf.recycle_s = c->pool_recycle_s;
+	conf.connect_ms = c->connect_ms;
+	conf.statement_ms = c->statement_ms;
+	conf.queue_limit = (int)c->pool_queue;
+	return conf;
+}
+
+struct cw_pipeline_conf cw_engine_pipeline_conf(const struct cw_config *c)
+{
+	struct cw_pipeline_conf conf = cw_pipeline_conf_default;
+
+	conf.queue_limit = (uint32_t)c->queue_limit;
+	conf.group_max = (uint32_t)c->group_max;
+	conf.commit_linger_us = c->commit_linger_us;
+	conf.recent_hashes = (uint32_t)c->recent_hashes;
+	conf.wait_ms = c->wait_ms;
+	return conf;
+}
+
+struct cw_server_conf cw_engine_server_conf(const struct cw_config *c)
+{
+	struct cw_server_conf conf = cw_server_conf_default;
+
+	conf.listen = c->listen;
+	conf.limits.headers = (size_t)c->header_bytes;
+	conf.limits.body = (uint64_t)c->body_bytes;
+	conf.max_connections = (int)c->max_connections;
+	conf.head_ms = c->head_ms;
+	conf.body_ms = c->body_ms;
+	conf.idle_ms = c->idle_ms;
+	conf.write_ms = c->write_ms;
+	conf.reply_ms = c->reply_ms;
+	conf.tls_cert = c->tls_cert[0] != '\0' ? c->tls_cert : NULL;
+	conf.tls_key = c->tls_key[0] != '\0' ? c->tls_key : NULL;
+	conf.access_log = c->access_log;
+	return conf;
+}
+
+/* Socket activation (sd_listen_fds(3)): one socket, descriptor 3. */
+static int inherited_socket(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+
+	if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid() || strtol(fds, NULL, 10) < 1)
+		return -1;
+	return 3;
+}
+
+static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct cw_err *err)
+{
+	const struct cw_config *c = e->config;
+	struct cw_state_conf state = {
+		.max_bytes = (size_t)c->state_mb << 20, .journal_bytes = (size_t)c->journal_mb << 20,
+	};
+	struct cw_supervisor_conf supervisor = cw_supervisor_conf_default;
+	struct cw_pipeline_conf pipeline = cw_engine_pipeline_conf(c);
+	struct cw_pool_conf pool = cw_engine_pool_conf(e, c);
+
+	supervisor.ring_slots = (uint32_t)c->ring_slots;
+	supervisor.hang_ms = c->hang_ms;
+	supervisor.wall_ms = c->wall_ms;
+	supervisor.quarantine_after = (int)c->quarantine_after;
+	supervisor.load_ms = c->load_ms;
+	e->pool = cw_pool_new(e->loop, &pool, err);
+	if (e->pool == NULL)
+		return -1;
+	e->state = cw_state_new(&state, err);
+	if (e->state == NULL)
+		return -1;
+	e->pipeline = cw_pipeline_new(e->loop, e->pool, zygote, e->state, &pipeline, &supervisor, err);
+	if (e->pipeline == NULL)
+		return -1;
+	cw_pipeline_on_publish(e->pipeline, cw_ops_publish, e);
+	return 0;
+}
+
+static int start_keys(struct cw_engine *e, struct cw_err *err)
+{
+	struct cw_answer admin = { 0 }, first = { 0 };
+
+	e->keys = cw_keys_new(e->loop, e->pool);
+	if (cw_keys_admin_file(e->keys, e->config->data_dir, on_answer, &admin, err) != 0 ||
+	    wait_answer(e, &admin, err) != 0)
+		return cw_err_wrap(err, "could not make the admin key");
+	cw_keys_start(e->keys, on_answer, &first);
+	if (wait_answer(e, &first, err) != 0)
+		return cw_err_wrap(err, "could not read the API keys");
+	e->gate.keys = e->keys;
+	e->gate.required = e->config->auth;
+	return 0;
+}
+
+static int start_rules(struct cw_engine *e, struct cw_err *err)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_bundle bundle = { 0 };
+	struct cw_answer loaded = { 0 };
+	int rc = cw_reload_read_bundle(e->config, &bundle, arena, err);
+
+	if (rc == 0)
+		rc = cw_pipeline_load_rules(e->pipeline, &bundle, on_loaded, &loaded, err);
+	cw_arena_free(&arena);
+	return rc == 0 ? wait_answer(e, &loaded, err) : -1;
+}
+
+static int start_http(struct cw_engine *e, struct cw_err *err)
+{
+	struct cw_server_conf conf = cw_engine_server_conf(e->config);
+	struct cw_router *router;
+
+	conf.inherited_fd = inherited_socket();
+	e->server = cw_server_new(e->loop, &conf, err);
+	if (e->server == NULL)
+		return -1;
+	cw_server_set_gate(e->server, cw_gate_pass, &e->gate);
+	router = cw_scripts_router(e->scripts);
+	cw_server_set_router(e->server, router);
+	cw_router_unref(&router);
+	note_address(e);
+	return 0;
+}
+
+static int start_scripts(struct cw_engine *e, struct cw_err *err)
+{
+	struct cw_scripts_conf conf = cw_ops_scripts_conf(e->config);
+	struct cw_script_env env = {
+		.loop = e->loop, .pool = e->pool, .pipeline = e->pipeline, .call = cw_ops_call, .call_arg = e,
+	};
+
+	e->anomalies = cw_sse_new(e->loop, SSE_RING, SSE_HEARTBEAT_MS);
+	env.anomalies = e->anomalies;
+	env.conf_json = cw_ops_conf_json(e);
+	e->scripts = cw_scripts_new(&env, &conf, err);
+	return e->scripts != NULL ? 0 : -1;
+}
+
+/* --- signals and the end --- */
+
+static void on_drained_pipeline(void *arg)
+{
+	struct cw_engine *e = arg;
+
+	cw_loop_stop(e->loop);
+}
+
+static void on_drained_server(void *arg)
+{
+	struct cw_engine *e = arg;
+
+	cw_pipeline_drain(e->pipeline, on_drained_pipeline, e);
+}
+
+static void on_drain_late(void *arg)
+{
+	struct cw_engine *e = arg;
+
+	cw_log(CW_LOG_WARN, "app", "not everything was answered in time", NULL);
+	cw_loop_stop(e->loop);
+}
+
+static void on_terminate(void *arg, int signal)
+{
+	struct cw_engine *e = arg;
+
+	if (e->stopping && signal == SIGINT) {
+		e->exit_code = 130;
+		cw_loop_stop(e->loop);
+	}
+	if (e->stopping)
+		return;
+	e->stopping = true;
+	notify("STOPPING=1");
+	cw_log(CW_LOG_INFO, "app", "stopping", "signal=%d", signal);
+	if (!e->up)
+		return;
+	cw_sse_close_all(e->anomalies);
+	cw_timer_set(e->drain_timer, DRAIN_MS + 2000);
+	cw_server_drain(e->server, DRAIN_MS, on_drained_server, e);
+}
+
+static void on_hangup(void *arg, int signal)
+{
+	(void)signal;
+	cw_reload_start(arg, NULL, NULL);
+}
+
+static void on_loaded_log(const struct cw_engine *e, int64_t from_us)
+{
+	cw_log(CW_LOG_INFO, "app", "listening", "address=%s version=%s commit=%s start_ms=%.0f",
+	       cw_server_address(e->server), cw_version, cw_commit, (double)(cw_clock_mono_us() - from_us) / 1000);
+}
+
+static int start_parts(struct cw_engine *e, struct cw_zygote *zygote, struct cw_err *err)
+{
+	if (lock_data_dir(e, err) != 0 || start_database(e, err) != 0 || migrate(e, err) != 0 ||
+	    start_pipeline(e, zygote, err) != 0 || start_keys(e, err) != 0 || start_scripts(e, err) != 0 ||
+	    start_rules(e, err) != 0 || start_http(e, err) != 0)
+		return -1;
+	return 0;
+}
+
+struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *sets, int nsets,
+                                  struct cw_zygote *zygote, struct cw_err *err)
+{
+	struct cw_engine *e = cw_zalloc(sizeof(*e));
+	int64_t from_us = cw_clock_mono_us();
+
+	e->config = *config;
+	*config = NULL;
+	e->sets = sets;
+	e->nsets = nsets;
+	e->pid_fd = -1;
+	e->loop = cw_loop_new();
+	e->work = cw_work_pool_new(e->loop, 2, 256);
+	e->drain_timer = cw_timer_new(e->loop, on_drain_late, e);
+	cw_loop_on_signal(e->loop, SIGTERM, on_terminate, e);
+	cw_loop_on_signal(e->loop, SIGINT, on_terminate, e);
+	cw_loop_on_signal(e->loop, SIGHUP, on_hangup, e);
+	if (start_parts(e, zygote, err) != 0) {
+		cw_engine_free(&e);
+		return NULL;
+	}
+	e->up = true;
+	cw_process_metrics_start();
+	cw_reload_watch(e);
+	on_loaded_log(e, from_us);
+	notify("READY=1");
+	return e;
+}
+
+int cw_engine_run(struct cw_engine *engine)
+{
+	if (!engine->stopping)
+		cw_loop_run(engine->loop);
+	cw_log(CW_LOG_INFO, "app", "stopped", NULL);
+	return engine->exit_code;
+}
+
+void cw_engine_free(struct cw_engine **engine)
+{
+	struct cw_engine *e = *engine;
+
+	*engine = NULL;
+	if (e == NULL)
+		return;
+	cw_reload_cancel(e);
+	cw_server_free(&e->server);
+	cw_scripts_free(&e->scripts);
+	cw_sse_free(&e->anomalies);
+	cw_keys_free(&e->keys);
+	cw_pipeline_free(&e->pipeline);
+	cw_pool_free(&e->pool);
+	cw_state_close(&e->state);
+	cw_work_pool_free(&e->work);
+	cw_timer_free(&e->cluster_timer);
+	cw_timer_free(&e->drain_timer);
+	cw_loop_free(&e->loop);
+	if (e->cluster != NULL)
+		cw_cluster_stop(&e->cluster);
+	if (e->pid_fd >= 0)
+		close(e->pid_fd);
+	cw_metrics_free();
+	cw_free(e->conf_json);
+	cw_config_free(&e->config);
+	cw_free(e);
+}

@@ -1,0 +1,21 @@
+/* ops.h - what the engine offers to scripts by name (engine.call), and what it tells subscribers. */
+#ifndef CW_APP_OPS_H
+#define CW_APP_OPS_H
+
+struct cw_config;
+struct cw_engine;
+struct cw_err;
+struct cw_outcome;
+struct cw_scripts_conf;
+
+typedef void cw_ops_done_fn(void *done_arg, const char *json, const struct cw_err *err);
+
+/* "reload": {"message"}. Answers once, never before this call has returned. */
+void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_done_fn *done, void *done_arg);
+/* One server-sent event per alert that is not shadow; as cw_publish_fn. */
+void cw_ops_publish(void *engine, const struct cw_outcome *outcome);
+struct cw_scripts_conf cw_ops_scripts_conf(const struct cw_config *config);
+/* Settings that scripts may read, JSON; kept by the engine. */
+const char *cw_ops_conf_json(struct cw_engine *e);
+
+#endif

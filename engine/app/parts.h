@@ -1,0 +1,47 @@
+/* parts.h - what the files of the wiring share (engine.c, reload.c, ops.c). Private to app/. */
+#ifndef CW_APP_PARTS_H
+#define CW_APP_PARTS_H
+
+#include <stdbool.h>
+
+#include "app/gate.h"
+#include "base/err.h"
+#include "http/server.h"
+#include "pg/pool.h"
+#include "pipeline/pipeline.h"
+
+struct cw_config;
+struct cw_reload;
+
+struct cw_engine {
+	struct cw_config *config;        /* the live settings */
+	const char *const *sets;         /* --set of the command line, applied again at a reload */
+	int nsets;
+	char *conf_json;                 /* what scripts may read of the settings */
+	const char *conninfo;
+	struct cw_loop *loop;
+	struct cw_work_pool *work;
+	struct cw_cluster *cluster;      /* NULL: an outside database */
+	struct cw_timer *cluster_timer, *drain_timer;
+	struct cw_pool *pool;
+	struct cw_state *state;
+	struct cw_pipeline *pipeline;
+	struct cw_keys *keys;
+	struct cw_gate gate;
+	struct cw_sse *anomalies;
+	struct cw_scripts *scripts;
+	struct cw_server *server;
+	struct cw_reload *reload;        /* one at a time; NULL: none */
+	struct cw_watcher *watcher;      /* of files, in dev mode */
+	int pid_fd, exit_code;
+	bool up, stopping;
+};
+
+struct cw_answer { bool done, failed; struct cw_err err; };
+
+/* Settings as the parts take them. */
+struct cw_pool_conf cw_engine_pool_conf(const struct cw_engine *e, const struct cw_config *c);
+struct cw_pipeline_conf cw_engine_pipeline_conf(const struct cw_config *c);
+struct cw_server_conf cw_engine_server_conf(const struct cw_config *c);
+
+#endif

@@ -1,0 +1,309 @@
+#include "app/reload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "app/bundle.h"
+#include "app/config.h"
+#include "app/data_file.h"
+#include "app/ops.h"
+#include "app/parts.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "loop/loop.h"
+#include "loop/work.h"
+#include "lua/scripts.h"
+
+#define SETTLE_MS 300            /* an editor writes a file in several steps */
+
+struct cw_reload {
+	struct cw_engine *engine;    /* NULL: cancelled while a worker reads */
+	struct cw_config *config;    /* the new one, until it is live */
+	struct cw_arena *arena;
+	struct cw_bundle bundle;
+	struct cw_err err;
+	int read_rc;
+	bool again, prepared;
+	cw_reload_fn *fn;
+	void *arg;
+};
+
+struct cw_watcher {
+	struct cw_engine *engine;
+	int fd;
+	struct cw_watch *watch;
+	struct cw_timer *settle;
+};
+
+/* --- reading --- */
+
+static int read_params(const struct cw_config *config, struct cw_bundle *bundle, struct cw_arena *arena,
+                       struct cw_err *err)
+{
+	struct cw_buf json = CW_BUF_INIT;
+	int rc = 0;
+
+	if (access(config->rules_conf, F_OK) == 0)
+		rc = cw_data_file_to_json(config->rules_conf, &json, err);
+	else
+		cw_buf_puts(&json, "{}");
+	bundle->params_json = cw_arena_strndup(arena, json.data, json.len);
+	bundle->options_json = cw_bundle_options(config, arena);
+	cw_buf_release(&json);
+	return rc;
+}
+
+int cw_reload_read_bundle(const struct cw_config *config, struct cw_bundle *bundle, struct cw_arena *arena,
+                          struct cw_err *err)
+{
+	if (read_params(config, bundle, arena, err) != 0)
+		return -1;
+	return cw_bundle_read(bundle, config->rules_dir, config->lists_dir, arena, err);
+}
+
+static struct cw_config *read_config(struct cw_engine *e, struct cw_err *err)
+{
+	struct cw_config *config = cw_config_load(e->config->path, err);
+
+	for (int i = 0; config != NULL && i < e->nsets; i++) {
+		const char *value = strchr(e->sets[i], '=');
+		char key[64];
+
+		snprintf(key, sizeof(key), "%.*s", (int)(value - e->sets[i]), e->sets[i]);
+		if (cw_config_set(config, key, value + 1, err) != 0)
+			cw_config_free(&config);
+	}
+	return config;
+}
+
+/* --- the steps --- */
+
+static void count(bool success)
+{
+	cw_metric_add(cw_counter("chainwatch_reloads_total", "Reloads of rules, scripts and settings.",
+	                         success ? "result=\"success\"" : "result=\"failure\""), 1);
+	cw_metric_set(cw_gauge("chainwatch_reload_success", "1 if the last reload was taken, 0 if it was refused.", NULL),
+	              success ? 1 : 0);
+}
+
+static void release(struct cw_reload *r)
+{
+	cw_config_free(&r->config);
+	cw_arena_free(&r->arena);
+	cw_free(r);
+}
+
+static void finish(struct cw_reload *r, const char *message, const struct cw_err *err)
+{
+	struct cw_engine *e = r->engine;
+	bool again = r->again;
+
+	count(err == NULL);
+	if (err != NULL) {
+		if (r->prepared)
+			cw_scripts_discard(e->scripts);
+		cw_log_err(CW_LOG_ERROR, "reload", "refused, the old generation goes on", err);
+	} else {
+		char text[512];
+
+		cw_log(CW_LOG_INFO, "reload", "done", "result=%s", cw_log_quote(text, sizeof(text), message));
+	}
+	e->reload = NULL;
+	if (r->fn != NULL)
+		r->fn(r->arg, message, err);
+	release(r);
+	if (again)
+		cw_reload_start(e, NULL, NULL);
+}
+
+/* Settings that the parts take while running. What cannot be applied is refused before anything is live, so the few
+ * calls that may fail come first. */
+static int apply_config(struct cw_engine *e, const struct cw_config *fresh, struct cw_err *err)
+{
+	struct cw_server_conf server = cw_engine_server_conf(fresh);
+	struct cw_pool_conf pool = cw_engine_pool_conf(e, fresh);
+	struct cw_pipeline_conf pipeline = cw_engine_pipeline_conf(fresh);
+
+	server.listen = e->config->listen;
+	server.inherited_fd = -1;
+	if (cw_server_reconfigure(e->server, &server, err) != 0 || cw_pool_reconfigure(e->pool, &pool, err) != 0 ||
+	    cw_config_apply_log(fresh, err) != 0)
+		return -1;
+	cw_pipeline_reconfigure(e->pipeline, &pipeline);
+	e->gate.required = fresh->auth;
+	return 0;
+}
+
+static void make_live(struct cw_reload *r)
+{
+	struct cw_engine *e = r->engine;
+	struct cw_buf restart = CW_BUF_INIT;
+	struct cw_router *router;
+	struct cw_config *old = e->config;
+	char message[400];
+
+	cw_scripts_commit(e->scripts);
+	router = cw_scripts_router(e->scripts);
+	cw_server_set_router(e->server, router);
+	cw_router_unref(&router);
+	cw_config_restart_needed(old, r->config, &restart);
+	e->config = r->config;
+	r->config = old;
+	snprintf(message, sizeof(message), "%d rules, %d lists, %d routes live%s%.200s", r->bundle.nrules,
+	         r->bundle.nlists, cw_scripts_routes(e->scripts), restart.len > 0 ? "; needs a restart: " : "",
+	         restart.data);
+	cw_buf_release(&restart);
+	finish(r, message, NULL);
+}
+
+static void on_rules(void *arg, const char *report, const struct cw_err *err)
+{
+	struct cw_reload *r = arg;
+
+	(void)report;
+	if (r->engine == NULL) {
+		release(r);
+		return;
+	}
+	if (err != NULL)
+		finish(r, NULL, err);
+	else
+		make_live(r);
+}
+
+static void on_files(void *arg, bool ran)
+{
+	struct cw_reload *r = arg;
+	struct cw_engine *e = r->engine;
+
+	if (e == NULL || !ran) {
+		if (e != NULL)
+			e->reload = NULL;
+		release(r);
+		return;
+	}
+	if (r->read_rc != 0) {
+		finish(r, NULL, &r->err);
+		return;
+	}
+	if (apply_config(e, r->config, &r->err) != 0 ||
+	    cw_pipeline_load_rules(e->pipeline, &r->bundle, on_rules, r, &r->err) != 0) {
+		apply_config(e, e->config, NULL);
+		finish(r, NULL, &r->err);
+	}
+}
+
+/* On a worker thread: touches only what `r` owns. */
+static void read_files(void *arg)
+{
+	struct cw_reload *r = arg;
+
+	r->read_rc = cw_bundle_read(&r->bundle, r->config->rules_dir, r->config->lists_dir, r->arena, &r->err);
+}
+
+static int begin(struct cw_reload *r)
+{
+	struct cw_engine *e = r->engine;
+	struct cw_scripts_conf scripts;
+
+	r->config = read_config(e, &r->err);
+	if (r->config == NULL || read_params(r->config, &r->bundle, r->arena, &r->err) != 0)
+		return -1;
+	scripts = cw_ops_scripts_conf(r->config);
+	if (cw_scripts_prepare(e->scripts, &scripts, &r->err) != 0)
+		return -1;
+	r->prepared = true;
+	if (cw_work_submit(e->work, read_files, on_files, r) != 0)
+		return cw_err_set(&r->err, CW_ERR_BUSY, "the worker threads are busy");
+	return 0;
+}
+
+void cw_reload_start(struct cw_engine *e, cw_reload_fn *fn, void *arg)
+{
+	struct cw_reload *r = e->reload;
+
+	if (r != NULL) {
+		struct cw_err err;
+
+		cw_err_set(&err, CW_ERR_BUSY, "a reload is under way");
+		if (fn != NULL)
+			fn(arg, NULL, &err);
+		else
+			r->again = true;
+		return;
+	}
+	r = cw_zalloc(sizeof(*r));
+	r->engine = e;
+	r->arena = cw_arena_new();
+	r->fn = fn;
+	r->arg = arg;
+	e->reload = r;
+	if (begin(r) != 0)
+		finish(r, NULL, &r->err);
+}
+
+void cw_reload_cancel(struct cw_engine *e)
+{
+	if (e->watcher != NULL) {
+		cw_watch_free(&e->watcher->watch);
+		cw_timer_free(&e->watcher->settle);
+		close(e->watcher->fd);
+		cw_free(e->watcher);
+		e->watcher = NULL;
+	}
+	if (e->reload != NULL)
+		e->reload->engine = NULL;
+	e->reload = NULL;
+}
+
+/* --- dev mode --- */
+
+static void on_settled(void *arg)
+{
+	struct cw_watcher *w = arg;
+
+	cw_reload_start(w->engine, NULL, NULL);
+}
+
+static void on_change(void *arg, int fd, int flags)
+{
+	struct cw_watcher *w = arg;
+	char events[4096];
+
+	(void)flags;
+	while (read(fd, events, sizeof(events)) > 0)
+		;
+	cw_timer_set(w->settle, SETTLE_MS);
+}
+
+void cw_reload_watch(struct cw_engine *e)
+{
+	static const char *const below[] = { "api", "policy", "jobs", "lib" };
+	const uint32_t mask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE;
+	struct cw_watcher *w;
+	char path[512];
+
+	if (!e->config->dev)
+		return;
+	w = cw_zalloc(sizeof(*w));
+	w->engine = e;
+	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	inotify_add_watch(w->fd, e->config->rules_dir, mask);
+	inotify_add_watch(w->fd, e->config->lists_dir, mask);
+	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++) {
+		snprintf(path, sizeof(path), "%s/%s", e->config->scripts_dir, below[i]);
+		inotify_add_watch(w->fd, path, mask);
+	}
+	w->watch = cw_watch_new(e->loop, w->fd, on_change, w);
+	w->settle = cw_timer_new(e->loop, on_settled, w);
+	cw_watch_set(w->watch, CW_WATCH_READ);
+	e->watcher = w;
+	cw_log(CW_LOG_INFO, "reload", "watching files", "rules=%s scripts=%s", e->config->rules_dir,
+	       e->config->scripts_dir);
+}
