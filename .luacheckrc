@@ -4,7 +4,7 @@ max_line_length = 120
 exclude_files = { "scripts/meta/*" }
 local rule_api = { "rule", "alert", "window", "stat", "key", "list", "lists", "seq", "sketch", "txs", "tx", "each",
 	"drift", "A", "B", "C", "D", "E", "F", "log" }
-local script_api = { "endpoint", "reply", "problem", "db", "json", "time", "log", "predict", "engine", "http", "job",
+local script_api = { "endpoint", "reply", "reply_raw", "reply_text", "problem", "db", "json", "time", "log", "predict", "engine", "http", "job",
 	"policy", "detect", "anomalies" }
 files["rules/"] = { read_globals = rule_api }
 files["scripts/"] = { read_globals = script_api }

@@ -1,0 +1,97 @@
+--- What the rules found: lists, one by one, review, and as it happens.
+
+local schemas = require "lib.schemas"
+local filters = require "lib.filter"
+
+local SEVERITIES = { "low", "medium", "high", "critical" }
+local STATUSES = { "open", "investigating", "confirmed", "dismissed" }
+
+local PAGE = { description = "a page, newest first", schema = schemas.page(schemas.anomaly) }
+local ONE = { description = "the anomaly", schema = schemas.anomaly }
+
+endpoint {
+  method = "GET", path = "/api/v1/anomalies", auth = "viewer",
+  summary = "anomalies, newest first, each with its transaction",
+  description = "`next` of one page is the `cursor` of the page after it; pages stay stable while new anomalies come in.",
+  params = {
+    severity = { type = "string", enum = SEVERITIES, doc = "exactly this severity" },
+    min_severity = { type = "string", enum = SEVERITIES, doc = "this severity or above" },
+    rule = { type = "string", max_length = 128, doc = "id of the rule that fired" },
+    address = { type = "address", doc = "sender or receiver of the transaction" },
+    hash = { type = "hash", doc = "of the transaction" },
+    chain_id = { type = "integer", min = 0 },
+    since = { type = "time", doc = "detected at this time or later" },
+    ["until"] = { type = "time", doc = "detected before this time" },
+    reviewed = { type = "boolean" },
+    false_positive = { type = "boolean" },
+    status = { type = "string", enum = STATUSES },
+    shadow = { type = "boolean", doc = "true: those of rules in shadow, which are left out otherwise" },
+    min_score = { type = "number", min = 0, max = 1 },
+    limit = { type = "integer", min = 1, max = 1000, default = 50 },
+    cursor = { type = "string", max_length = 512 },
+  },
+  responses = { [200] = PAGE, [400] = "a parameter is wrong: which one and why" },
+  handler = function(req)
+    local page, err = db.anomalies:list_json(filters.times(req.params))
+    if not page then return problem(err) end
+    return reply_raw(200, page)
+  end,
+}
+
+endpoint {
+  method = "GET", path = "/api/v1/anomalies/{id}", auth = "viewer",
+  summary = "one anomaly with its transaction",
+  params = { id = { type = "integer", min = 1, required = true } },
+  responses = { [200] = ONE, [404] = "no such anomaly" },
+  handler = function(req)
+    local row, err = db.anomalies:get_json { id = req.params.id }
+    if not row then return problem(err) end
+    return reply_raw(200, row)
+  end,
+}
+
+endpoint {
+  method = "POST", path = "/api/v1/anomalies/{id}/review", auth = "analyst",
+  summary = "a reviewer's word on an anomaly",
+  description = "A false positive is dismissed unless a status says otherwise.",
+  params = { id = { type = "integer", min = 1, required = true } },
+  body = { fields = {
+    false_positive = { type = "boolean", required = true },
+    status = { type = "string", enum = STATUSES },
+    note = { type = "string", max_length = 4000 },
+  }, required = true },
+  responses = { [200] = ONE, [404] = "no such anomaly", [422] = "the body is wrong" },
+  handler = function(req)
+    local data = req.data
+    local row, err = db.anomalies:review_json {
+      id = req.params.id, false_positive = data.false_positive, status = data.status, note = data.note,
+      reviewed_by = req.user and req.user.id > 0 and req.user.id or nil,
+    }
+    if not row then return problem(err) end
+    return reply_raw(200, row)
+  end,
+}
+
+local LEAST = { low = 0, medium = 1, high = 2, critical = 3 }
+
+endpoint {
+  method = "GET", path = "/api/v1/anomalies/stream", auth = "viewer",
+  summary = "anomalies as they are committed: server-sent events",
+  description = "Event `anomaly`; its id is the anomaly's. Last-Event-ID (or last_id) resumes behind it. A gap that is "
+    .. "too old to fill is answered 409: read GET /anomalies, then subscribe again.",
+  params = {
+    min_severity = { type = "string", enum = SEVERITIES, default = "low" },
+    rule = { type = "string", max_length = 90 },
+    last_id = { type = "integer", min = 0 },
+  },
+  responses = {
+    [200] = { description = "a stream", content = "text/event-stream", schema = { type = "string" } },
+    [409] = "events behind last_id have left the memory of the engine",
+  },
+  handler = function(req)
+    local last = req.params.last_id or tonumber(req:header("Last-Event-ID") or "") or 0
+    local taken = anomalies.stream(last, LEAST[req.params.min_severity], req.params.rule)
+    if not taken then return problem(409, "stream_gap", "events after " .. last .. " are no longer in memory") end
+    return taken
+  end,
+}

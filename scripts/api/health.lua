@@ -1,0 +1,56 @@
+--- Operation: health, metrics, the API's own description. Open to everybody; none of it touches the database.
+
+local function health()
+  local database, evaluator = engine.health()
+  local ok = database and evaluator
+  return {
+    status = ok and "ok" or "degraded",
+    version = engine.version,
+    checks = { database = database and "ok" or "failing", evaluator = evaluator and "ok" or "failing" },
+  }, ok
+end
+
+local ALIVE = json.encode { status = "ok" }
+
+endpoint {
+  method = "GET", path = "/health/live", auth = "none",
+  summary = "the process answers",
+  responses = { [200] = "it is alive" },
+  handler = function() return reply_raw(200, ALIVE) end,
+}
+
+endpoint {
+  method = "GET", path = "/health", auth = "none",
+  summary = "what works and what does not; always 200 while the process answers",
+  responses = { [200] = { description = "status and checks", schema = { type = "object" } } },
+  handler = function()
+    local report = health()
+    return reply(200, report)
+  end,
+}
+
+endpoint {
+  method = "GET", path = "/health/ready", auth = "none",
+  summary = "transactions can be taken now",
+  responses = { [200] = "ready", [503] = "the database or the evaluator is away" },
+  handler = function()
+    local report, ok = health()
+    if ok then return reply(200, report) end
+    local failing = report.checks.database == "ok" and "the evaluator" or "the database"
+    return problem(503, "not_ready", failing .. " is away", { retry_after = 1 })
+  end,
+}
+
+endpoint {
+  method = "GET", path = "/metrics", auth = "none",
+  summary = "metrics of the engine, for Prometheus",
+  responses = { [200] = { description = "text format 0.0.4", content = "text/plain", schema = { type = "string" } } },
+  handler = function() return reply_text(200, "text/plain; version=0.0.4; charset=utf-8", engine.metrics()) end,
+}
+
+endpoint {
+  method = "GET", path = "/openapi.json", auth = "none",
+  summary = "this description, OpenAPI 3.1",
+  responses = { [200] = { description = "the document", schema = { type = "object" } } },
+  handler = function() return reply_raw(200, engine.openapi()) end,
+}

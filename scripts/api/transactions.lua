@@ -1,0 +1,67 @@
+--- What came in: by hash, by address, and sums over a period.
+
+local schemas = require "lib.schemas"
+local filters = require "lib.filter"
+
+local INCLUDE = { type = "string", max_length = 64, doc = "anomalies, predictions, or both with a comma" }
+
+endpoint {
+  method = "GET", path = "/api/v1/transactions/{hash}", auth = "viewer",
+  summary = "one transaction by its hash",
+  params = { hash = { type = "hash", required = true }, chain_id = { type = "integer", min = 0 }, include = INCLUDE },
+  responses = { [200] = { description = "the transaction", schema = schemas.transaction }, [404] = "not known" },
+  handler = function(req)
+    local row, err = db.transactions:get_json(req.params)
+    if not row then return problem(err) end
+    return reply_raw(200, row)
+  end,
+}
+
+endpoint {
+  method = "GET", path = "/api/v1/transactions", auth = "viewer",
+  summary = "transactions, newest first: of an address, or all",
+  params = {
+    address = { type = "address", doc = "sender or receiver" },
+    direction = { type = "string", enum = { "in", "out", "both" }, doc = "seen from the address" },
+    chain_id = { type = "integer", min = 0 },
+    since = { type = "time", doc = "block time; with an address" },
+    ["until"] = { type = "time", doc = "block time; with an address" },
+    include = INCLUDE,
+    limit = { type = "integer", min = 1, max = 1000, default = 50 },
+    cursor = { type = "string", max_length = 512 },
+  },
+  responses = {
+    [200] = { description = "a page", schema = schemas.page(schemas.transaction) },
+    [400] = "a parameter is wrong",
+  },
+  handler = function(req)
+    local p = filters.times(req.params)
+    local page, err
+    if p.address then
+      page, err = db.transactions:by_address_json(p)
+    elseif p.direction or p.since or p["until"] then
+      return problem(400, "parameter_invalid", "direction, since and until go with an address")
+    else
+      page, err = db.transactions:recent_json(p)
+    end
+    if not page then return problem(err) end
+    return reply_raw(200, page)
+  end,
+}
+
+endpoint {
+  method = "GET", path = "/api/v1/statistics", auth = "viewer",
+  summary = "counts and sums of a period of block time, and its anomalies by rule",
+  params = {
+    since = { type = "time", required = true }, ["until"] = { type = "time" }, chain_id = { type = "integer", min = 0 },
+  },
+  responses = { [200] = { description = "transactions, anomalies", schema = { type = "object" } } },
+  handler = function(req)
+    local p = filters.times(req.params)
+    local totals, err = db.transactions:statistics_json(p)
+    if not totals then return problem(err) end
+    local found, err2 = db.anomalies:statistics_json { since = p.since, ["until"] = p["until"] }
+    if not found then return problem(err2) end
+    return reply_raw(200, '{"transactions":' .. totals .. ',"anomalies":' .. found .. "}")
+  end,
+}

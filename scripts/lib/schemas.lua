@@ -1,0 +1,76 @@
+--- JSON schemas of what goes out, for the OpenAPI document. Data only.
+
+local quantity = { type = "string", pattern = "^[0-9]+$", description = "exact decimal" }
+local hash = { type = "string", pattern = "^0x[0-9a-f]{64}$" }
+local address = { type = "string", pattern = "^0x[0-9a-f]{40}$" }
+local severity = { type = "string", enum = { "low", "medium", "high", "critical" } }
+local time = { type = "string", format = "date-time" }
+local score = { type = "number", minimum = 0, maximum = 1 }
+
+local alert = {
+  type = "object",
+  properties = {
+    id = { type = "integer" }, rule = { type = "string" }, version = { type = "string" }, title = { type = "string" },
+    severity = severity, score = score, confidence = score, explanation = { type = "string" },
+    features = { type = "object", description = "values, limits and baselines that decided" },
+  },
+}
+
+local verdict = {
+  type = "object",
+  required = { "hash", "duplicate", "is_anomaly", "anomaly_score", "alerts" },
+  properties = {
+    hash = hash, chainId = quantity, transaction_id = { type = "integer" },
+    duplicate = { type = "boolean", description = "known before: this is the stored verdict" },
+    is_anomaly = { type = "boolean" }, anomaly_score = score, confidence = score,
+    severity = { type = { "string", "null" }, enum = { "low", "medium", "high", "critical", json.null } },
+    ruleset = { type = "string", description = "digest of the rules that judged" },
+    alerts = { type = "array", items = alert },
+  },
+}
+
+local transaction_in = {
+  type = "object",
+  description = "JSON-RPC names, or the snake_case ones (block_number, from_address, to_address, gas_price, ...); "
+    .. "quantities as integers, decimal strings or 0x hex; value and gasPrice are wei",
+  required = { "hash", "blockNumber", "timestamp", "from", "value", "gas", "gasPrice", "nonce" },
+  properties = {
+    hash = hash, blockNumber = quantity, timestamp = { description = "unix seconds, or RFC 3339" }, from = address,
+    to = { type = { "string", "null" }, description = "null: contract creation" }, value = quantity, gas = quantity,
+    gasPrice = quantity, gasUsed = quantity, nonce = quantity, input = { type = "string", pattern = "^0x[0-9a-f]*$" },
+    chainId = quantity, status = { type = "integer", enum = { 0, 1 } }, blockHash = hash,
+    transactionIndex = quantity,
+  },
+}
+
+local transaction = {
+  type = "object",
+  properties = {
+    hash = hash, chainId = quantity, blockNumber = quantity, timestamp = quantity, from = address,
+    to = { type = { "string", "null" } }, value = quantity, gas = quantity, gasPrice = quantity, nonce = quantity,
+    input = { type = { "string", "null" } },
+  },
+}
+
+local anomaly = {
+  type = "object",
+  properties = {
+    id = { type = "integer" }, severity = severity, score = score, confidence = score,
+    rule = { type = "string" }, rule_version = { type = "string" }, title = { type = "string" },
+    explanation = { type = "string" }, features = { type = "object" }, detected_at = time,
+    reviewed = { type = "boolean" }, false_positive = { type = { "boolean", "null" } }, status = { type = "string" },
+    transaction = transaction,
+  },
+}
+
+local function page(of)
+  return {
+    type = "object", required = { "items", "next" },
+    properties = {
+      items = { type = "array", items = of },
+      next = { type = { "string", "null" }, description = "cursor of the next page; null on the last" },
+    },
+  }
+end
+
+return { verdict = verdict, transaction_in = transaction_in, transaction = transaction, anomaly = anomaly, page = page }
