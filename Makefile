@@ -48,6 +48,9 @@ $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	ar qcs $@ $^
 
+# Lua that is part of the program (.incbin).
+$(BUILD)/engine/lua/scripts.o $(BUILD)/engine/lua/sandbox.o $(BUILD)/engine/lua/rule.o: $(wildcard engine/lua/*.lua)
+
 $(BUILD)/engine/app/cmd_version.o: override CPPFLAGS += -DCW_VERSION='"$(VERSION)"' -DCW_COMMIT='"$(COMMIT)"'
 
 # The Lua text is part of the object (.incbin).
