@@ -106,14 +106,21 @@ static void error_from(const PGresult *res, struct cw_err *err)
 	snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", state);
 }
 
-/* The server tells why it ends a session by a FATAL message, which libpq passes as a notice when nothing runs. */
-static void on_notice(void *arg, const PGresult *res)
+/* The server's last words on a session say why it ends; the end of the stream may come a moment later. */
+static void note_last_words(struct cw_conn *conn, const PGresult *res)
 {
-	struct cw_conn *conn = arg;
 	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
 
-	if (severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
-		error_from(res, &conn->why);
+	if (severity == NULL || (strcmp(severity, "FATAL") != 0 && strcmp(severity, "PANIC") != 0))
+		return;
+	error_from(res, &conn->why);
+	conn->broken = true;
+}
+
+/* They come as a notice when nothing runs. */
+static void on_notice(void *arg, const PGresult *res)
+{
+	note_last_words(arg, res);
 }
 
 /* ---- answers ---- */
@@ -331,14 +338,12 @@ static void die(struct cw_conn *conn)
 
 /* ---- traffic ---- */
 
-/* Keeps a result for the oldest flight. The server's last words on a session are kept for the others, too. */
+/* Keeps a result for the oldest flight. */
 static void keep_result(struct cw_conn *conn, struct flight *f, PGresult *res)
 {
-	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
 	ExecStatusType status = PQresultStatus(res);
 
-	if (severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
-		error_from(res, &conn->why);
+	note_last_words(conn, res);
 	if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
 		conn->broken = true;                     /* it cannot be left again */
 	PQclear(f->res);

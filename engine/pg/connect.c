@@ -163,11 +163,12 @@ static int parse(PQconninfoOption **options, const char *conninfo, struct cw_err
 	*options = PQconninfoParse(conninfo, &why);
 	if (*options != NULL)
 		return 0;
-	if (why != NULL)
-		why[strcspn(why, "\n")] = '\0';
 	/* libpq quotes the part it could not read, which may be a password: the reason only up to there */
-	cw_err_set(err, CW_ERR_INVALID, "cannot read the connection string: %.*s",
-	           why != NULL ? (int)strcspn(why, "\"") : 0, why != NULL ? why : "");
+	int n = why != NULL ? (int)strcspn(why, "\"\n") : 0;
+
+	while (n > 0 && (why[n - 1] == ' ' || why[n - 1] == ':'))
+		n--;
+	cw_err_set(err, CW_ERR_INVALID, "cannot read the connection string: %.*s", n, why != NULL ? why : "");
 	PQfreemem(why);
 	return -1;
 }

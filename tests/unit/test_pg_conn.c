@@ -543,8 +543,8 @@ START_TEST(refusals_to_connect_say_why)
 		  "could not connect to the database: connection to server on socket \"/nonexistent/.s.PGSQL.5432\" failed: "
 		  "No such file or directory" },
 		{ "host=no-such-host.invalid user=x", "could not resolve the database host \"no-such-host.invalid\": " },
-		{ "host=a hostt=b", "cannot read the connection string: invalid connection option " },
-		{ "postgresql://u:secret@h:p%zz/d", "cannot read the connection string: invalid percent-encoded token: " },
+		{ "host=a hostt=b", "cannot read the connection string: invalid connection option" },
+		{ "postgresql://u:secret@h:p%zz/d", "cannot read the connection string: invalid percent-encoded token" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
