@@ -8,7 +8,7 @@
  * What death means: SIGKILL, a hang (then killed) or an exit leave an arena that the undo log repairs. SIGSEGV, SIGBUS,
  * SIGILL, SIGFPE, SIGABRT, SIGSYS or a log that makes no sense: the arena is not trusted, see CW_STATE_LOST. The rule that
  * was running is quarantined at once, but for a SIGKILL that was not ours (out of memory, an operator): only when it
- * strikes the same rule on the same transaction twice in a row.
+ * strikes twice in a row while the same rule works, for 20 ms or more, on the same transaction.
  *
  * Loop thread only. Callbacks come from the loop, never from within a call, and must not free the supervisor. */
 #ifndef CW_PIPELINE_SUPERVISE_H
@@ -88,7 +88,7 @@ uint32_t cw_supervisor_room(const struct cw_supervisor *s);
 void cw_supervisor_submit(struct cw_supervisor *s, const struct cw_tx *const *txs, uint32_t n);
 /* Switches a rule of the live generation; read by the evaluator before its next batch. Enabling forgets its faults. */
 void cw_supervisor_enable(struct cw_supervisor *s, uint32_t rule, bool enabled);
-/* An evaluator is live, or its successor has been asked for and has not failed yet. */
+/* An evaluator is live, or its successor is on its way and has not failed several times. */
 bool cw_supervisor_ready(const struct cw_supervisor *s);
 struct cw_supervisor_stats {
 	uint64_t replaced, hangs, stops;       /* evaluators that died; of these stuck; rule calls given the stop flag */

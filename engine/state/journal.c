@@ -252,6 +252,13 @@ uint64_t cw_state_journal_blocks(const struct cw_state *st)
 	return oldest_reachable(st, &slot) && slot.top < now ? now - slot.top : 0;
 }
 
+uint64_t cw_state_open_bytes(const struct cw_state *st)
+{
+	uint64_t n = load_nmarks(st);
+
+	return load_head(st) - st->slots[(n - 1) & (st->nslots - 1)].position;
+}
+
 bool cw_state_overflowed(const struct cw_state *st)
 {
 	struct cw_mark_slot slot;

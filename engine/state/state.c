@@ -139,6 +139,16 @@ void cw_state_fds(const struct cw_state *st, int fds[CW_STATE_FDS])
 	memcpy(fds, st->fds, sizeof(st->fds));
 }
 
+int cw_state_protect(struct cw_state *st, bool off_limits, struct cw_err *err)
+{
+	int prot = off_limits ? PROT_NONE : PROT_READ | PROT_WRITE;
+
+	if (mprotect(st->hot.base, st->max_bytes, prot) == 0 && mprotect(st->ring, 2 * st->journal_bytes, prot) == 0 &&
+	    mprotect(st->control, st->control_bytes, prot) == 0)
+		return 0;
+	return cw_err_set(err, CW_ERR_INTERNAL, "could not protect the state arena: %s", strerror(errno));
+}
+
 static int check_files(const struct cw_state *st, struct cw_err *err)
 {
 	struct stat info;

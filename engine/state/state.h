@@ -41,6 +41,8 @@ struct cw_state *cw_state_attach(const struct cw_state_conf *conf, const int fds
 void cw_state_close(struct cw_state **st);
 /* As it was made or attached, for cw_state_attach in another process. */
 const struct cw_state_conf *cw_state_conf(const struct cw_state *st);
+/* Until it is this process's turn to write: neither reads nor writes reach the arena, its log or its marks. */
+int cw_state_protect(struct cw_state *st, bool off_limits, struct cw_err *err);
 /* Back to an empty arena, whatever is in it: no owners, no roots, one mark with seq 0. Gives the memory back. */
 void cw_state_reset(struct cw_state *st);
 
@@ -104,6 +106,8 @@ int cw_state_rewind(struct cw_state *st, const struct cw_state_mark *mark, struc
 uint64_t cw_state_journal_depth(const struct cw_state *st);   /* bytes between the oldest reachable mark and now */
 /* Distance in blocks between the oldest reachable mark and now. */
 uint64_t cw_state_journal_blocks(const struct cw_state *st);
+/* Size of the open batch in the log. */
+uint64_t cw_state_open_bytes(const struct cw_state *st);
 /* The open batch has outgrown the log, so not even the newest mark can be reached: should the writer die before its
  * next mark, the arena is lost (a rewind refuses). The next mark mends it. */
 bool cw_state_overflowed(const struct cw_state *st);

@@ -1,0 +1,208 @@
+/* The zygote: single-threaded, forked before anything else, so that what it forks in turn has no secrets, no sockets and
+ * a small heap. It clones with CLONE_PARENT: its evaluators are children of the engine, which can wait for them, and
+ * which takes them with it when it dies. */
+#include "pipeline/zygote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "pipeline/lockdown.h"
+#include "pipeline/supervise.h"
+
+#define REPLY_S 1
+
+struct cw_zygote {
+	pid_t pid;
+	int fd;
+	uint64_t asked;
+};
+
+struct request {
+	uint64_t id;
+	struct cw_spawn spawn;
+};
+
+struct reply {
+	uint64_t id;              /* 0: the first one, after start */
+	int64_t pid;              /* or -errno */
+	struct cw_err err;        /* the first one: what failed */
+};
+
+union fd_space {
+	char bytes[CMSG_SPACE(CW_PASS_COUNT * sizeof(int))];
+	struct cmsghdr align;
+};
+
+/* --- inside --- */
+
+/* 1, 0 when the engine is gone, -1 for a message that is none. */
+static int receive(int fd, struct request *request, int fds[CW_PASS_COUNT])
+{
+	struct iovec iov = { request, sizeof(*request) };
+	union fd_space space;
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space) };
+	struct cmsghdr *c;
+	ssize_t n;
+
+	while ((n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+		;
+	if (n <= 0)
+		return 0;
+	c = CMSG_FIRSTHDR(&msg);
+	if (n != sizeof(*request) || c == NULL || c->cmsg_len != CMSG_LEN(CW_PASS_COUNT * sizeof(int)))
+		return -1;
+	memcpy(fds, CMSG_DATA(c), CW_PASS_COUNT * sizeof(int));
+	return 1;
+}
+
+static _Noreturn void serve(int fd, const struct cw_evaluator_ops *ops, int64_t engine_pid)
+{
+	struct request request;
+	int fds[CW_PASS_COUNT];
+	int got;
+
+	while ((got = receive(fd, &request, fds)) != 0) {
+		struct reply reply = { .id = request.id };
+
+		if (got < 0)
+			continue;
+		request.spawn.engine_pid = engine_pid;
+		reply.pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+		if (reply.pid == 0)
+			cw_evaluator_main(ops, &request.spawn, fds);
+		if (reply.pid < 0)
+			reply.pid = -errno;
+		for (int i = 0; i < CW_PASS_COUNT; i++)
+			close(fds[i]);
+		if (send(fd, &reply, sizeof(reply), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	_exit(0);
+}
+
+/* Descriptors 0 to 2 exist, so that none of ours gets such a number; nothing else of the engine is kept but the socket,
+ * which moves out of the way. */
+static int settle(int *fd, int64_t engine_pid, struct cw_err *err)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), moved = fcntl(*fd, F_DUPFD_CLOEXEC, 100);
+
+	if (null < 0 || moved < 0)
+		return cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote: %s", strerror(errno));
+	for (int i = 0; i <= 2; i++)
+		if (fcntl(i, F_GETFD) < 0)
+			dup2(null, i);
+	close_range(3, (unsigned)moved - 1, 0);
+	close_range((unsigned)moved + 1, ~0u, 0);
+	*fd = moved;
+	return cw_lockdown_begin("cw-zygote", engine_pid, err);
+}
+
+static _Noreturn void zygote_main(int fd, const struct cw_evaluator_ops *ops, int64_t engine_pid)
+{
+	struct reply hello = { .id = 0 };
+
+	hello.pid = settle(&fd, engine_pid, &hello.err) == 0 ? getpid() : -1;
+	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 || hello.pid < 0)
+		_exit(1);
+	serve(fd, ops, engine_pid);
+}
+
+/* --- outside --- */
+
+static int wait_reply(struct cw_zygote *zygote, uint64_t id, struct reply *reply, struct cw_err *err)
+{
+	for (;;) {
+		ssize_t n = recv(zygote->fd, reply, sizeof(*reply), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return cw_err_set(err, CW_ERR_INTERNAL, "the zygote does not answer");
+		if (n != sizeof(*reply))
+			return cw_err_set(err, CW_ERR_INTERNAL, "the zygote is gone");
+		if (reply->id == id)
+			return 0;
+		if (reply->pid > 0) {   /* an answer that came too late: nobody knows this evaluator */
+			kill((pid_t)reply->pid, SIGKILL);
+			waitpid((pid_t)reply->pid, NULL, __WALL);
+		}
+	}
+}
+
+struct cw_zygote *cw_zygote_start(const struct cw_evaluator_ops *ops, struct cw_err *err)
+{
+	struct cw_zygote *zygote = cw_zalloc(sizeof(*zygote));
+	struct timeval limit = { .tv_sec = REPLY_S };
+	pid_t engine_pid = getpid();
+	struct reply hello = { .pid = 0 };
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+		cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote: %s", strerror(errno));
+		cw_free(zygote);
+		return NULL;
+	}
+	zygote->fd = pair[0];
+	zygote->pid = fork();
+	if (zygote->pid == 0)
+		zygote_main(pair[1], ops, engine_pid);
+	close(pair[1]);
+	setsockopt(zygote->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (zygote->pid < 0)
+		cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote: %s", strerror(errno));
+	else if (wait_reply(zygote, 0, &hello, err) == 0 && hello.pid > 0)
+		return zygote;
+	else if (err != NULL && hello.pid < 0)
+		*err = hello.err;
+	cw_zygote_stop(&zygote);
+	return NULL;
+}
+
+void cw_zygote_stop(struct cw_zygote **zygote)
+{
+	struct cw_zygote *z = *zygote;
+
+	*zygote = NULL;
+	if (z == NULL)
+		return;
+	close(z->fd);
+	if (z->pid > 0) {
+		kill(z->pid, SIGKILL);
+		while (waitpid(z->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	cw_free(z);
+}
+
+pid_t cw_zygote_spawn(struct cw_zygote *zygote, const struct cw_spawn *spawn, const int fds[CW_PASS_COUNT],
+                      struct cw_err *err)
+{
+	struct request request = { .id = ++zygote->asked, .spawn = *spawn };
+	struct iovec iov = { &request, sizeof(request) };
+	union fd_space space = { .bytes = { 0 } };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	struct reply reply;
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(CW_PASS_COUNT * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, CW_PASS_COUNT * sizeof(int));
+	if (sendmsg(zygote->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(request))
+		return cw_err_set(err, CW_ERR_INTERNAL, "could not reach the zygote: %s", strerror(errno));
+	if (wait_reply(zygote, request.id, &reply, err) != 0)
+		return -1;
+	if (reply.pid <= 0)
+		return cw_err_set(err, CW_ERR_INTERNAL, "could not fork an evaluator: %s", strerror((int)-reply.pid));
+	return (pid_t)reply.pid;
+}
