@@ -12,6 +12,7 @@ extern const struct cw_primitive
 	cw_key_first_seen,                                                                 /* first_seen.c */
 	cw_drift_page_hinkley, cw_drift_cusum, cw_drift_ddm, cw_drift_eddm, cw_drift_hddm_a, cw_drift_hddm_w,
 	cw_drift_adwin, cw_drift_kswin,                                                    /* drift_prims.c */
+	cw_sketch_distinct, cw_sketch_count, cw_sketch_top, cw_sketch_seen, cw_sketch_sample,   /* sketch_prims.c */
 	cw_list_contains;                                                                  /* list_contains.c */
 
 #define CW_ALL_PRIMITIVES \
@@ -21,6 +22,7 @@ extern const struct cw_primitive
 	&cw_key_first_seen, \
 	&cw_drift_page_hinkley, &cw_drift_cusum, &cw_drift_ddm, &cw_drift_eddm, &cw_drift_hddm_a, &cw_drift_hddm_w, \
 	&cw_drift_adwin, &cw_drift_kswin, \
+	&cw_sketch_distinct, &cw_sketch_count, &cw_sketch_top, &cw_sketch_seen, &cw_sketch_sample, \
 	&cw_list_contains,
 
 #endif

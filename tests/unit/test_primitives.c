@@ -29,9 +29,14 @@ static int options_for(const struct cw_primitive *p, int variant, union cw_opt_v
 				r.number = o->min;
 			break;
 		case CW_OPT_COUNT:
-			if (strcmp(o->name, "max_keys") != 0)
+			/* small, so that evictions, samples and full tables come soon */
+			if (strcmp(o->name, "max_keys") == 0)
+				r.number = 40;
+			else if (strcmp(o->name, "capacity") == 0 || strcmp(o->name, "cells") == 0 || strcmp(o->name, "bins") == 0)
+				r.number = o->min > 20 ? o->min : 20;
+			else
 				continue;
-			r = (struct cw_raw_opt){ o->name, CW_RAW_NUMBER, 40, NULL };
+			r.type = CW_RAW_NUMBER;
 			break;
 		default: continue;
 		}
