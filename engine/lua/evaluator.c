@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
+#include <sodium.h>
 
 #include "base/arena.h"
 #include "base/assert.h"
@@ -97,13 +97,15 @@ static int read_options(const char *text, struct cw_rules_conf *conf, bool *run_
 
 /* --- digest --- */
 
+/* libsodium and not OpenSSL: this runs behind the seccomp filter, and OpenSSL opens its configuration at first use. */
+
 /* Each part with its length in front, so that no two bundles feed the same bytes. */
-static void feed(EVP_MD_CTX *sha, const char *bytes, size_t len)
+static void feed(crypto_hash_sha256_state *sha, const char *bytes, size_t len)
 {
 	uint64_t size = len;
 
-	EVP_DigestUpdate(sha, &size, sizeof(size));
-	EVP_DigestUpdate(sha, bytes, len);
+	crypto_hash_sha256_update(sha, (const uint8_t *)&size, sizeof(size));
+	crypto_hash_sha256_update(sha, (const uint8_t *)bytes, len);
 }
 
 static int compare_files(const void *a, const void *b)
@@ -114,7 +116,7 @@ static int compare_files(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-static void feed_files(EVP_MD_CTX *sha, const struct cw_bundle_file *files, int n)
+static void feed_files(crypto_hash_sha256_state *sha, const struct cw_bundle_file *files, int n)
 {
 	const struct cw_bundle_file **sorted = cw_alloc((size_t)n * sizeof(*sorted));
 	uint64_t count = (uint64_t)n;
@@ -122,7 +124,7 @@ static void feed_files(EVP_MD_CTX *sha, const struct cw_bundle_file *files, int 
 	for (int i = 0; i < n; i++)
 		sorted[i] = &files[i];
 	qsort(sorted, (size_t)n, sizeof(*sorted), compare_files);
-	EVP_DigestUpdate(sha, &count, sizeof(count));
+	crypto_hash_sha256_update(sha, (const uint8_t *)&count, sizeof(count));
 	for (int i = 0; i < n; i++) {
 		feed(sha, sorted[i]->name, strlen(sorted[i]->name));
 		feed(sha, sorted[i]->text, sorted[i]->len);
@@ -132,16 +134,15 @@ static void feed_files(EVP_MD_CTX *sha, const struct cw_bundle_file *files, int 
 
 void cw_lua_bundle_digest(const struct cw_bundle *bundle, char out[65])
 {
-	EVP_MD_CTX *sha = EVP_MD_CTX_new();
+	crypto_hash_sha256_state sha;
 	const char *params = bundle->params_json != NULL ? bundle->params_json : "{}";
-	uint8_t hash[EVP_MAX_MD_SIZE];
+	uint8_t hash[crypto_hash_sha256_BYTES];
 
-	cw_assert(sha != NULL && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1);
-	feed_files(sha, bundle->rules, bundle->nrules);
-	feed_files(sha, bundle->lists, bundle->nlists);
-	feed(sha, params, strlen(params));
-	EVP_DigestFinal_ex(sha, hash, NULL);
-	EVP_MD_CTX_free(sha);
+	crypto_hash_sha256_init(&sha);
+	feed_files(&sha, bundle->rules, bundle->nrules);
+	feed_files(&sha, bundle->lists, bundle->nlists);
+	feed(&sha, params, strlen(params));
+	crypto_hash_sha256_final(&sha, hash);
 	for (int i = 0; i < 32; i++)
 		snprintf(out + 2 * i, 3, "%02x", hash[i]);
 }

@@ -7,7 +7,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
-#include <openssl/sha.h>
+#include <sodium.h>
 
 #include "base/arena.h"
 #include "base/assert.h"
@@ -62,10 +62,10 @@ static int open_protected(lua_State *L)
 static void hash_text(const char *text, size_t len, char out[65])
 {
 	static const char digits[] = "0123456789abcdef";
-	uint8_t hash[SHA256_DIGEST_LENGTH];
+	uint8_t hash[crypto_hash_sha256_BYTES];
 
-	SHA256((const uint8_t *)text, len, hash);
-	for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+	crypto_hash_sha256(hash, (const uint8_t *)text, len);
+	for (size_t i = 0; i < crypto_hash_sha256_BYTES; i++) {
 		out[2 * i] = digits[hash[i] >> 4];
 		out[2 * i + 1] = digits[hash[i] & 15];
 	}

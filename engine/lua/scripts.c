@@ -31,7 +31,6 @@
 #include "lua/sandbox.h"
 #include "lua/vm.h"
 
-#define GENERATION_MAGIC 0x47454e45u
 #define FILE_MAX (256u << 10)
 #define LOAD_MS 500              /* loading a file only registers; slower means a loop at top level */
 
@@ -59,7 +58,6 @@ struct endpoint {
 /* One lua_State built from all files. Freed when its router has gone and its last job has ended. */
 struct generation {
 	struct cw_generation bind;   /* first: what C functions find by cw_vm_owner */
-	uint32_t magic;
 	struct cw_scripts *scripts;
 	struct cw_vm *vm;
 	struct cw_router *router;
@@ -506,14 +504,13 @@ static void generation_free(struct generation *gen)
 	cw_free(gen->endpoints);
 	cw_free(gen->openapi);
 	cw_list_remove(&gen->link);
-	gen->magic = 0;
 	cw_free(gen);
 }
 
 /* The router's last reference has gone: no request of this generation is left. */
 static void on_router_free(void *arg)
 {
-	generation_free(CW_CAST(arg, GENERATION_MAGIC));
+	generation_free(arg);
 }
 
 static int build(struct generation *gen, const struct cw_scripts_conf *conf, struct cw_err *err)
@@ -551,7 +548,6 @@ static struct generation *generation_new(struct cw_scripts *scripts, const struc
 {
 	struct generation *gen = cw_zalloc(sizeof(*gen));
 
-	gen->magic = GENERATION_MAGIC;
 	gen->scripts = scripts;
 	gen->bind.env = &scripts->env;
 	gen->libs = cw_map_new();
