@@ -198,6 +198,8 @@ int cw_checkpoint_freeze(struct cw_checkpoint *cp, const struct cw_state *st, ui
 	size_t size;
 
 	cp->used = 0;
+	if (rewinds % 2 != 0)
+		return cw_err_set(err, CW_ERR_CONFLICT, "the arena is being rewound");
 	if (!cw_state_find_seq(st, seq, &cp->mark))
 		return cw_err_set(err, CW_ERR_NOT_FOUND, "no mark up to seq %" PRIu64 " within reach of the undo log", seq);
 	size = cw_state_used(st);

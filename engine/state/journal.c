@@ -100,6 +100,21 @@ void cw_state_mark(struct cw_state *st, uint64_t seq, uint64_t block)
 	CW_JOURNAL_STEP();
 }
 
+void cw_rewind_begin(struct cw_state *st)
+{
+	uint64_t n = atomic_load_explicit(&st->control->rewinds, memory_order_relaxed);
+
+	atomic_store_explicit(&st->control->rewinds, n + 1 + (n & 1), memory_order_seq_cst);
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+void cw_rewind_end(struct cw_state *st)
+{
+	uint64_t n = atomic_load_explicit(&st->control->rewinds, memory_order_relaxed);
+
+	atomic_store_explicit(&st->control->rewinds, n + 1, memory_order_release);
+}
+
 void cw_journal_restart(struct cw_state *st, uint64_t seq, uint64_t block)
 {
 	uint64_t head = load_head(st);
@@ -109,6 +124,7 @@ void cw_journal_restart(struct cw_state *st, uint64_t seq, uint64_t block)
 	st->slots[0] = (struct cw_mark_slot){ .seq = seq, .block = block, .position = head, .top = block };
 	atomic_store_explicit(&st->control->head, head, memory_order_release);
 	atomic_store_explicit(&st->control->nmarks, 1, memory_order_release);
+	cw_rewind_end(st);
 }
 
 uint64_t cw_state_seq(const struct cw_state *st)
@@ -206,7 +222,7 @@ int cw_state_rewind(struct cw_state *st, const struct cw_state_mark *mark, struc
 	if (check_records(st, mark->position, head, err) != 0)
 		return -1;
 
-	atomic_fetch_add_explicit(&st->control->rewinds, 1, memory_order_seq_cst);
+	cw_rewind_begin(st);
 	CW_JOURNAL_STEP();
 	undo_records(st, mark->position, head);
 	/* The head moves last: until then the same work can be done again from the start. */
@@ -214,6 +230,7 @@ int cw_state_rewind(struct cw_state *st, const struct cw_state_mark *mark, struc
 	CW_JOURNAL_STEP();
 	atomic_store_explicit(&st->control->head, mark->position, memory_order_release);
 	CW_JOURNAL_STEP();
+	cw_rewind_end(st);
 
 	if (cw_arena_head(st)->magic != CW_ARENA_MAGIC || cw_state_seq(st) != mark->seq || cw_state_used(st) > st->max_bytes)
 		return cw_err_set(err, CW_ERR_INTERNAL, "arena is damaged: rewound to seq %" PRIu64 " it says seq %" PRIu64,

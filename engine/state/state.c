@@ -214,7 +214,7 @@ static void zero_pages(void *at, size_t size)
 
 void cw_arena_wipe(struct cw_state *st)
 {
-	atomic_fetch_add_explicit(&st->control->rewinds, 1, memory_order_seq_cst);
+	cw_rewind_begin(st);
 	zero_pages(st->hot.base, st->max_bytes);
 	zero_pages((uint8_t *)st->slots + st->nslots * sizeof(struct cw_mark_slot), (st->granules / 8 + PAGE - 1) / PAGE * PAGE);
 }

@@ -36,7 +36,7 @@ struct cw_control {
 	uint64_t hash_seed;
 	_Alignas(64) _Atomic uint64_t head;     /* bytes of records ever written; a rewind takes it back */
 	_Alignas(64) _Atomic uint64_t nmarks;   /* mark i stands in slot i % nslots */
-	_Alignas(64) _Atomic uint64_t rewinds;  /* raised before the first byte is undone */
+	_Alignas(64) _Atomic uint64_t rewinds;  /* raised before and after: odd while bytes are undone */
 	_Atomic uint64_t overflows;             /* batches that were larger than the log */
 };
 _Static_assert(sizeof(struct cw_control) <= CW_CONTROL_BYTES, "control fits its page");
@@ -94,9 +94,14 @@ static inline bool cw_position_reachable(const struct cw_state *st, uint64_t pos
 	return position <= head && head + sizeof(struct cw_record) - position <= st->journal_bytes;
 }
 
-/* Forgets all marks and starts a log whose oldest mark is the arena as it is now. Clears the dirty bits. */
+/* Whoever copies the arena meanwhile must see that it was changed behind the log's back. Begins again where one was
+ * killed. */
+void cw_rewind_begin(struct cw_state *st);
+void cw_rewind_end(struct cw_state *st);
+/* Forgets all marks and starts a log whose oldest mark is the arena as it is now. Ends what
+ * cw_arena_wipe() began. */
 void cw_journal_restart(struct cw_state *st, uint64_t seq, uint64_t block);
-/* All zero; the header is the caller's to write. */
+/* All zero, dirty bits too; the caller writes the header and calls cw_journal_restart(). */
 void cw_arena_wipe(struct cw_state *st);
 /* Header, free lists and directory of an arena that came from a file stay within their bounds. CW_ERR_INVALID. */
 int cw_arena_check(const struct cw_state *st, struct cw_err *err);
