@@ -430,7 +430,7 @@ void cw_state_count(struct cw_state *st, uint32_t owner, int64_t keys, uint64_t 
 
 /* Chunks of 15 roots; an empty name is a free place. */
 #define CHUNK_ROOTS 15
-#define MAX_CHUNKS  1024
+#define MAX_CHUNKS  1024   /* more is a circle */
 struct root_place {
 	struct cw_state_root root;
 	uint8_t spare[8];
@@ -452,34 +452,26 @@ static struct root_chunk *chunk_at(const struct cw_state *st, cw_ref ref)
 	return cw_state_ptr(st, ref);
 }
 
-/* The first chunk; NULL when there are more than anyone could have made, which is a circle. */
-static struct root_chunk *first_chunk(const struct cw_state *st)
+static bool root_valid(const struct cw_state_root *root)
 {
-	struct root_chunk *first = chunk_at(st, cw_arena_head(st)->roots), *chunk = first;
-
-	for (int left = MAX_CHUNKS; chunk != NULL; chunk = chunk_at(st, chunk->next))
-		if (left-- == 0)
-			return NULL;
-	return first;
+	return root->name[0] != '\0' && memchr(root->name, '\0', sizeof(root->name)) != NULL &&
+	       root->owner < CW_STATE_OWNERS;
 }
 
+/* In order of address, so that a walk ends whatever the chunks look like. */
 struct cw_state_root *cw_state_root_next(struct cw_state *st, const struct cw_state_root *after)
 {
-	bool found = after == NULL;
+	struct root_chunk *chunk = chunk_at(st, cw_arena_head(st)->roots);
+	struct cw_state_root *next = NULL;
 
-	for (struct root_chunk *chunk = first_chunk(st); chunk != NULL; chunk = chunk_at(st, chunk->next)) {
-		if (!found && ((const uint8_t *)after < (uint8_t *)chunk || (const uint8_t *)after >= (uint8_t *)(chunk + 1)))
-			continue;
+	for (int left = MAX_CHUNKS; chunk != NULL && left > 0; chunk = chunk_at(st, chunk->next), left--)
 		for (int i = 0; i < CHUNK_ROOTS; i++) {
 			struct cw_state_root *root = &chunk->places[i].root;
 
-			if (found && root->name[0] != '\0' && memchr(root->name, '\0', sizeof(root->name)) != NULL &&
-			    root->owner < CW_STATE_OWNERS)
-				return root;
-			found = found || root == after;
+			if ((after == NULL || root > after) && (next == NULL || root < next) && root_valid(root))
+				next = root;
 		}
-	}
-	return NULL;
+	return next;
 }
 
 static bool same_rule(const char *a, const char *b)

@@ -335,12 +335,20 @@ END_TEST
 START_TEST(a_directory_that_leads_astray_ends)
 {
 	struct cw_arena_head *arena = cw_arena_head(st);
+	struct cw_state_root *root;
 	cw_ref ref;
+	int n = 0;
 
 	open_root("rule/a", digest_a);
 	ref = arena->roots;
 	*(cw_ref *)cw_state_ptr(st, ref) = ref;   /* a circle */
-	ck_assert(cw_state_root_next(st, NULL) == NULL);
+	root = cw_state_root_next(st, NULL);
+	ck_assert_str_eq(root->name, "rule/a");
+	ck_assert(cw_state_root_next(st, root) == NULL);
+	*(cw_ref *)cw_state_ptr(st, ref) = ref + 8;   /* a chunk that overlaps */
+	*(cw_ref *)cw_state_ptr(st, ref + 8) = ref;
+	for (root = NULL; (root = cw_state_root_next(st, root)) != NULL; n++)
+		ck_assert_int_lt(n, 40);
 	*(cw_ref *)cw_state_ptr(st, ref) = UINT32_MAX;
 	ck_assert(cw_state_root_next(st, open_root("rule/a", digest_a)) == NULL);
 	arena->roots = UINT32_MAX - 3;
