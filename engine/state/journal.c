@@ -19,6 +19,7 @@
 #endif
 
 #define RECORD sizeof(struct cw_record)
+#define AHEAD  16u                /* records */
 
 static inline uint64_t load_head(const struct cw_state *st)
 {
@@ -204,6 +205,13 @@ static void undo_records(struct cw_state *st, uint64_t from, uint64_t to)
 	for (uint64_t at = to; at > from; at -= RECORD) {
 		const struct cw_record *record = cw_record_at(st, at - RECORD);
 
+		/* The granules are scattered: without the hint each one waits for memory. */
+		if (at - from > AHEAD * RECORD) {
+			uint64_t granule = cw_record_at(st, at - (AHEAD + 1) * RECORD)->granule;
+
+			__builtin_prefetch(st->hot.base + granule * CW_GRANULE, 1);
+			__builtin_prefetch(&st->hot.dirty[granule >> 6], 1);
+		}
 		memcpy(st->hot.base + record->granule * CW_GRANULE, record->old, CW_GRANULE);
 		st->hot.dirty[record->granule >> 6] &= ~(1ull << (record->granule & 63));
 		CW_JOURNAL_STEP();

@@ -82,7 +82,8 @@ struct cw_state_root {
  * pointer stays valid; touch before writing ref. NULL: directory or owners full, or the name is empty or longer than
  * 95 bytes. */
 struct cw_state_root *cw_state_root_open(struct cw_state *st, const char *name, const uint8_t digest[16]);
-/* In order of address; NULL gives the first. Safe on an arena that an evaluator has damaged: the walk ends, names end. */
+/* In order of address; NULL gives the first. Safe on an arena that an evaluator has damaged: the walk ends, names end.
+ * Beside a running writer: copy the name with a bound. */
 struct cw_state_root *cw_state_root_next(struct cw_state *st, const struct cw_state_root *after);
 void cw_state_root_drop(struct cw_state *st, struct cw_state_root *root);   /* the blocks must have been freed */
 

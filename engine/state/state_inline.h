@@ -30,11 +30,12 @@ static inline void cw_state_touch(struct cw_state *st, void *ptr, size_t len)
 {
 	const struct cw_state_hot *hot = (const void *)st;
 	size_t at = (size_t)((uint8_t *)ptr - hot->base);
-	uint64_t first = at >> 6, last = (at + (len > 0 ? len - 1 : 0)) >> 6;
+	uint64_t g = at >> 6, last = (at + (len > 0 ? len - 1 : 0)) >> 6;
 
-	for (uint64_t g = first; g <= last; g++)
+	do {
 		if (__builtin_expect((hot->dirty[g >> 6] & (1ull << (g & 63))) == 0, 0))
 			cw_state_touch_slow(st, g);
+	} while (g++ < last);
 }
 
 static inline void cw_state_prefetch(const struct cw_state *st, const void *ptr)
