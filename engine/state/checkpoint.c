@@ -1,6 +1,6 @@
-/* Fuzzy copy + undo. Why the copy is right: whatever changed after the mark has its record in the log before it changed,
- * so every byte of the copy that is too new, torn ones included, has a record below the head that is read after the
- * copy. And the mark had no dirty bits, so the oldest record of a granule holds its bytes at the mark. */
+/* Fuzzy copy + undo. Why the copy is right: whatever changed after the mark has its record in the log before it
+ * changed, so every byte of the copy that is too new, torn ones included, has a record below the head that is read
+ * after the copy. And the mark had no dirty bits, so the oldest record of a granule holds its bytes at the mark. */
 #include "state/checkpoint.h"
 
 #include <errno.h>
@@ -84,8 +84,9 @@ static void sum_add(struct sum *sum, const void *bytes, size_t len)
 
 static uint64_t sum_end(const struct sum *sum)
 {
-	uint64_t h = rotate(sum->lane[0], 1) + rotate(sum->lane[1], 7) + rotate(sum->lane[2], 12) + rotate(sum->lane[3], 18);
+	uint64_t h = rotate(sum->lane[0], 1) + rotate(sum->lane[1], 7);
 
+	h += rotate(sum->lane[2], 12) + rotate(sum->lane[3], 18);
 	for (int k = 0; k < 4; k++)
 		h = (h ^ sum_round(0, sum->lane[k])) * PRIME1 + PRIME4;
 	h += sum->total;
@@ -137,8 +138,10 @@ static int make_room(struct cw_checkpoint *cp, size_t size, struct cw_err *err)
 	cp->bytes = NULL;
 	cp->mapped = cp->used = 0;
 	at = mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (at == MAP_FAILED)
-		return cw_err_set(err, CW_ERR_BUSY, "could not map %zu bytes for a checkpoint: %s", want, strerror(errno));
+	if (at == MAP_FAILED) {
+		cw_err_set(err, CW_ERR_BUSY, "could not map %zu bytes for a checkpoint: %s", want, strerror(errno));
+		return -1;
+	}
 	(void)madvise(at, want, MADV_HUGEPAGE);   /* fewer faults; nothing depends on it */
 	cp->bytes = at;
 	cp->mapped = want;
@@ -354,7 +357,8 @@ static int check_header(const struct header *header, struct cw_err *err)
 	if (header->byte_order != BYTE_ORDER_MARK)
 		return cw_err_set(err, CW_ERR_INVALID, "its header is damaged");
 	if (header->format != FORMAT || header->header_bytes != HEADER)
-		return cw_err_set(err, CW_ERR_INVALID, "it has format %" PRIu32 ", this engine reads %u", header->format, FORMAT);
+		return cw_err_set(err, CW_ERR_INVALID, "it has format %" PRIu32 ", this engine reads %u", header->format,
+		                  FORMAT);
 	if (header->head_sum != header_sum(header))
 		return cw_err_set(err, CW_ERR_INVALID, "its header is damaged: the checksum differs");
 	if (header->layout != CW_ARENA_LAYOUT)
@@ -407,7 +411,7 @@ static int read_body(struct cw_state *st, int fd, const struct header *header, s
 static int load_open(struct cw_state *st, int fd, const uint8_t *digest, struct cw_checkpoint_info *info,
                      struct cw_err *err)
 {
-	struct header header;
+	struct header header = { 0 };
 
 	if (read_header(fd, &header, err) != 0)
 		return -1;

@@ -224,18 +224,23 @@ static void free_parts(struct cw_dict *dict)
 	dict->head = NULL;
 }
 
+static int no_memory(const struct cw_dict_conf *conf, struct cw_err *err)
+{
+	return cw_err_set(err, CW_ERR_BUSY, "could not make a dictionary: no memory left for owner %" PRIu32, conf->owner);
+}
+
 static int make_head(struct cw_dict *dict, const struct cw_dict_conf *conf, cw_ref *root, struct cw_err *err)
 {
 	cw_ref ref = cw_state_alloc(dict->st, conf->owner, sizeof(struct dict_head));
 
 	if (ref == 0)
-		return cw_err_set(err, CW_ERR_BUSY, "could not make a dictionary: no memory left for owner %" PRIu32, conf->owner);
+		return no_memory(conf, err);
 	dict->head = cw_state_ptr(dict->st, ref);
 	cw_state_touch(dict->st, dict->head, sizeof(*dict->head));
 	plan_head(dict->head, conf);
 	if (!add_segment(dict, 0)) {
 		free_parts(dict);
-		return cw_err_set(err, CW_ERR_BUSY, "could not make a dictionary: no memory left for owner %" PRIu32, conf->owner);
+		return no_memory(conf, err);
 	}
 	dict->head->buckets = 1;
 	cw_state_touch(dict->st, root, sizeof(*root));

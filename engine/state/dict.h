@@ -2,9 +2,9 @@
  *
  * Linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing", VLDB 1980), one bucket split an
  * insert, so growth never stalls and never floods the undo log. At `max_keys` (or at the owner's cap) an insert evicts:
- * a hand looks at the next 8 entries in slab order and takes the one with the oldest event time (tie: the lower number).
- * Hand and order are state, and neither depends on the hash: the same calls evict the same keys. Small keys and values
- * share one 64-byte line. Values never move while their entry lives. */
+ * a hand looks at the next 8 entries in slab order and takes the one with the oldest event time (tie: the lower
+ * number). Hand and order are state, and neither depends on the hash: the same calls evict the same keys. Small keys
+ * and values share one 64-byte line. Values never move while their entry lives. */
 #ifndef CW_STATE_DICT_H
 #define CW_STATE_DICT_H
 

@@ -225,7 +225,8 @@ int cw_state_rewind(struct cw_state *st, const struct cw_state_mark *mark, struc
 	if (head % RECORD != 0)
 		return cw_err_set(err, CW_ERR_INTERNAL, "cannot rewind: the log's head %" PRIu64 " is inside a record", head);
 	if (!find_index(st, mark, &index))
-		return cw_err_set(err, CW_ERR_NOT_FOUND, "cannot rewind to seq %" PRIu64 ": the undo log does not reach back to it",
+		return cw_err_set(err, CW_ERR_NOT_FOUND,
+		                  "cannot rewind to seq %" PRIu64 ": the undo log does not reach back to it",
 		                  mark->seq);
 	if (check_records(st, mark->position, head, err) != 0)
 		return -1;
@@ -240,7 +241,8 @@ int cw_state_rewind(struct cw_state *st, const struct cw_state_mark *mark, struc
 	CW_JOURNAL_STEP();
 	cw_rewind_end(st);
 
-	if (cw_arena_head(st)->magic != CW_ARENA_MAGIC || cw_state_seq(st) != mark->seq || cw_state_used(st) > st->max_bytes)
+	if (cw_arena_head(st)->magic != CW_ARENA_MAGIC || cw_state_seq(st) != mark->seq ||
+	    cw_state_used(st) > st->max_bytes)
 		return cw_err_set(err, CW_ERR_INTERNAL, "arena is damaged: rewound to seq %" PRIu64 " it says seq %" PRIu64,
 		                  mark->seq, cw_state_seq(st));
 	return 0;

@@ -20,7 +20,7 @@
 
 #define PAGE          4096u
 #define MIN_MAX_BYTES (256ul << 10)   /* the header takes 66 KiB */
-#define MAX_MAX_BYTES (63ul << 30)    /* a cw_ref reaches 64 GiB; one class size less, so that rounding cannot pass it */
+#define MAX_MAX_BYTES (63ul << 30)    /* a cw_ref reaches 64 GiB; less, so that rounding cannot pass it */
 #define MIN_JOURNAL   (16ul << 10)
 #define MAX_JOURNAL   (64ul << 30)
 
@@ -216,7 +216,7 @@ void cw_arena_wipe(struct cw_state *st)
 {
 	cw_rewind_begin(st);
 	zero_pages(st->hot.base, st->max_bytes);
-	zero_pages((uint8_t *)st->slots + st->nslots * sizeof(struct cw_mark_slot), (st->granules / 8 + PAGE - 1) / PAGE * PAGE);
+	zero_pages(st->hot.dirty, (st->granules / 8 + PAGE - 1) / PAGE * PAGE);
 }
 
 void cw_state_reset(struct cw_state *st)
@@ -264,13 +264,14 @@ static unsigned class_of(size_t size)
 
 static size_t class_size(unsigned class)
 {
-	unsigned top = 8 + (class - 7) / 4, quarter = (class - 7) % 4;
+	size_t quarter;
 
 	if (class < 4)
 		return (class + 1) * 16;
 	if (class < 7)
 		return (class - 2) * 64;
-	return ((size_t)1 << top) + (quarter + 1) * ((size_t)1 << (top - 2));
+	quarter = (size_t)1 << (6 + (class - 7) / 4);
+	return quarter * (5 + (class - 7) % 4);
 }
 
 /* ---------------------------------------------------------------- allocator */
@@ -309,7 +310,7 @@ static void give_back(struct cw_state *st, size_t at, size_t size)
 		size_t room = at % 64 != 0 ? 64 - at % 64 : size;
 		unsigned class = class_of(room < size ? room : size);
 
-		if (class_size(class) > size)
+		if (class > 0 && class_size(class) > size)
 			class--;
 		push_free(st, class, (cw_ref)(at / 16));
 		at += class_size(class);

@@ -1,4 +1,4 @@
-/* A checkpoint file from anywhere: nothing may crash, and what is refused leaves an empty arena. The first byte chooses:
+/* A checkpoint file from anywhere: nothing may crash, and what is refused leaves an empty arena. First byte:
  *   0  the rest is the file
  *   1  the rest are changes to a good file, each four bytes of place (little-endian, modulo its size) and one of value;
  *      then both checksums are made to fit, so that the checks behind them are reached
@@ -112,8 +112,9 @@ static size_t change_good(const uint8_t *data, size_t size)
 {
 	memcpy(file, good, good_size);
 	for (size_t i = 0; i + 5 <= size; i += 5) {
-		uint32_t place = data[i] | (uint32_t)data[i + 1] << 8 | (uint32_t)data[i + 2] << 16 | (uint32_t)data[i + 3] << 24;
+		uint32_t place;
 
+		memcpy(&place, data + i, sizeof(place));
 		file[place % good_size] = data[i + 4];
 	}
 	fix_sums(file, good_size);

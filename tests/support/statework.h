@@ -1,7 +1,7 @@
-/* statework.h - work on a state arena that depends on nothing but a seed and a number, for comparing arenas byte by byte.
+/* statework.h - work on a state arena that depends on a seed and a number only, for comparing arenas byte by byte.
  *
- * A batch mixes dictionaries (evicting at their limit, at their owner's cap, and with values that own blocks), raw blocks
- * of all sizes, and roots that come and go. The same batches in the same order give the same bytes in any arena. */
+ * A batch mixes dictionaries (evicting at their limit, at their owner's cap, and with values that own blocks), raw
+ * blocks of all sizes, and roots that come and go. The same batches in the same order give the same bytes. */
 #ifndef CW_TESTS_STATEWORK_H
 #define CW_TESTS_STATEWORK_H
 
