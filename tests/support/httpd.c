@@ -79,7 +79,7 @@ static void on_abort(void *arg, struct cw_request *req)
 	httpd.naborted++;
 }
 
-static void park(void *arg, struct cw_request *req)
+void httpd_park(void *arg, struct cw_request *req)
 {
 	(void)arg;
 	ck_assert_int_lt(httpd.nparked, HTTPD_PARKED);
@@ -129,8 +129,8 @@ void httpd_up(const struct cw_server_conf *conf)
 	httpd_route(CW_METHOD_GET, "/text", 0, text);
 	httpd_route(CW_METHOD_GET, "/item/{id}", 0, item);
 	httpd_route(CW_METHOD_POST, "/echo", 0, echo);
-	httpd_route(CW_METHOD_GET, "/park", 0, park);
-	httpd_route(CW_METHOD_POST, "/park", 0, park);
+	httpd_route(CW_METHOD_GET, "/park", 0, httpd_park);
+	httpd_route(CW_METHOD_POST, "/park", 0, httpd_park);
 	ck_assert_int_eq(cw_router_add(httpd.router, &small, NULL), 0);
 	httpd.server = cw_server_new(httpd.loop, &httpd.conf, &err);
 	ck_assert_msg(httpd.server != NULL, "%s", err.msg);

@@ -30,6 +30,8 @@ struct cw_server_conf httpd_conf(void);
 /* Checks that no descriptor is left open and no request is left. */
 void httpd_down(void);
 void httpd_route(enum cw_method method, const char *pattern, unsigned flags, cw_handler_fn *fn);
+/* The handler of /park. */
+void httpd_park(void *arg, struct cw_request *req);
 /* Answers parked[i] with 200 and this text. */
 void httpd_answer(int i, const char *text);
 /* Waits until n requests have been parked, or connections are open. */

@@ -186,6 +186,22 @@ long wire_send(struct wire *wire, const void *bytes, size_t len)
 	return (long)at;
 }
 
+long wire_send_some(struct wire *wire, const void *bytes, size_t len)
+{
+	ssize_t n = send(wire->fd, bytes, len, MSG_NOSIGNAL);
+
+	return n > 0 ? n : 0;
+}
+
+long wire_tls_serial(struct wire *wire)
+{
+	X509 *cert = SSL_get1_peer_certificate(wire->ssl);
+	long serial = ASN1_INTEGER_get(X509_get_serialNumber(cert));
+
+	X509_free(cert);
+	return serial;
+}
+
 void wire_puts(struct wire *wire, const char *text)
 {
 	ck_assert_int_eq(wire_send(wire, text, strlen(text)), (long)strlen(text));

@@ -27,6 +27,10 @@ void wire_half_close(struct wire *wire);
 
 /* Returns the bytes sent: fewer than len if the other side stops reading, -1 if it has closed. */
 long wire_send(struct wire *wire, const void *bytes, size_t len);
+/* Sends what can be sent without waiting. */
+long wire_send_some(struct wire *wire, const void *bytes, size_t len);
+/* Serial number of the other side's certificate. */
+long wire_tls_serial(struct wire *wire);
 void wire_puts(struct wire *wire, const char *text);
 
 /* Valid until the next call for this wire. */
