@@ -142,7 +142,8 @@ struct cw_peer {
 	enum cw_phase phase;
 	uint64_t serial, phase_serial; /* requests begun; the one that the phase is for */
 	int64_t phase_due_us, write_due_us, half_due_us;   /* 0: none */
-	uint64_t phase_bytes, write_bytes;                 /* moved in the present stride */
+	uint64_t phase_bytes;          /* read in the present stride */
+	uint64_t written, write_mark;  /* by us; by the client's kernel when the present stride began */
 	bool eof;                      /* the client sends no more */
 	bool closing;                  /* no more requests are read; ends when the queue is done */
 	bool last_sent;                /* the last reply has been handed over, what follows in the queue is dropped */

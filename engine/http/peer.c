@@ -4,7 +4,9 @@
  * cost more in evbuffer chains, locks and callbacks than in parsing, and a limit on what is read ahead, half-closed
  * clients and lingering need the descriptor anyway. TLS sits behind the same two calls. */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -240,6 +242,17 @@ static void give_back_out(struct cw_peer *conn)
 	cw_buf_init(&conn->out);
 }
 
+/* Bytes that have reached the other side. The kernel may hold megabytes and reports room in large steps, so that what
+ * it has taken from us says little about a slow client. */
+static uint64_t delivered(const struct cw_peer *conn)
+{
+	int queued = 0;
+
+	if (ioctl(conn->fd, SIOCOUTQ, &queued) != 0 || queued < 0 || (uint64_t)queued > conn->written)
+		return conn->written;
+	return conn->written - (uint64_t)queued;
+}
+
 /* False if the connection broke. */
 static bool flush(struct cw_peer *conn)
 {
@@ -253,10 +266,8 @@ static bool flush(struct cw_peer *conn)
 		if (n == CW_IO_AGAIN)
 			break;
 		conn->out_at += (size_t)n;
-		conn->write_bytes += (uint64_t)n;
+		conn->written += (uint64_t)n;
 		conn->half_due_us = 0;
-		if (conn->write_bytes >= STRIDE)
-			conn->write_due_us = 0;
 	}
 	if (cw_peer_out_pending(conn) == 0) {
 		conn->write_due_us = 0;
@@ -266,7 +277,7 @@ static bool flush(struct cw_peer *conn)
 	}
 	if (conn->write_due_us == 0) {
 		conn->write_due_us = in_ms(conn->server->conf.write_ms);
-		conn->write_bytes = 0;
+		conn->write_mark = delivered(conn);
 	}
 	if (conn->out_at > CW_OUT_LOW && conn->out_at > conn->out.len / 2) {
 		memmove(conn->out.data, conn->out.data + conn->out_at, cw_peer_out_pending(conn));
@@ -346,6 +357,10 @@ void cw_peer_sweep(struct cw_peer *conn, int64_t now_us)
 	struct cw_list *link, *tmp;
 	bool changed = false;
 
+	if (is_due(conn->write_due_us, now_us) && delivered(conn) - conn->write_mark >= STRIDE) {
+		conn->write_mark = delivered(conn);
+		conn->write_due_us = in_ms(conn->server->conf.write_ms);
+	}
 	if (is_due(conn->write_due_us, now_us) || is_due(conn->half_due_us, now_us) ||
 	    (conn->phase == CW_PHASE_LINGER && is_due(conn->phase_due_us, now_us))) {
 		cw_peer_close(conn);

@@ -282,8 +282,10 @@ void cw_reply_begin(struct cw_request *req, int status, const char *content_type
 	x->chunked = x->minor == 1 && !has_no_body(status);
 	x->close = x->close || (x->minor == 0 && !has_no_body(status));   /* ends with the connection */
 	out = cw_exchange_out(x);
-	if (out != NULL)
-		put_head(out, x, content_type, -1);
+	if (out == NULL)
+		return;
+	put_head(out, x, content_type, -1);
+	cw_peer_touch(req->conn);
 }
 
 static void put_chunk(struct cw_buf *out, const void *data, size_t len)
@@ -316,6 +318,7 @@ size_t cw_reply_piece(struct cw_request *req, const void *data, size_t len)
 		else
 			cw_buf_add(out, data, len);
 		x->sent_bytes += len;
+		cw_peer_touch(req->conn);
 	}
 	pending = cw_exchange_pending(x);
 	x->full = x->full || pending > CW_OUT_HIGH;

@@ -377,7 +377,10 @@ static void on_stream_abort(void *arg, struct cw_request *req)
 	(void)arg;
 	httpd.naborted++;
 	stream = NULL;
-	cw_reply_end(req);
+	if (cw_reply_begun(req))
+		cw_reply_end(req);
+	else
+		cw_reply_send(req, 200, NULL, NULL, 0);
 }
 
 static void stream_handler(void *arg, struct cw_request *req)

@@ -173,7 +173,8 @@ static const struct one served[] = {
 	ONE("one empty line before", "\r\nGET / HTTP/1.1\r\n" H "\r\n", "GET / + <>"),
 	ONE("pipeline", "GET /1 HTTP/1.1\r\n" H "\r\nPOST /2 HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
 	  "GET /3 HTTP/1.1\r\n" H "\r\n", "GET /1 + <> | POST /2 + <x> | GET /3 + <>"),
-	ONE("empty line between", POST "Content-Length: 1\r\n\r\nx\r\nGET / HTTP/1.1\r\n" H "\r\n", "POST /p + <x> | GET / + <>"),
+	ONE("empty line between", POST "Content-Length: 1\r\n\r\nx\r\nGET / HTTP/1.1\r\n" H "\r\n",
+	    "POST /p + <x> | GET / + <>"),
 	ONE("expect", POST "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\nx", "POST /p + <x>"),
 	ONE("any expectation in 1.0 is ignored", "GET / HTTP/1.0\r\nExpect: x\r\n\r\n", "GET / - <>"),
 	ONE("not complete", "GET / HTTP/1.1\r\n" H, "..."),
