@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <libpq-fe.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -135,7 +137,7 @@ int64_t cw_result_affected(const struct cw_result *res)
 
 const char *cw_result_name(const struct cw_result *res, int column)
 {
-	const char *name = PQfname(pg(res), column);
+	const char *name = column >= 0 && column < PQnfields(pg(res)) ? PQfname(pg(res), column) : NULL;
 
 	return name != NULL ? name : "";
 }
@@ -332,6 +334,23 @@ static void put_integer(struct cw_buf *out, int64_t value)
 		cw_buf_putc(out, '"');
 }
 
+/* Shortest text that reads back as the same float: as a double it would show digits that were never there. */
+static void put_float4(struct cw_buf *out, float value)
+{
+	char text[32];
+
+	if (!isfinite(value)) {
+		cw_buf_puts(out, "null");
+		return;
+	}
+	for (int digits = 6; digits <= 9; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, (double)value);
+		if (strtof(text, NULL) == value)
+			break;
+	}
+	cw_buf_puts(out, text);
+}
+
 static void put_time(struct cw_buf *out, int64_t us)
 {
 	char text[32];
@@ -407,6 +426,8 @@ static void put_cell(struct cw_buf *out, const struct cell *c)
 		put_integer(out, to_i64(c));
 		return;
 	case CW_OID_FLOAT4:
+		put_float4(out, (float)to_f64(c));
+		return;
 	case CW_OID_FLOAT8:
 		cw_json_put_double(out, to_f64(c));
 		return;
