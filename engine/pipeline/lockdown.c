@@ -65,41 +65,57 @@ int cw_lockdown_begin(const char *name, int64_t parent, struct cw_err *err)
 	return 0;
 }
 
+static struct scmp_arg_cmp is(unsigned arg, uint64_t value)
+{
+	return (struct scmp_arg_cmp){ .arg = arg, .op = SCMP_CMP_EQ, .datum_a = value, .datum_b = 0 };
+}
+
+static struct scmp_arg_cmp has_bits(unsigned arg, uint64_t mask, uint64_t value)
+{
+	return (struct scmp_arg_cmp){ .arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value };
+}
+
 /* mmap: private, anonymous, without descriptor; mmap and mprotect: never writable and executable at once. The JIT makes
  * its pages writable, then executable. */
 static int allow_memory(scmp_filter_ctx ctx)
 {
-	static const unsigned long allowed[] = { 0, PROT_WRITE, PROT_EXEC };
-	const unsigned long both = PROT_WRITE | PROT_EXEC;
-	const unsigned long kind = MAP_PRIVATE | MAP_SHARED | MAP_ANONYMOUS;
+	static const uint64_t allowed[] = { 0, PROT_WRITE, PROT_EXEC };
+	const uint64_t both = PROT_WRITE | PROT_EXEC, kind = MAP_PRIVATE | MAP_SHARED | MAP_ANONYMOUS;
 	int rc = 0;
 
 	for (size_t i = 0; i < COUNT(allowed) && rc == 0; i++) {
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 3,
-		                      SCMP_A2(SCMP_CMP_MASKED_EQ, both, allowed[i]),
-		                      SCMP_A3(SCMP_CMP_MASKED_EQ, kind, MAP_PRIVATE | MAP_ANONYMOUS),
-		                      SCMP_A4(SCMP_CMP_MASKED_EQ, 0xffffffffu, 0xffffffffu));
+		const struct scmp_arg_cmp map[] = {
+			has_bits(2, both, allowed[i]),
+			has_bits(3, kind, MAP_PRIVATE | MAP_ANONYMOUS),
+			has_bits(4, UINT32_MAX, UINT32_MAX),
+		};
+
+		rc = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), COUNT(map), map);
 		if (rc == 0)
-			rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-			                      SCMP_A2(SCMP_CMP_MASKED_EQ, both, allowed[i]));
+			rc = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, map);
 	}
 	return rc;
 }
 
 static int allow_descriptors(scmp_filter_ctx ctx)
 {
-	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(read), 1, SCMP_A0(SCMP_CMP_EQ, CW_FD_WAKE));
-
-	if (rc == 0)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, CW_FD_ENGINE));
-	if (rc == 0)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, CW_FD_WORDS));
-	if (rc == 0)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(writev), 1, SCMP_A0(SCMP_CMP_EQ, CW_FD_WORDS));
+	const struct { int call; int fd; } allowed[] = {
+		{ SCMP_SYS(read), CW_FD_WAKE },
+		{ SCMP_SYS(write), CW_FD_ENGINE },
+		{ SCMP_SYS(write), CW_FD_WORDS },
+		{ SCMP_SYS(writev), CW_FD_WORDS },
+	};
 	/* abort(): only itself, only this signal. */
+	const struct scmp_arg_cmp abort_itself[] = { is(0, (uint64_t)getpid()), is(2, SIGABRT) };
+	int rc = 0;
+
+	for (size_t i = 0; i < COUNT(allowed) && rc == 0; i++) {
+		const struct scmp_arg_cmp on = is(0, (uint64_t)allowed[i].fd);
+
+		rc = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, allowed[i].call, 1, &on);
+	}
 	if (rc == 0)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
-		                      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()), SCMP_A2(SCMP_CMP_EQ, SIGABRT));
+		rc = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), COUNT(abort_itself), abort_itself);
 	return rc;
 }
 

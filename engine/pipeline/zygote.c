@@ -67,7 +67,7 @@ static int receive(int fd, struct request *request, int fds[CW_PASS_COUNT])
 
 static _Noreturn void serve(int fd, const struct cw_evaluator_ops *ops, int64_t engine_pid)
 {
-	struct request request;
+	struct request request = { .id = 0 };
 	int fds[CW_PASS_COUNT];
 	int got;
 
