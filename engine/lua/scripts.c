@@ -25,6 +25,7 @@
 #include "base/metrics.h"
 #include "http/reply.h"
 #include "http/router.h"
+#include "loop/loop.h"
 #include "lua/bind.h"
 #include "lua/job.h"
 #include "lua/load.h"
@@ -507,10 +508,19 @@ static void generation_free(struct generation *gen)
 	cw_free(gen);
 }
 
-/* The router's last reference has gone: no request of this generation is left. */
-static void on_router_free(void *arg)
+static void free_later(void *arg)
 {
 	generation_free(arg);
+}
+
+/* The router's last reference has gone: no request of this generation is left. It may have gone with the answer that
+ * the generation's own job is giving right now, so the end of the turn is early enough. */
+static void on_router_free(void *arg)
+{
+	const struct generation *gen = arg;
+
+	if (gen->scripts->env.loop != NULL)
+		cw_loop_defer(gen->scripts->env.loop, free_later, arg);
 }
 
 static int build(struct generation *gen, const struct cw_scripts_conf *conf, struct cw_err *err)
@@ -600,8 +610,13 @@ void cw_scripts_free(struct cw_scripts **scripts)
 		return;
 	retire(&s->prepared);
 	retire(&s->live);
-	if (!cw_list_empty(&s->generations))
-		cw_bug("scripts are freed while requests still run on them");
+	while (!cw_list_empty(&s->generations)) {
+		struct generation *gen = cw_list_entry(s->generations.next, struct generation, link);
+
+		if (s->env.loop != NULL)
+			cw_loop_undefer(s->env.loop, free_later, gen);
+		generation_free(gen);
+	}
 	cw_free(s->conf_json);
 	cw_free(s);
 }
