@@ -179,7 +179,7 @@ void cw_admit_answer(struct cw_pipeline *p)
 		submission_free(p, sub);
 	}
 	p->answering = false;
-	if (p->draining && p->load == 0 && p->drained != NULL) {
+	if (p->draining && p->load == 0 && cw_list_empty(&p->status_writes) && p->drained != NULL) {
 		cw_loop_undefer(p->loop, tell_drained, p);
 		cw_loop_defer(p->loop, tell_drained, p);
 	}
@@ -337,7 +337,7 @@ void cw_pipeline_drain(struct cw_pipeline *pipeline, void (*fn)(void *arg), void
 	p->draining = true;
 	p->drained = fn;
 	p->drained_arg = arg;
-	if (p->load == 0)
+	if (p->load == 0 && cw_list_empty(&p->status_writes))
 		cw_loop_defer(p->loop, tell_drained, p);
 }
 
@@ -348,6 +348,7 @@ void cw_admit_init(struct cw_pipeline *p)
 	cw_list_init(&p->queue);
 	cw_list_init(&p->waiting);
 	cw_list_init(&p->answers);
+	cw_list_init(&p->status_writes);
 	p->deadline = cw_timer_new(p->loop, on_deadline, p);
 }
 
@@ -358,6 +359,7 @@ void cw_admit_release(struct cw_pipeline *p)
 
 	p->draining = true;
 	p->drained = NULL;
+	cw_rules_forget_writes(p);
 	while (!cw_list_empty(&p->waiting))
 		submission_give_up(p, cw_list_entry(p->waiting.next, struct submission, link), &stopped_err);
 	cw_admit_answer(p);

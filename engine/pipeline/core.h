@@ -98,6 +98,8 @@ void cw_item_requeue(struct cw_pipeline *p, struct item *item);   /* to the head
 void cw_item_unref(struct item **item);
 /* Calls back every submission that is complete. Call it last: it may come back through submit. */
 void cw_admit_answer(struct cw_pipeline *p);
+/* What was to become of a rule goes on without the pipeline. */
+void cw_rules_forget_writes(struct cw_pipeline *p);
 
 /* Keys that were committed not long ago (recent.c). */
 struct recent *cw_recent_new(uint32_t limit);
@@ -236,6 +238,7 @@ struct pipeline_metrics {
 struct cw_pipeline {
 	uint32_t magic;
 	struct cw_loop *loop;
+	struct cw_list status_writes;    /* of rules, on their way to the database */
 	struct cw_pool *pool;
 	struct cw_state *st;
 	struct cw_supervisor *supervisor;

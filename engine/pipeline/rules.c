@@ -307,19 +307,41 @@ void cw_rules_activated(struct cw_pipeline *p, bool ok, const char *reason)
 
 /* --- faults and switches --- */
 
+/* A status on its way to the database; a drain waits for it. */
+struct status_write {
+	struct cw_list link;             /* p->status_writes */
+	struct cw_pipeline *p;           /* NULL: it is gone */
+};
+
 static void on_status_kept(void *arg, const struct cw_result *res, const struct cw_err *err)
 {
-	(void)arg;
+	struct status_write *w = arg;
+
 	(void)res;
 	if (err != NULL)
 		cw_log_err(CW_LOG_ERROR, "pipeline", "the status of a rule could not be stored", err);
+	cw_list_remove(&w->link);
+	if (w->p != NULL)
+		cw_admit_answer(w->p);
+	cw_free(w);
 }
 
 static void keep_status(struct cw_pipeline *p, const struct rule_info *rule)
 {
 	const char *status = !rule->disabled ? "enabled" : rule->quarantined ? "quarantined" : "disabled";
+	struct status_write *w = cw_zalloc(sizeof(*w));
 
-	cw_rules_set_status(p->pool, rule->id, status, rule->reason, rule->faults, on_status_kept, NULL);
+	w->p = p;
+	cw_list_append(&p->status_writes, &w->link);
+	cw_rules_set_status(p->pool, rule->id, status, rule->reason, rule->faults, on_status_kept, w);
+}
+
+void cw_rules_forget_writes(struct cw_pipeline *p)
+{
+	struct cw_list *link;
+
+	while ((link = cw_list_take(&p->status_writes)) != NULL)
+		cw_list_entry(link, struct status_write, link)->p = NULL;
 }
 
 void cw_rules_faults(struct cw_pipeline *p, struct generation *gen, const struct cw_verdict *v)
