@@ -67,11 +67,14 @@ static inline int env_read(const struct cw_primitive *p, char *text, union cw_op
 
 		*value++ = '\0';
 		raw[n] = (struct cw_raw_opt){ .name = word, .type = CW_RAW_TEXT, .text = value };
-		for (const struct cw_opt *o = p->opts; o->name != NULL; o++)
-			if (strcmp(o->name, word) == 0 && (o->type == CW_OPT_COUNT || o->type == CW_OPT_NUMBER)) {
-				raw[n].type = CW_RAW_NUMBER;
-				raw[n].number = atof(value);
-			}
+		for (const struct cw_opt *o = p->opts; o->name != NULL; o++) {
+			if (strcmp(o->name, word) != 0)
+				continue;
+			if (o->type == CW_OPT_COUNT || o->type == CW_OPT_NUMBER)
+				raw[n] = (struct cw_raw_opt){ word, CW_RAW_NUMBER, atof(value), NULL };
+			else if (o->type == CW_OPT_BOOL)
+				raw[n] = (struct cw_raw_opt){ word, CW_RAW_BOOL, strcmp(value, "true") == 0, NULL };
+		}
 		n++;
 	}
 	return cw_primitive_read_options(p, raw, n, vals, err);

@@ -38,6 +38,11 @@ static int options_for(const struct cw_primitive *p, int variant, union cw_opt_v
 				continue;
 			r.type = CW_RAW_NUMBER;
 			break;
+		case CW_OPT_NUMBER:
+			if (!o->required)
+				continue;
+			r = (struct cw_raw_opt){ o->name, CW_RAW_NUMBER, strcmp(o->name, "hi") == 0 ? 1e12 : 1, NULL };
+			break;
 		default: continue;
 		}
 		raw[n++] = r;

@@ -100,7 +100,7 @@ START_TEST(cms_keeps_its_bound)
 		struct cw_cms_line *s = calloc(LINES, sizeof(*s));
 		uint64_t rng = seed;
 		double limit = 2.718281828 / (LINES * 4) * N;
-		int over = 0, seen = 0;
+		int over = 0, seen = 0, low = 0;   /* not an assertion each: Check writes a file line for every one */
 
 		memset(exact, 0, sizeof(exact));
 		for (int i = 0; i < N; i++) {
@@ -108,15 +108,16 @@ START_TEST(cms_keeps_its_bound)
 			uint32_t got = cw_cms_add(NULL, s, LINES, hash_of(seed, thing), 1);
 
 			exact[thing]++;
-			ck_assert_uint_ge(got, exact[thing]);
+			low += got < exact[thing];
 		}
 		for (uint64_t thing = 0; thing <= THINGS; thing++) {
 			uint32_t got = cw_cms_count(s, LINES, hash_of(seed, thing));
 
-			ck_assert_uint_ge(got, exact[thing]);
+			low += got < exact[thing];
 			over += got > exact[thing] + limit;
 			seen++;
 		}
+		ck_assert_int_eq(low, 0);
 		good += over <= seen * 0.0183;   /* e^-4 */
 		free(s);
 	}
@@ -206,15 +207,16 @@ START_TEST(bloom_has_no_false_no_and_few_false_yes)
 	for (int e = 0; e < 3; e++) {
 		struct cw_bloom_conf conf = cw_bloom_plan(20000, errors[e]);
 		struct cw_bloom_line *s = calloc(conf.lines, sizeof(*s)), *t = calloc(conf.lines, sizeof(*t));
-		int wrong = 0, known = 0;
+		int wrong = 0, known = 0, missed = 0;
 
 		for (uint64_t i = 0; i < 20000; i++)
 			known += cw_bloom_add(NULL, i % 2 ? s : t, &conf, hash_of(3, i));
 		cw_bloom_merge(NULL, s, t, &conf);
 		for (uint64_t i = 0; i < 20000; i++)
-			ck_assert(cw_bloom_has(s, &conf, hash_of(3, i)));
+			missed += !cw_bloom_has(s, &conf, hash_of(3, i));
 		for (uint64_t i = 20000; i < 220000; i++)
 			wrong += cw_bloom_has(s, &conf, hash_of(3, i));
+		ck_assert_int_eq(missed, 0);
 		ck_assert_msg(wrong <= errors[e] * 200000 * 1.15 + 20, "%d false yes of 200000 at %g", wrong, errors[e]);
 		ck_assert_int_le(known, (int)(errors[e] * 20000));
 		free(s);
