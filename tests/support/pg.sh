@@ -1,7 +1,7 @@
 #!/bin/sh
 # A scratch PostgreSQL for tests and benchmarks, on a unix socket, unsynced.
 #
-#   tests/support/pg.sh start [DIR]   starts one (DIR: a new directory below /tmp by default), prints two lines:
+#   tests/support/pg.sh start [DIR]   starts one (DIR: a new one in $TMPDIR, /dev/shm or /tmp), prints two lines:
 #                                     PGTEST_DIR=... and DATABASE_URL=..., fit for `eval`
 #   tests/support/pg.sh stop DIR      stops it and removes DIR
 #
@@ -29,7 +29,11 @@ case "${1:-}" in
 start)
 	dir=${2:-}
 	if [ -z "$dir" ]; then
-		dir=$(mktemp -d /tmp/cwt-XXXXXX)
+		tmp=${TMPDIR:-}
+		if [ -z "$tmp" ] && [ -w /dev/shm ] && [ "$(df -k --output=avail /dev/shm | tail -1)" -gt 1048576 ]; then
+			tmp=/dev/shm
+		fi
+		dir=$(mktemp -d "${tmp:-/tmp}/cwt-XXXXXX")
 	else
 		mkdir -p "$dir"
 		dir=$(cd "$dir" && pwd)

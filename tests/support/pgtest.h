@@ -7,8 +7,8 @@
  *     static void down(void) { pgtest_stop(&pg); }
  *     tcase_add_unchecked_fixture(tc, up, down);
  *
- * The first start on a machine runs initdb into a template directory ($TMPDIR or /tmp, by user and version); later
- * ones copy it: about 0.15 s. Any failure prints the reason and exits with 99. */
+ * It lives in $TMPDIR, else in memory (/dev/shm with 1 GiB to spare), else in /tmp. The first start runs initdb into a
+ * template directory there; later ones copy it: about 0.15 s. Any failure prints the reason and exits with 99. */
 #ifndef CW_TESTS_PGTEST_H
 #define CW_TESTS_PGTEST_H
 
