@@ -654,6 +654,19 @@ void cw_rule_bind_describe(struct cw_rules *rules, const struct cw_rule_bind *bi
 
 /* --- opening --- */
 
+/* seconds("10m") -> 600; numbers are taken as seconds. */
+static int l_seconds(lua_State *L)
+{
+	double seconds;
+
+	if (lua_type(L, 1) == LUA_TNUMBER)
+		seconds = lua_tonumber(L, 1);
+	else if (lua_type(L, 1) != LUA_TSTRING || !cw_span_parse(lua_tostring(L, 1), &seconds))
+		return luaL_error(L, "seconds: needs a duration like \"90s\", \"10m\", \"36h\" or \"7d\"");
+	lua_pushnumber(L, seconds);
+	return 1;
+}
+
 /* suggest(word, table) of rules.lua. */
 static int l_suggest(lua_State *L)
 {
@@ -732,6 +745,8 @@ void cw_rulebind_open(struct cw_rules *rules, lua_State *L)
 	rules->refs.strict = take_ref(L, "strict");
 	rules->refs.assigned = take_ref(L, "assigned");
 	lua_pop(L, 1);
+	lua_pushcfunction(L, l_seconds);
+	cw_sandbox_expose(L, "seconds");
 	expose_primitives(rules, L);
 }
 
