@@ -13,8 +13,8 @@ return rule {
   false_positives = { "dust sent to many by a listed address; labels that are wrong or old" },
   tags = { "sanctions", "aml.exposure" },
   params = {
-    critical = "sanctioned,blacklisted",
-    high = "mixer,exploiter,exploit_contract,service_hack,malicious,phishing",
+    critical = "sanctioned",
+    high = "blacklisted,mixer,exploiter,exploit_contract,service_hack,malicious,phishing",
     medium = "scam,fraud,ponzi_scheme",
     min_confidence = 0,      -- entries that are less sure do not count
     min_ether = 0.001,       -- for high and medium: less is dust

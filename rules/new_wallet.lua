@@ -23,9 +23,9 @@ return rule {
     }
   end,
   evaluate = function(tx, s, p)
-    local age = s.paid:age(tx, "from")
     if tx.value > 0 then s.paid:add(tx) end
     if tx.nonce > p.max_nonce or tx.ether < p.min_ether then return end
+    local age = s.paid:age(tx, "from")
     if s.service:has(tx, "from") or s.service:has(tx, "to") then return end
     local fresh = age ~= nil and age <= seconds(p.fresh)
     return alert {

@@ -111,8 +111,11 @@ static int load_file(struct cw_rules *rules, const struct cw_bundle_file *file, 
 	if (cw_load(rules->vm, file->name, file->text, file->len, err) != 0)
 		return -1;
 	rules->loading = rule;
+	rules->text = file->text;
+	rules->text_len = file->len;
 	failed = cw_vm_call(rules->vm, L, 0, 1, &budget, &rules->report);
 	rules->loading = NULL;
+	rules->text = NULL;
 	if (failed)
 		return cw_err_set(err, CW_ERR_SCRIPT, "%s", rules->report.message);
 	if (check_returned(rules, rule, err) != 0)
@@ -289,11 +292,13 @@ void cw_rules_prefetch(struct cw_rules *rules, const struct cw_tx *tx, int stage
 
 /* --- what evaluate returned: read without raising, it is a script's table --- */
 
+static const char *const alert_keys[] = { "score", "severity", "confidence", "dedup", "explain", "text", NULL };
+
 __attribute__((format(printf, 4, 5)))
 static void fail(struct cw_rules *rules, const struct cw_rule *rule, struct cw_rule_result *result, const char *format, ...)
 {
 	va_list args;
-	int n = snprintf(rules->message, sizeof(rules->message), "%s:%d: %s: ", rule->file, rule->line, rule->id);
+	int n = snprintf(rules->message, sizeof(rules->message), "%s:%d: ", rule->file, rule->alert_line);
 
 	va_start(args, format);
 	vsnprintf(rules->message + n, sizeof(rules->message) - (size_t)n, format, args);
@@ -391,8 +396,13 @@ static void read_alert(struct cw_rules *rules, const struct cw_rule *rule, int t
 {
 	lua_State *L = cw_vm_state(rules->vm);
 	struct cw_alert *alert = &result->alert;
+	struct cw_rule_bad_key bad;
 	char severity[16] = "";
 
+	if (cw_rule_find_bad_key(L, table, alert_keys, &bad)) {
+		fail(rules, rule, result, "alert: %s", bad.what);
+		return;
+	}
 	*alert = (struct cw_alert){ .rule = rule->index, .severity = rule->severity,
 		                        .flags = rule->status == CW_RULE_SHADOW ? CW_ALERT_SHADOW : 0 };
 	if (!read_share(L, table, "score", &alert->score)) {
@@ -461,6 +471,21 @@ static enum cw_rule_fault_kind fault_kind(enum cw_stop stop)
 	return CW_FAULT_ERROR;
 }
 
+/* An error raised by a function that was called as `return f(x)` has no place: then the rule's is given. */
+static void read_failure(struct cw_rules *rules, const struct cw_rule *rule, struct cw_rule_result *result)
+{
+	size_t len = strlen(rule->file);
+	const char *message = rules->report.message;
+
+	if (strncmp(message, rule->file, len) == 0 && message[len] == ':')
+		snprintf(rules->message, sizeof(rules->message), "%s", message);
+	else
+		snprintf(rules->message, sizeof(rules->message), "%s:%d: %s", rule->file, rule->line, message);
+	result->kind = CW_RULE_FAILED;
+	result->fault = (struct cw_rule_fault){ .rule = rule->index, .kind = fault_kind(rules->report.stop),
+		                                    .message = rules->message };
+}
+
 void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_rule_result *result)
 {
 	const struct cw_budget budget = { .ticks = rules->conf.ticks, .time_us = rules->conf.wall_us };
@@ -470,9 +495,7 @@ void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_ru
 	if (cw_vm_call(rules->vm, cw_vm_state(rules->vm), 3, 1, &budget, &rules->report) == 0) {
 		read_result(rules, bind->rule, result);
 	} else {
-		result->kind = CW_RULE_FAILED;
-		result->fault = (struct cw_rule_fault){ .rule = bind->rule->index, .kind = fault_kind(rules->report.stop),
-			                                    .message = rules->report.message };
+		read_failure(rules, bind->rule, result);
 	}
 	result->ticks = rules->report.ticks;
 }

@@ -31,7 +31,7 @@ struct cw_rule_texts { char **items; int n; };
 struct cw_rule {
 	uint32_t index;
 	char *file;                       /* "rules/fan_out.lua" */
-	int line;                         /* of `rule {` */
+	int line, alert_line;             /* of `rule {` and of the first `alert {` in it */
 	char *id, *version, *title, *description;
 	enum cw_severity severity;
 	enum cw_rule_status status;

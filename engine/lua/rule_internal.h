@@ -28,7 +28,9 @@ struct cw_rules {
 	struct cw_rules_conf conf;
 	struct cw_rule *rules;
 	uint32_t n;
-	struct cw_rule *loading;          /* the file at work */
+	struct cw_rule *loading;          /* the file at work, and its text */
+	const char *text;
+	size_t text_len;
 	struct cw_rule_refs refs;
 	struct cw_tx tx;
 	double numbers[CW_RULE_NUMBERS];
@@ -61,8 +63,8 @@ void cw_rulebind_open(struct cw_rules *rules, lua_State *L);
 void cw_ruledecl_open(struct cw_rules *rules, lua_State *L);
 /* `tx`, `txs`, `each`, A .. Z. */
 void cw_ruletest_open(struct cw_rules *rules, lua_State *L);
-/* Checks the list of tests at `index`; returns their number. Raises, with `where` in front of the message. */
-int cw_ruletest_check(struct cw_rules *rules, lua_State *L, int index, const char *where);
+/* Checks the list of tests at `index` of the rule that is loaded; returns their number. Raises. */
+int cw_ruletest_check(struct cw_rules *rules, lua_State *L, int index);
 
 /* Runs a C function in protected mode under the budget of loading; `job` is its only argument. */
 int cw_rules_protected(struct cw_rules *rules, lua_CFunction fn, void *job, struct cw_err *err);
@@ -70,8 +72,12 @@ int cw_rules_protected(struct cw_rules *rules, lua_CFunction fn, void *job, stru
 /* " (did you mean "x"?)" or "": among the text keys of the table at `index`. In a static buffer. */
 const char *cw_rule_suggest_key(lua_State *L, const char *word, int index);
 const char *cw_rule_suggest(const char *word, const char *const *names);
-/* Raises if the table at `index` has a key that is not in `names` (ends with NULL); `where` goes in front. */
-void cw_rule_check_keys(lua_State *L, int index, const char *where, const char *const *names);
+/* Whether the table at `index` has a key that is not in `names` (ends with NULL). */
+struct cw_rule_bad_key { char key[64], what[160]; };
+bool cw_rule_find_bad_key(lua_State *L, int index, const char *const *names, struct cw_rule_bad_key *bad);
+/* The line at or after `after` in which `word` stands before `{`, `(` or `=` for the nth time; `after` if it does not.
+ * Comments do not count. */
+int cw_rule_find_line(const char *text, size_t len, const char *word, int after, int nth);
 
 struct cw_rules *cw_rules_of(lua_State *L);
 

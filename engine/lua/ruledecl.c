@@ -1,5 +1,8 @@
 /* ruledecl.c - `rule { ... }` read and checked, and `alert { ... }`. */
+#include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <lauxlib.h>
@@ -20,7 +23,6 @@
 static const char *const rule_keys[] = { "id", "version", "severity", "status", "title", "description", "references",
 	                                     "false_positives", "tags", "params", "state", "evaluate", "investigate",
 	                                     "tests", NULL };
-static const char *const alert_keys[] = { "score", "severity", "confidence", "dedup", "explain", "text", NULL };
 static const char *const statuses[] = { [CW_RULE_STABLE] = "stable", [CW_RULE_EXPERIMENTAL] = "experimental",
 	                                    [CW_RULE_SHADOW] = "shadow", [CW_RULE_SHADOW + 1] = NULL };
 
@@ -47,6 +49,12 @@ const char *cw_rule_suggest(const char *word, const char *const *names)
 	return out;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted, so that of two equally near names it is always the same. */
 const char *cw_rule_suggest_key(lua_State *L, const char *word, int index)
 {
 	const char *names[129];
@@ -61,6 +69,7 @@ const char *cw_rule_suggest_key(lua_State *L, const char *word, int index)
 	if (n == 128)
 		lua_pop(L, 1);
 	names[n] = NULL;
+	qsort(names, (size_t)n, sizeof(*names), compare_names);
 	return cw_rule_suggest(word, names);
 }
 
@@ -71,20 +80,77 @@ static bool is_one_of(const char *word, const char *const *names)
 	return *names != NULL;
 }
 
-void cw_rule_check_keys(lua_State *L, int index, const char *where, const char *const *names)
+bool cw_rule_find_bad_key(lua_State *L, int index, const char *const *names, struct cw_rule_bad_key *bad)
 {
 	lua_pushnil(L);
 	while (lua_next(L, index) != 0) {
-		if (lua_type(L, -2) != LUA_TSTRING)
-			luaL_error(L, "%s: has a key that is a %s; keys have names here", where, luaL_typename(L, -2));
-		if (!is_one_of(lua_tostring(L, -2), names))
-			luaL_error(L, "%s: unknown key \"%s\"%s", where, lua_tostring(L, -2),
-			           cw_rule_suggest(lua_tostring(L, -2), names));
+		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+
+		if (key == NULL || !is_one_of(key, names)) {
+			snprintf(bad->key, sizeof(bad->key), "%s", key != NULL ? key : "");
+			if (key != NULL)
+				snprintf(bad->what, sizeof(bad->what), "unknown key \"%.60s\"%s", key, cw_rule_suggest(key, names));
+			else
+				snprintf(bad->what, sizeof(bad->what), "has a key that is a %s; keys have names here",
+				         luaL_typename(L, -2));
+			lua_pop(L, 2);
+			return true;
+		}
 		lua_pop(L, 1);
 	}
+	return false;
 }
 
-/* --- reading the declaration; the table is at 1, luaL_error adds file and line --- */
+/* Is there the word at `p`, and then one of `{ ( =`? */
+static bool is_used(const char *text, const char *p, const char *end, const char *word)
+{
+	size_t len = strlen(word);
+
+	if ((size_t)(end - p) <= len || memcmp(p, word, len) != 0)
+		return false;
+	if (p > text && (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '.'))
+		return false;
+	for (p += len; p < end && (*p == ' ' || *p == '\t'); p++)
+		;
+	return p < end && (*p == '{' || *p == '(' || (*p == '=' && p[1] != '='));
+}
+
+int cw_rule_find_line(const char *text, size_t len, const char *word, int after, int nth)
+{
+	const char *end = text + len;
+	int line = 1;
+
+	for (const char *p = text; p < end; p++) {
+		if (p + 1 < end && p[0] == '-' && p[1] == '-')
+			while (p < end && *p != '\n')
+				p++;
+		if (p < end && *p == '\n')
+			line++;
+		else if (line >= after && is_used(text, p, end, word) && --nth == 0)
+			return line;
+	}
+	return after > 0 ? after : 1;
+}
+
+/* --- reading the declaration, the table is at 1. `return rule { ... }` is a tail call, after which Lua knows no line:
+ * the text is searched for it. --- */
+
+__attribute__((format(printf, 3, 4), noreturn))
+static void fail(lua_State *L, const char *key, const char *format, ...)
+{
+	const struct cw_rules *rules = cw_rules_of(L);
+	const struct cw_rule *rule = rules->loading;
+	char what[320];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	lua_pushfstring(L, "%s:%d: rule: %s", rule->file,
+	                key[0] != '\0' ? cw_rule_find_line(rules->text, rules->text_len, key, rule->line, 1) : rule->line, what);
+	lua_error(L);
+	abort();                          /* lua_error does not return */
+}
 
 /* The text `key`, NULL if it is not there and need not be. Stays on the stack. */
 static const char *read_text(lua_State *L, const char *key, size_t max, bool required)
@@ -96,16 +162,16 @@ static const char *read_text(lua_State *L, const char *key, size_t max, bool req
 	if (lua_isnil(L, -1) && !required)
 		return NULL;
 	if (lua_isnil(L, -1))
-		luaL_error(L, "rule: \"%s\" is missing", key);
+		fail(L, "", "\"%s\" is missing", key);
 	if (lua_type(L, -1) != LUA_TSTRING)
-		luaL_error(L, "rule: \"%s\" must be text, not a %s", key, luaL_typename(L, -1));
+		fail(L, key, "\"%s\" must be text, not a %s", key, luaL_typename(L, -1));
 	text = lua_tolstring(L, -1, &len);
 	if (len == 0 || strspn(text, " \t\r\n") == len)
-		luaL_error(L, "rule: \"%s\" is empty", key);
+		fail(L, key, "\"%s\" is empty", key);
 	if (len > max)
-		luaL_error(L, "rule: \"%s\" has more than %d bytes", key, (int)max);
+		fail(L, key, "\"%s\" has more than %d bytes", key, (int)max);
 	if (strlen(text) != len || cw_utf8_check(text, len) != len)
-		luaL_error(L, "rule: \"%s\" is not valid UTF-8 text", key);
+		fail(L, key, "\"%s\" is not valid UTF-8 text", key);
 	return text;
 }
 
@@ -159,18 +225,18 @@ static void read_identity(lua_State *L, struct cw_rule *rule)
 	const char *text = read_text(L, "id", ID_MAX, true);
 
 	if (!is_id(text))
-		luaL_error(L, "rule: \"id\" must be words of a-z, 0-9, _ joined with dots, like \"eth.fan_out\", not \"%s\"", text);
+		fail(L, "id", "\"id\" must be words of a-z, 0-9, _ joined with dots, like \"eth.fan_out\", not \"%s\"", text);
 	rule->id = cw_strdup(text);
 	text = read_text(L, "version", 32, true);
 	if (!is_version(text))
-		luaL_error(L, "rule: \"version\" must be like \"1.0.0\", not \"%s\"", text);
+		fail(L, "version", "\"version\" must be like \"1.0.0\", not \"%s\"", text);
 	rule->version = cw_strdup(text);
 	text = read_text(L, "severity", 32, true);
 	if (!cw_severity_parse(text, &rule->severity))
-		luaL_error(L, "rule: \"severity\" must be low, medium, high or critical, not \"%s\"", text);
+		fail(L, "severity", "\"severity\" must be low, medium, high or critical, not \"%s\"", text);
 	text = read_text(L, "status", 32, false);
 	if (text != NULL && !is_one_of(text, statuses))
-		luaL_error(L, "rule: \"status\" must be stable, experimental or shadow, not \"%s\"", text);
+		fail(L, "status", "\"status\" must be stable, experimental or shadow, not \"%s\"", text);
 	for (int i = CW_RULE_STABLE; i <= CW_RULE_SHADOW; i++)
 		if (text != NULL && strcmp(statuses[i], text) == 0)
 			rule->status = (enum cw_rule_status)i;
@@ -186,17 +252,17 @@ static void read_texts(lua_State *L, const char *key, struct cw_rule_texts *text
 	if (lua_isnil(L, -1))
 		return;
 	if (lua_type(L, -1) != LUA_TTABLE)
-		luaL_error(L, "rule: \"%s\" must be a list of texts, not a %s", key, luaL_typename(L, -1));
+		fail(L, key, "\"%s\" must be a list of texts, not a %s", key, luaL_typename(L, -1));
 	n = (int)lua_objlen(L, -1);
 	if (n > TEXTS_MAX)
-		luaL_error(L, "rule: \"%s\" has more than %d entries", key, TEXTS_MAX);
+		fail(L, key, "\"%s\" has more than %d entries", key, TEXTS_MAX);
 	texts->items = cw_zalloc((size_t)n * sizeof(char *));
 	lua_pushnil(L);
 	while (lua_next(L, -2) != 0) {
 		if (lua_type(L, -2) != LUA_TNUMBER || lua_type(L, -1) != LUA_TSTRING || texts->n == n)
-			luaL_error(L, "rule: \"%s\" must be a list of texts", key);
+			fail(L, key, "\"%s\" must be a list of texts", key);
 		if (lua_objlen(L, -1) > TEXT_MAX)
-			luaL_error(L, "rule: \"%s\" has a text of more than %d bytes", key, TEXT_MAX);
+			fail(L, key, "\"%s\" has a text of more than %d bytes", key, TEXT_MAX);
 		texts->items[texts->n++] = cw_strdup(lua_tostring(L, -1));
 		lua_pop(L, 1);
 	}
@@ -207,11 +273,11 @@ static int read_function(lua_State *L, const char *key, bool required)
 {
 	lua_getfield(L, 1, key);
 	if (lua_isnil(L, -1) && required)
-		luaL_error(L, "rule: \"%s\" is missing", key);
+		fail(L, "", "\"%s\" is missing", key);
 	if (lua_isnil(L, -1))
 		return LUA_NOREF;
 	if (lua_type(L, -1) != LUA_TFUNCTION)
-		luaL_error(L, "rule: \"%s\" must be a function, not a %s", key, luaL_typename(L, -1));
+		fail(L, key, "\"%s\" must be a function, not a %s", key, luaL_typename(L, -1));
 	return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
@@ -227,13 +293,13 @@ static int read_params(lua_State *L)
 		return luaL_ref(L, LUA_REGISTRYINDEX);
 	}
 	if (lua_type(L, -1) != LUA_TTABLE)
-		luaL_error(L, "rule: \"params\" must be a table of defaults, not a %s", luaL_typename(L, -1));
+		fail(L, "params", "\"params\" must be a table of defaults, not a %s", luaL_typename(L, -1));
 	fault = cw_rulejson_write(L, lua_gettop(L), "params", &scratch);
 	cw_buf_release(&scratch);
 	if (fault != NULL)
-		luaL_error(L, "rule: %s", fault);
+		fail(L, "params", "%s", fault);
 	if (lua_objlen(L, -1) > 0)
-		luaL_error(L, "rule: \"params\" needs names, like { window = \"10m\" }");
+		fail(L, "params", "\"params\" needs names, like { window = \"10m\" }");
 	return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
@@ -251,7 +317,7 @@ static void check_assignments(struct cw_rules *rules, lua_State *L, int function
 	lua_pushvalue(L, function);
 	lua_call(L, 1, 1);
 	if (!lua_isnil(L, -1))
-		luaL_error(L, "rule: the function at line %d assigns \"%s\", a variable of the file; keep values between "
+		fail(L, "evaluate", "the function at line %d assigns \"%s\", a variable of the file; keep values between "
 		              "transactions in state", info.linedefined, lua_tostring(L, -1));
 	lua_pop(L, 1);
 	for (int i = 1; lua_getupvalue(L, function, i) != NULL; i++) {
@@ -266,19 +332,20 @@ static int l_rule(lua_State *L)
 {
 	struct cw_rules *rules = cw_rules_of(L);
 	struct cw_rule *rule = rules->loading;
-	lua_Debug at;
+	struct cw_rule_bad_key bad;
 	int investigate;
 
 	if (rule == NULL)
 		return luaL_error(L, "rule: can only be called while its file is loaded");
+	rule->line = cw_rule_find_line(rules->text, rules->text_len, "rule", 1, 1);
+	rule->alert_line = cw_rule_find_line(rules->text, rules->text_len, "alert", rule->line, 1);
 	if (rule->id != NULL)
-		return luaL_error(L, "rule: a file declares one rule");
+		fail(L, "", "a file declares one rule");
 	if (lua_type(L, 1) != LUA_TTABLE)
-		return luaL_error(L, "rule: needs a table, like rule { id = ... }");
+		fail(L, "", "needs a table, like rule { id = ... }");
 	lua_settop(L, 1);
-	if (lua_getstack(L, 1, &at) != 0 && lua_getinfo(L, "l", &at) != 0)
-		rule->line = at.currentline;
-	cw_rule_check_keys(L, 1, "rule", rule_keys);
+	if (cw_rule_find_bad_key(L, 1, rule_keys, &bad))
+		fail(L, bad.key, "%s", bad.what);
 	read_identity(L, rule);
 	read_texts(L, "references", &rule->references);
 	read_texts(L, "false_positives", &rule->false_positives);
@@ -295,8 +362,8 @@ static int l_rule(lua_State *L)
 	lua_settop(L, 1);
 	lua_getfield(L, 1, "tests");
 	if (lua_isnil(L, -1))
-		return luaL_error(L, "rule: \"tests\" is missing");
-	rule->ntests = cw_ruletest_check(rules, L, 2, "rule");
+		fail(L, "", "\"tests\" is missing");
+	rule->ntests = cw_ruletest_check(rules, L, 2);
 	rule->tests = luaL_ref(L, LUA_REGISTRYINDEX);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, rules->refs.token);
 	return 1;
@@ -310,7 +377,6 @@ static int l_alert(lua_State *L)
 	lua_settop(L, 1);
 	if (lua_getmetatable(L, 1) != 0)
 		return luaL_error(L, "alert: needs a plain table without a metatable");
-	cw_rule_check_keys(L, 1, "alert", alert_keys);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, cw_rules_of(L)->refs.alert);
 	lua_setmetatable(L, 1);
 	return 1;

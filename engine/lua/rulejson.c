@@ -123,7 +123,7 @@ static bool write_value(struct writer *w, int depth)
 {
 	size_t len;
 	const char *text;
-	char what[64];
+	char what[120];
 
 	if (!lua_checkstack(w->L, 8))
 		return refuse(w, "is nested too deeply");

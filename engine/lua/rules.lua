@@ -87,6 +87,8 @@ for name in pairs(current) do ALL[name] = true end
 -- --- methods of states: each from its own chunk, so that compiled call sites see one function ---
 
 local FIELDS, NAN = host.fields, 0 / 0
+-- A light userdata as argument of a C function is not compiled, a cdata pointer is.
+local RECORD = host.jit and ffi.cast("const void *", host.tx)
 
 local function method(spec)
   local what = spec.primitive .. ":" .. spec.name
@@ -134,7 +136,7 @@ local function method(spec)
       end
     end
   end
-  return assert(loadstring(table.concat(out), "=method"))(fn, box, host.tx, TX, FIELDS, NAN, wrong, text, type)
+  return assert(loadstring(table.concat(out), "=method"))(fn, box, RECORD, TX, FIELDS, NAN, wrong, text, type)
 end
 
 -- --- what a rule may not do: keep values outside of its state ---

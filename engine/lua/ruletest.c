@@ -1,6 +1,7 @@
 #include "lua/ruletest.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,13 +36,15 @@ static char line_key, many_key;       /* hidden keys of what tx{} and txs{} retu
 static int make_spec(lua_State *L, const char *what, const char *const *keys, bool many)
 {
 	lua_Debug at = { .currentline = 0 };
+	struct cw_rule_bad_key bad;
 
 	if (lua_type(L, 1) != LUA_TTABLE)
 		return luaL_error(L, "%s: needs a table, like %s { from = A, to = B }", what, what);
 	lua_settop(L, 1);
 	if (lua_getmetatable(L, 1) != 0)
 		return luaL_error(L, "%s: needs a plain table", what);
-	cw_rule_check_keys(L, 1, what, keys);
+	if (cw_rule_find_bad_key(L, 1, keys, &bad))
+		return luaL_error(L, "%s: %s", what, bad.what);
 	if (lua_getstack(L, 1, &at) != 0)
 		lua_getinfo(L, "l", &at);
 	lua_pushlightuserdata(L, &line_key);
@@ -105,65 +108,97 @@ static int push_given(const struct cw_rules *rules, lua_State *L, int test)
 	return (int)lua_objlen(L, -1);
 }
 
-/* Checks one test; whether it expects an alert. */
-static bool check_test(struct cw_rules *rules, lua_State *L, int test, const char *where)
+/* Raises for the nth test of the rule that is loaded. Its line is where its `name` stands. */
+__attribute__((format(printf, 3, 4), noreturn))
+static void refuse(lua_State *L, int nth, const char *format, ...)
 {
-	const char *expect;
-	char label[80];
-	bool fires;
+	const struct cw_rules *rules = cw_rules_of(L);
+	const struct cw_rule *rule = rules->loading;
+	int line = cw_rule_find_line(rules->text, rules->text_len, "tests", rule->line, 1);
+	char what[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	if (nth > 0)
+		lua_pushfstring(L, "%s:%d: rule: test %d: %s", rule->file,
+		                cw_rule_find_line(rules->text, rules->text_len, "name", line, nth), nth, what);
+	else
+		lua_pushfstring(L, "%s:%d: rule: \"tests\" %s", rule->file, line, what);
+	lua_error(L);
+	abort();                          /* lua_error does not return */
+}
+
+static void check_given(const struct cw_rules *rules, lua_State *L, int test, int nth)
+{
 	int n;
 
-	if (lua_type(L, test) != LUA_TTABLE)
-		luaL_error(L, "%s must be a table, like { name = ..., given = ..., expect = ... }", where);
-	cw_rule_check_keys(L, test, where, test_keys);
-	push_raw(L, test, "name");
-	if (lua_type(L, -1) != LUA_TSTRING || lua_objlen(L, -1) == 0 || lua_objlen(L, -1) > NAME_MAX_BYTES)
-		luaL_error(L, "%s: \"name\" must be text of 1 to %d bytes", where, NAME_MAX_BYTES);
 	push_raw(L, test, "given");
 	if (lua_type(L, -1) != LUA_TTABLE)
-		luaL_error(L, "%s: \"given\" must be tx { ... }, txs { ... } or a list of them", where);
+		refuse(L, nth, "\"given\" must be tx { ... }, txs { ... } or a list of them");
 	n = push_given(rules, L, test);
 	for (int i = 1; i <= n; i++) {
 		lua_rawgeti(L, -1, i);
 		if (!is_spec(rules, L, -1))
-			luaL_error(L, "%s: \"given\" must be tx { ... }, txs { ... } or a list of them", where);
+			refuse(L, nth, "\"given\" must be tx { ... }, txs { ... } or a list of them");
 		lua_pop(L, 1);
 	}
 	if (n == 0)
-		luaL_error(L, "%s: \"given\" is empty", where);
+		refuse(L, nth, "\"given\" is empty");
+}
+
+/* Whether the test expects an alert. */
+static bool check_expect(lua_State *L, int test, int nth)
+{
+	struct cw_rule_bad_key bad;
+	const char *word;
+
 	push_raw(L, test, "expect");
 	if (lua_type(L, -1) == LUA_TTABLE) {
-		snprintf(label, sizeof(label), "%.60s: expect", where);
-		cw_rule_check_keys(L, lua_gettop(L), label, expect_keys);
+		if (cw_rule_find_bad_key(L, lua_gettop(L), expect_keys, &bad))
+			refuse(L, nth, "expect: %s", bad.what);
 		push_raw(L, -1, "alerts");
-		fires = lua_isnil(L, -1) || lua_tonumber(L, -1) > 0;
-	} else {
-		expect = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
-		fires = strcmp(expect, "alert") == 0;
-		if (!fires && strcmp(expect, "quiet") != 0)
-			luaL_error(L, "%s: \"expect\" must be \"quiet\", \"alert\" or a table like { alerts = 1 }", where);
+		return lua_isnil(L, -1) || lua_tonumber(L, -1) > 0;
 	}
+	word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+	if (strcmp(word, "quiet") != 0 && strcmp(word, "alert") != 0)
+		refuse(L, nth, "\"expect\" must be \"quiet\", \"alert\" or a table like { alerts = 1 }");
+	return word[0] == 'a';
+}
+
+static bool check_test(const struct cw_rules *rules, lua_State *L, int test, int nth)
+{
+	struct cw_rule_bad_key bad;
+	bool fires;
+
+	if (lua_type(L, test) != LUA_TTABLE)
+		refuse(L, nth, "must be a table, like { name = ..., given = ..., expect = ... }");
+	if (cw_rule_find_bad_key(L, test, test_keys, &bad))
+		refuse(L, nth, "%s", bad.what);
+	push_raw(L, test, "name");
+	if (lua_type(L, -1) != LUA_TSTRING || lua_objlen(L, -1) == 0 || lua_objlen(L, -1) > NAME_MAX_BYTES)
+		refuse(L, nth, "\"name\" must be text of 1 to %d bytes", NAME_MAX_BYTES);
+	check_given(rules, L, test, nth);
+	fires = check_expect(L, test, nth);
 	lua_settop(L, test);
 	return fires;
 }
 
-int cw_ruletest_check(struct cw_rules *rules, lua_State *L, int index, const char *where)
+int cw_ruletest_check(struct cw_rules *rules, lua_State *L, int index)
 {
 	int n, firing = 0;
 
 	if (lua_type(L, index) != LUA_TTABLE)
-		luaL_error(L, "%s: \"tests\" must be a list, not a %s", where, luaL_typename(L, index));
+		refuse(L, 0, "must be a list, not a %s", luaL_typename(L, index));
 	n = (int)lua_objlen(L, index);
 	for (int i = 1; i <= n; i++) {
-		char label[64];
-
-		snprintf(label, sizeof(label), "%s: test %d", where, i);
 		lua_rawgeti(L, index, i);
-		firing += check_test(rules, L, lua_gettop(L), label);
+		firing += check_test(rules, L, lua_gettop(L), i);
 		lua_pop(L, 1);
 	}
 	if (firing == 0 || firing == n)
-		luaL_error(L, "%s: \"tests\" needs at least one test that fires and one that stays quiet", where);
+		refuse(L, 0, "needs at least one test that fires and one that stays quiet");
 	return n;
 }
 
@@ -457,15 +492,20 @@ static uint64_t read_count(struct job *job, lua_State *L, int spec)
 	return n;
 }
 
+static void note_line(struct job *job, lua_State *L, int spec)
+{
+	lua_pushlightuserdata(L, &line_key);
+	lua_rawget(L, spec);
+	job->line = (int)lua_tointeger(L, -1);
+	lua_pop(L, 1);
+}
+
 static void run_spec(struct job *job, lua_State *L, int spec)
 {
 	double every = 1, after = 1, at;
 	uint64_t n;
 
-	lua_pushlightuserdata(L, &line_key);
-	lua_rawget(L, spec);
-	job->line = (int)lua_tointeger(L, -1);
-	lua_pop(L, 1);
+	note_line(job, L, spec);
 	n = read_count(job, L, spec);
 	read_span(job, L, spec, "every", &every);
 	if (job->made == 0)
@@ -579,6 +619,9 @@ static int run_protected(lua_State *L)
 	push_raw(L, test, "name");
 	snprintf(job->name, sizeof(job->name), "%s", lua_tostring(L, -1));
 	cw_buf_printf(job->trace, "test %s\n", job->name);
+	push_given(job->rules, L, test);
+	lua_rawgeti(L, -1, 1);
+	note_line(job, L, lua_gettop(L));
 	use_lists(job, L, test);
 	push_raw(L, test, "params");
 	if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TTABLE)

@@ -55,7 +55,7 @@ static int l_raise(lua_State *L)
 /* overflow(error) -> is it a stack overflow? Its depth depends on the JIT, so it becomes a stop. */
 static int l_overflow(lua_State *L)
 {
-	bool yes = lua_type(L, 1) == LUA_TSTRING && strstr(lua_tostring(L, 1), "stack overflow") != NULL;
+	bool yes = cw_vm_is_overflow(L, 1);
 
 	if (yes)
 		cw_guard_trip(CW_STOP_STACK);

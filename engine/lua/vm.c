@@ -233,11 +233,35 @@ static void collect(struct cw_vm *vm)
 	vm->live = vm->used;
 }
 
+/* What LuaJIT says when the Lua stack is full, with its place in front. A message of ours about a stop in a call below
+ * is none. */
+bool cw_vm_is_overflow(lua_State *L, int index)
+{
+	const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : "";
+
+	return strstr(text, "stack overflow") != NULL && strstr(text, "stopped: ") == NULL;
+}
+
+/* Nothing was noted when the stack was full: the place is in the message. */
+static void note_overflow(struct cw_vm *vm, lua_State *L)
+{
+	const char *text = lua_tostring(L, -1), *end = strstr(text, ": stack overflow");
+
+	if (vm->note[0] == '\0' && end != NULL)
+		snprintf(vm->note, sizeof(vm->note), "%.*s", (int)(end - text), text);
+}
+
 /* The error value is on top of L; popped. Its metamethods are not called: they are the script's. */
 static void report_failure(struct cw_vm *vm, lua_State *L, const struct cw_budget *budget, struct cw_vm_report *report)
 {
-	const char *note = vm->note[0] != '\0' ? vm->note : "script";
+	const char *note = vm->note;
 
+	if (report->stop == CW_STOP_NONE && cw_vm_is_overflow(L, -1)) {
+		report->stop = CW_STOP_STACK;
+		note_overflow(vm, L);
+	}
+	if (note[0] == '\0')
+		note = "script";
 	if (report->stop == CW_STOP_TICKS)
 		snprintf(report->message, sizeof(report->message), "%s: stopped: more than %lld ticks", note,
 		         (long long)budget->ticks);
@@ -251,11 +275,8 @@ static void report_failure(struct cw_vm *vm, lua_State *L, const struct cw_budge
 	else
 		snprintf(report->message, sizeof(report->message), "error value is a %s", luaL_typename(L, -1));
 	lua_pop(L, 1);
-}
-
-static bool is_overflow(lua_State *L)
-{
-	return lua_type(L, -1) == LUA_TSTRING && strstr(lua_tostring(L, -1), "stack overflow") != NULL;
+	if (report->stop != CW_STOP_NONE)
+		collect(vm);
 }
 
 int cw_vm_call(struct cw_vm *vm, lua_State *L, int nargs, int nresults, const struct cw_budget *budget,
@@ -276,11 +297,7 @@ int cw_vm_call(struct cw_vm *vm, lua_State *L, int nargs, int nresults, const st
 		collect(vm);
 		return 0;
 	}
-	if (report->stop == CW_STOP_NONE && is_overflow(L))
-		report->stop = CW_STOP_STACK;
 	report_failure(vm, L, budget, report);
-	if (report->stop != CW_STOP_NONE)
-		collect(vm);
 	return -1;
 }
 
@@ -300,11 +317,7 @@ int cw_vm_resume(struct cw_vm *vm, lua_State *co, int nargs, const struct cw_bud
 		report->stop = CW_STOP_NONE;
 		return status;
 	}
-	if (report->stop == CW_STOP_NONE && is_overflow(co))
-		report->stop = CW_STOP_STACK;
 	report_failure(vm, co, budget, report);
-	if (report->stop != CW_STOP_NONE)
-		collect(vm);
 	return -1;
 }
 

@@ -79,7 +79,9 @@ void cw_vm_push_hidden(struct lua_State *L, const char *name);
 /* "LuaJIT 2.1.0-beta3", for `chainwatch version`. */
 const char *cw_vm_version(void);
 
-/* Used by lua/guard.c: notes where the first stop of a call happened. */
+/* Used by lua/guard.c and lua/sandbox.c: notes where the first stop of a call happened; whether the error value at
+ * `index` says that the Lua stack is full. */
 void cw_vm_note_stop(struct lua_State *L);
+bool cw_vm_is_overflow(struct lua_State *L, int index);
 
 #endif

@@ -245,9 +245,9 @@ START_TEST(runaway_is_stopped_by_the_clock)
 	struct cw_vm_report report;
 	double ms;
 
-	clock_gettime(CLOCK_MONOTONIC, &from);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);      /* the machine may be busy */
 	script_run(vms[1], hostile[_i], strlen(hostile[_i]), INT64_MAX / 4, 20000, &report);
-	clock_gettime(CLOCK_MONOTONIC, &to);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
 	ms = (double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) / 1e6;
 	ck_assert_msg(report.stop != CW_STOP_NONE, "%s", hostile[_i]);
 	ck_assert_msg(ms < 1000, "%s\ntook %.0f ms", hostile[_i], ms);   /* 20 ms, and what one C call may take */

@@ -1,0 +1,415 @@
+/* Declarations: what is taken, and every refusal with its exact message. */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "lua/rule.h"
+#include "lua/ruletest.h"
+#include "lua/vm.h"
+#include "support/rules.h"
+
+static struct cw_state *scratch;
+
+static void setup(void)
+{
+	cw_vm_prepare_process();
+	scratch = rules_arena();
+}
+
+static void teardown(void)
+{
+	cw_state_close(&scratch);
+}
+
+/* Loads and tests the one rule; "" or the message. */
+static const char *try_rule(const char *text, const char *params)
+{
+	static struct cw_err err;
+	struct cw_bundle_file file = { "rules/x.lua", text, strlen(text) };
+	struct cw_bundle bundle = { .rules = &file, .nrules = 1, .params_json = params };
+	struct cw_rules *rules = cw_rules_load(&bundle, &cw_rules_conf_default, &err);
+
+	if (rules == NULL)
+		return err.msg;
+	cw_rules_free(&rules);
+	return cw_ruletest_bundle(&bundle, &cw_rules_conf_default, scratch, &err) == 0 ? "" : err.msg;
+}
+
+static const struct { const char *text, *message; } declarations[] = {
+	{ RULES_HEAD RULES_EVALUATE RULES_TESTS, "" },
+	{ RULES_HEAD "status = 'shadow', references = { 'a', 'b' }, false_positives = {}, tags = { 't' }, investigate = "
+	  "function() end, params = { n = 1, t = 'x', list = { 1, 2 }, flag = true },\n" RULES_EVALUATE RULES_TESTS, "" },
+	{ "return 1", "rules/x.lua:1: the file must return rule { ... }" },
+	{ "", "rules/x.lua:1: the file must return rule { ... }" },
+	{ "rule {}", "rules/x.lua:1: rule: \"id\" is missing" },
+	{ "return rule 'x'", "rule: needs a table, like rule { id = ... }" },
+	{ RULES_HEAD RULES_EVALUATE "serverity = 'x', " RULES_TESTS,
+	  "rule: unknown key \"serverity\" (did you mean \"severity\"?)" },
+	{ RULES_HEAD RULES_EVALUATE "'x', " RULES_TESTS, "rule: has a key that is a number; keys have names here" },
+	{ "\n\nlocal r = rule { id = 'Foo' }", "rules/x.lua:3: rule: \"id\" must be words of a-z, 0-9, _ joined with dots, like "
+	  "\"eth.fan_out\", not \"Foo\"" },
+	{ "local r = rule { id = 'foo' }", "rules/x.lua:1: rule: \"id\" must be words of a-z, 0-9, _ joined with dots, like "
+	  "\"eth.fan_out\", not \"foo\"" },
+	{ "local r = rule { id = 'a..b' }", "rules/x.lua:1: rule: \"id\" must be words of a-z, 0-9, _ joined with dots, like "
+	  "\"eth.fan_out\", not \"a..b\"" },
+	{ "local r = rule { id = 1 }", "rules/x.lua:1: rule: \"id\" must be text, not a number" },
+	{ "local r = rule { id = '' }", "rules/x.lua:1: rule: \"id\" is empty" },
+	{ "local r = rule { id = 'a.b' }", "rules/x.lua:1: rule: \"version\" is missing" },
+	{ "local r = rule { id = 'a.b', version = '1.0' }", "rules/x.lua:1: rule: \"version\" must be like \"1.0.0\", not "
+	  "\"1.0\"" },
+	{ "local r = rule { id = 'a.b', version = '01.0.0' }", "rules/x.lua:1: rule: \"version\" must be like \"1.0.0\", not "
+	  "\"01.0.0\"" },
+	{ "local r = rule { id = 'a.b', version = '1.0.0' }", "rules/x.lua:1: rule: \"severity\" is missing" },
+	{ "local r = rule { id = 'a.b', version = '1.0.0-rc.1', severity = 'urgent' }",
+	  "rules/x.lua:1: rule: \"severity\" must be low, medium, high or critical, not \"urgent\"" },
+	{ "local r = rule { id = 'a.b', version = '1.0.0', severity = 'low', status = 'live' }",
+	  "rules/x.lua:1: rule: \"status\" must be stable, experimental or shadow, not \"live\"" },
+	{ "local r = rule { id = 'a.b', version = '1.0.0', severity = 'low' }", "rules/x.lua:1: rule: \"title\" is missing" },
+	{ "local r = rule { id = 'a.b', version = '1.0.0', severity = 'low', title = ' ' }",
+	  "rules/x.lua:1: rule: \"title\" is empty" },
+	{ "local r = rule { id = 'a.b', version = '1.0.0', severity = 'low', title = ('x'):rep(121) }",
+	  "rules/x.lua:1: rule: \"title\" has more than 120 bytes" },
+	{ "local r = rule { id = 'a.b', version = '1.0.0', severity = 'low', title = '\\255' }",
+	  "rules/x.lua:1: rule: \"title\" is not valid UTF-8 text" },
+	{ "local r = rule { id = 'a.b', version = '1.0.0', severity = 'low', title = 't' }",
+	  "rules/x.lua:1: rule: \"description\" is missing" },
+	{ RULES_HEAD "tags = 'x', " RULES_EVALUATE RULES_TESTS, "rule: \"tags\" must be a list of texts, not a string" },
+	{ RULES_HEAD "tags = { 1 }, " RULES_EVALUATE RULES_TESTS, "rule: \"tags\" must be a list of texts" },
+	{ RULES_HEAD "tags = { a = 'x' }, " RULES_EVALUATE RULES_TESTS, "rule: \"tags\" must be a list of texts" },
+	{ RULES_HEAD "params = 5, " RULES_EVALUATE RULES_TESTS, "rule: \"params\" must be a table of defaults, not a number" },
+	{ RULES_HEAD "params = { 1, 2 }, " RULES_EVALUATE RULES_TESTS,
+	  "rule: \"params\" needs names, like { window = \"10m\" }" },
+	{ RULES_HEAD "params = { f = function() end }, " RULES_EVALUATE RULES_TESTS,
+	  "rule: params.f is a function; only numbers, text, booleans and tables can be kept" },
+	{ RULES_HEAD RULES_TESTS, "rule: \"evaluate\" is missing" },
+	{ RULES_HEAD "evaluate = 1, " RULES_TESTS, "rule: \"evaluate\" must be a function, not a number" },
+	{ RULES_HEAD "state = {}, " RULES_EVALUATE RULES_TESTS, "rule: \"state\" must be a function, not a table" },
+	{ RULES_HEAD "investigate = true, " RULES_EVALUATE RULES_TESTS,
+	  "rule: \"investigate\" must be a function, not a boolean" },
+	{ RULES_HEAD RULES_EVALUATE "}", "rule: \"tests\" is missing" },
+	{ RULES_HEAD RULES_EVALUATE "tests = {} }",
+	  "rule: \"tests\" needs at least one test that fires and one that stays quiet" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'a', given = tx {}, expect = 'alert' } } }",
+	  "rule: \"tests\" needs at least one test that fires and one that stays quiet" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { 1 } }",
+	  "rule: test 1: must be a table, like { name = ..., given = ..., expect = ... }" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'a', given = tx {}, expect = 'fires' } } }",
+	  "rule: test 1: \"expect\" must be \"quiet\", \"alert\" or a table like { alerts = 1 }" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'a', given = {}, expect = 'quiet' } } }", "rule: test 1: \"given\" is empty" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'a', given = { { from = A } }, expect = 'quiet' } } }",
+	  "rule: test 1: \"given\" must be tx { ... }, txs { ... } or a list of them" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'a', give = tx {}, expect = 'quiet' } } }",
+	  "rule: test 1: unknown key \"give\" (did you mean \"given\"?)" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { { given = tx {}, expect = 'quiet' } } }",
+	  "rule: test 1: \"name\" must be text of 1 to 200 bytes" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'a', given = tx { form = A }, expect = 'quiet' } } }",
+	  "rules/x.lua:3: tx: unknown key \"form\" (did you mean \"from\"?)" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'a', given = tx { n = 2 }, expect = 'quiet' } } }",
+	  "rules/x.lua:3: tx: unknown key \"n\"" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'a', given = tx {}, expect = { alert = 1 } } } }",
+	  "rule: test 1: expect: unknown key \"alert\" (did you mean \"alerts\"?)" },
+	{ "rule { id = 'a.b' } " RULES_HEAD RULES_EVALUATE RULES_TESTS, "rules/x.lua:1: rule: \"version\" is missing" },
+	/* state(p) */
+	{ RULES_HEAD "state = function() return 1 end, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:1: x.y: state must return a table of states" },
+	{ RULES_HEAD "state = function() return { a = 1 } end, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:1: x.y: state \"a\" must come from a constructor like window.count { ... }, not be a number" },
+	{ RULES_HEAD "state = function() return { window.count { span = '1h' } } end, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:1: x.y: state needs names of up to 30 characters a-z, 0-9, _" },
+	{ RULES_HEAD "state = function() local d = window.count { spam = '1h' } return { a = d } end, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: window.count: unknown option \"spam\"; it takes key, max_keys, span, buckets" },
+	{ RULES_HEAD "state = function() local d = window.count { span = 'soon' } return { a = d } end, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: window.count: option \"span\" must be a duration like \"90s\", \"10m\", \"36h\" or \"7d\", not \"soon\"" },
+	{ RULES_HEAD "state = function() local d = window.count { span = {} } return { a = d } end, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: window.count: option \"span\" cannot be a table" },
+	{ RULES_HEAD "state = function() local d = window.cuont { span = 1 } return { a = d } end, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: table \"window\" has no \"cuont\" (did you mean \"count\"?)" },
+	{ RULES_HEAD "state = function(p) return { a = window.count { span = p.windw } } end, params = { window = '1h' }, "
+	  RULES_EVALUATE RULES_TESTS, "rules/x.lua:2: x.y: params has no \"windw\" (did you mean \"window\"?)" },
+	{ RULES_HEAD "state = function() while true do end end, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: stopped: more than 50000000 ticks" },
+	{ "while true do end", "rules/x.lua:1: stopped: more than 50000000 ticks" },
+	/* values outside of state */
+	{ "local n = 0\n" RULES_HEAD "evaluate = function(tx) n = n + 1 if n > 5 then return alert { score = 1 } end end, " RULES_TESTS,
+	  "rules/x.lua:3: rule: the function at line 3 assigns \"n\", a variable of the file; keep values between transactions in "
+	  "state" },
+	{ "local n = 0\nlocal function count() n = n + 1 return n end\n" RULES_HEAD
+	  "evaluate = function(tx) if count() > 5 then return alert { score = 1 } end end, " RULES_TESTS,
+	  "rules/x.lua:4: rule: the function at line 2 assigns \"n\", a variable of the file; keep values between transactions in "
+	  "state" },
+	{ "local t = {}\n" RULES_HEAD "evaluate = function(tx) t[#t + 1] = 1 if #t < 2 then return alert { score = 1 } end end,\n"
+	  "tests = { { name = 'fires', given = tx {}, expect = 'alert' }, { name = 'q', given = tx {}, expect = 'quiet' } } }",
+	  "rules/x.lua:4: x.y: test \"fires\": expected an alert, 1 transactions gave none" },
+	{ "local t = {}\n" RULES_HEAD "evaluate = function(tx) t[#t + 1] = 1 return alert { score = 1, explain = { n = #t } } end,\n"
+	  "tests = { { name = 'fires', given = tx {}, expect = 'alert' }, { name = 'q', given = tx {}, expect = { alerts = 0 } } } }",
+	  "rules/x.lua:4: x.y: test \"q\": expected alerts = 0, got 1" },
+	{ "local t = {}\n" RULES_HEAD "evaluate = function(tx) t[#t + 1] = 1\n"
+	  "  if tx.from ~= Z then return alert { score = 1, explain = { n = #t } } end end,\n" RULES_TESTS,
+	  "rules/x.lua:2: x.y: test \"fires\": transaction 1 gives another result when the test runs a second time: the rule keeps "
+	  "values outside of its state" },
+};
+
+/* luaL_where adds the place; messages that start with it are compared whole, others as the end of it. */
+START_TEST(declaration_is_taken_or_refused)
+{
+	const char *got = try_rule(declarations[_i].text, NULL), *want = declarations[_i].message;
+	size_t got_len = strlen(got), want_len = strlen(want);
+
+	if (strncmp(want, "rules/", 6) != 0 && want_len > 0) {
+		ck_assert_msg(strncmp(got, "rules/x.lua:", 12) == 0 || strncmp(got, "rule: ", 6) == 0, "%s", got);
+		got += got_len > want_len ? got_len - want_len : 0;
+	}
+	ck_assert_msg(strcmp(got, want) == 0, "%s\nis   %s\nwant %s", declarations[_i].text, got, want);
+}
+END_TEST
+
+/* --- tests of a rule --- */
+
+#define COUNTER RULES_HEAD "params = { limit = 3 }, state = function(p) return { n = window.count { key = 'from', span = '1m' } } end,\n" \
+	"evaluate = function(tx, s, p)\n" \
+	"  local n = s.n:add(tx)\n" \
+	"  if n >= p.limit then return alert { score = n / 10, dedup = tx.from, severity = n > 5 and 'high' or nil, explain = { n = n } } end\n" \
+	"end,\n"
+#define QUIET ", { name = 'quiet', given = tx {}, expect = 'quiet' } } }"
+
+static const struct { const char *test, *message; } expectations[] = {
+	{ "given = txs { n = 3 }, expect = 'alert'", "" },
+	{ "given = txs { n = 5 }, expect = { alerts = 3, first = 3, severity = 'low', dedup = A, min_score = 0.3, max_score = "
+	  "0.3 }", "" },
+	{ "given = { txs { n = 2 }, tx {} }, expect = { alerts = 1, first = 3 }", "" },
+	{ "given = txs { n = 3, from = each }, expect = { alerts = 0 }", "" },
+	{ "given = txs { n = 9, from = { A, B, C } }, expect = { alerts = 3, first = 7 }", "" },
+	{ "given = txs { n = 3, every = '2m' }, expect = { alerts = 0 }", "" },
+	{ "given = { txs { n = 2 }, tx { after = '5m' } }, expect = { alerts = 0 }", "" },
+	{ "given = { txs { n = 2 }, tx { at = '10m' } }, expect = { alerts = 0 }", "" },
+	{ "given = txs { n = 2 }, params = { limit = 2 }, expect = { alerts = 1 }", "" },
+	{ "given = txs { n = 2 }, expect = 'alert'",
+	  "rules/x.lua:7: x.y: test \"it\": expected an alert, 2 transactions gave none" },
+	{ "given = txs { n = 4 }, expect = 'quiet'",
+	  "rules/x.lua:7: x.y: test \"it\": expected quiet, got 2 alerts, the first at transaction 3 with score 0.3" },
+	{ "given = txs { n = 4 }, expect = { alerts = 1 }", "rules/x.lua:7: x.y: test \"it\": expected alerts = 1, got 2" },
+	{ "given = txs { n = 4 }, expect = { first = 4 }", "rules/x.lua:7: x.y: test \"it\": expected first = 4, got 3" },
+	{ "given = txs { n = 4 }, expect = { severity = 'high' }",
+	  "rules/x.lua:7: x.y: test \"it\": expected severity = \"high\", got \"low\"" },
+	{ "given = txs { n = 4 }, expect = { min_score = 0.5 }",
+	  "rules/x.lua:7: x.y: test \"it\": expected a score from 0.5 to 1, got 0.3" },
+	{ "given = txs { n = 4 }, expect = { dedup = 'x' }",
+	  "rules/x.lua:7: x.y: test \"it\": expected dedup = \"x\", got \"0x4141414141414141414141414141414141414141\"" },
+	{ "given = txs {}, expect = 'alert'", "rules/x.lua:7: x.y: test \"it\": txs needs \"n\", the number of transactions" },
+	{ "given = txs { n = 0 }, expect = 'alert'", "rules/x.lua:7: x.y: test \"it\": a test has 1 to 200000 transactions" },
+	{ "given = txs { n = 1.5 }, expect = 'alert'", "rules/x.lua:7: x.y: test \"it\": \"n\" must be a whole number" },
+	{ "given = txs { n = 3, from = 'x' }, expect = 'alert'",
+	  "rules/x.lua:7: x.y: test \"it\": \"from\" must be an address, A to Z, or each" },
+	{ "given = txs { n = 3, value = -1 }, expect = 'alert'",
+	  "rules/x.lua:7: x.y: test \"it\": \"value\" must be an amount: a number or decimal text" },
+	{ "given = txs { n = 3, every = 'often' }, expect = 'alert'",
+	  "rules/x.lua:7: x.y: test \"it\": \"every\" must be seconds or a duration like \"10m\"" },
+	{ "given = txs { n = 3, from = {} }, expect = 'alert'", "rules/x.lua:7: x.y: test \"it\": \"from\" is an empty list" },
+	{ "given = txs { n = 3, selector = 'transfer' }, expect = 'alert'",
+	  "rules/x.lua:7: x.y: test \"it\": \"selector\" must be text like \"0xa9059cbb\"" },
+	{ "given = txs { n = 3 }, params = { limt = 2 }, expect = 'alert'",
+	  "rules/x.lua:7: x.y: test \"it\": rules/x.lua:1: x.y: parameter \"limt\" does not exist (did you mean \"limit\"?)" },
+	{ "given = txs { n = 3 }, lists = { x = 'mixer' }, expect = 'alert'",
+	  "rules/x.lua:7: x.y: test \"it\": \"lists\" must be a table like { [A] = \"mixer\" }" },
+};
+
+START_TEST(expectation_holds_or_says_why)
+{
+	char text[2048];
+	const char *got;
+
+	snprintf(text, sizeof(text), COUNTER "tests = { { name = 'always', given = txs { n = 3 }, expect = 'alert' }, { name = 'it', "
+	         "%s }" QUIET, expectations[_i].test);
+	got = try_rule(text, NULL);
+	ck_assert_msg(strcmp(got, expectations[_i].message) == 0, "%s\nis   %s\nwant %s", expectations[_i].test, got,
+	              expectations[_i].message);
+}
+END_TEST
+
+START_TEST(fields_of_given_reach_the_rule)
+{
+	static const char text[] = RULES_HEAD
+		"evaluate = function(tx, s, p)\n"
+		"  if tx.from == Z then return end\n"
+		"  assert(tx.from == B and tx.to == C, 'addresses')\n"
+		"  assert(tx.value == 5e20 and tx.ether == 500 and tx.value_wei == '500000000000000000000', tx.value_wei)\n"
+		"  assert(tx.gas == 90000 and tx.gas_price == 3e9 and tx.gas_price_gwei == 3 and tx.gas_used == 60000, 'gas')\n"
+		"  assert(tx.fee == 18e13 and tx.nonce == 7 and tx.block == 123 and tx.timestamp == 1700000600, 'numbers')\n"
+		"  assert(tx.selector == '0xa9059cbb' and tx.input_size == 68 and tx.status == 0 and tx.index == 3, 'input')\n"
+		"  assert(tx.input == '0xa9059cbb' .. ('00'):rep(64), tx.input)\n"
+		"  assert(tx.chain == 137 and tx.is_creation == false and #tx.hash == 66, 'rest')\n"
+		"  return alert { score = 1 }\n"
+		"end,\n"
+		"tests = { { name = 'all', given = tx { from = B, to = C, ether = 500, gas = 90000, gas_price_gwei = 3, gas_used = 60000,\n"
+		"  nonce = 7, block = 123, at = '10m', selector = '0xa9059cbb', input_size = 68, status = 0, index = 3, chain = 137 },\n"
+		"  expect = 'alert' }, { name = 'quiet', given = tx { from = Z }, expect = 'quiet' } } }";
+
+	ck_assert_str_eq(try_rule(text, NULL), "");
+}
+END_TEST
+
+START_TEST(absent_fields_are_nil)
+{
+	static const char text[] = RULES_HEAD
+		"evaluate = function(tx, s, p)\n"
+		"  if tx.from == Z then return end\n"
+		"  assert(tx.to == nil and tx.is_creation, 'to')\n"
+		"  assert(tx.gas_used == nil and tx.fee == nil and tx.status == nil and tx.index == nil, 'receipt')\n"
+		"  assert(tx.selector == nil and tx.input == nil and tx.input_size == 0, 'input')\n"
+		"  return alert { score = 1 }\n"
+		"end,\n"
+		"tests = { { name = 'all', given = tx { creation = true }, expect = 'alert' },\n"
+		"  { name = 'quiet', given = tx { from = Z }, expect = 'quiet' } } }";
+
+	ck_assert_str_eq(try_rule(text, NULL), "");
+}
+END_TEST
+
+START_TEST(huge_amounts_are_exact_as_text)
+{
+	static const char text[] = RULES_HEAD
+		"evaluate = function(tx, s, p)\n"
+		"  if tx.from == Z then return end\n"
+		"  assert(tx.value_wei == '115792089237316195423570985008687907853269984665640564039457584007913129639935')\n"
+		"  return alert { score = 1 }\n"
+		"end,\n"
+		"tests = { { name = 'all', given = tx { value =\n"
+		"  '115792089237316195423570985008687907853269984665640564039457584007913129639935' }, expect = 'alert' },\n"
+		"  { name = 'quiet', given = tx { from = Z }, expect = 'quiet' } } }";
+
+	ck_assert_str_eq(try_rule(text, NULL), "");
+}
+END_TEST
+
+/* --- what evaluate may do: its body, and how the test that runs it ends --- */
+
+static const struct { const char *body, *message; } bodies[] = {
+	{ "return alert { score = 1 }", "" },
+	{ "return { score = 1 }", "rules/x.lua:1: evaluate returned a plain table; write return alert { ... }" },
+	{ "return 5", "rules/x.lua:1: evaluate returned a number; it must return nothing or alert { ... }" },
+	{ "return true", "rules/x.lua:1: evaluate returned a boolean; it must return nothing or alert { ... }" },
+	{ "return tx", "rules/x.lua:1: evaluate returned a plain table; write return alert { ... }" },
+	{ "local a = alert {} return a", "rules/x.lua:2: alert: \"score\" must be a number from 0 to 1" },
+	{ "local a = alert { score = 'x' } return a", "rules/x.lua:2: alert: \"score\" must be a number from 0 to 1" },
+	{ "local a = alert { score = 0/0 } return a", "rules/x.lua:2: alert: \"score\" must be a number from 0 to 1" },
+	{ "local a = alert { scor = 1 } return a",
+	  "rules/x.lua:2: alert: unknown key \"scor\" (did you mean \"score\"?)" },
+	{ "local a = alert { score = 1, confidence = 'x' } return a",
+	  "rules/x.lua:2: alert: \"confidence\" must be a number from 0 to 1" },
+	{ "local a = alert { score = 1, severity = 'bad' } return a",
+	  "rules/x.lua:2: alert: \"severity\" must be low, medium, high or critical" },
+	{ "local a = alert { score = 1, dedup = {} } return a",
+	  "rules/x.lua:2: alert: \"dedup\" must be text of at most 256 bytes" },
+	{ "local a = alert { score = 1, explain = 'x' } return a",
+	  "rules/x.lua:2: alert: \"explain\" must be a table with names, like { receivers = n }" },
+	{ "local a = alert { score = 1, explain = { 1, 2 } } return a",
+	  "rules/x.lua:2: alert: \"explain\" must be a table with names, like { receivers = n }" },
+	{ "local a = alert { score = 1, explain = { f = pairs } } return a",
+	  "rules/x.lua:2: alert: explain.f is a function; only numbers, text, booleans and tables can be kept" },
+	{ "local a = alert { score = 1, explain = { a = { b = { c = { d = { e = 1 } } } } } } return a",
+	  "rules/x.lua:2: alert: explain.a.b.c.d is nested too deeply" },
+	{ "local e = {} e.e = e local a = alert { score = 1, explain = e } return a",
+	  "rules/x.lua:2: alert: explain.e.e.e.e is nested too deeply" },
+	{ "local a = alert { score = 1, explain = { t = ('x'):rep(20000) } } return a",
+	  "rules/x.lua:2: alert: \"explain\" has more than 16384 bytes" },
+	{ "local a = alert { score = 1, text = ('x'):rep(3000) } return a",
+	  "rules/x.lua:2: alert: \"text\" must be text of at most 2048 bytes" },
+	{ "local a = alert(5)", "rules/x.lua:2: alert: needs a table, like alert { score = 0.8, explain = { ... } }" },
+	{ "local a = alert(setmetatable({}, { __index = { score = 1 } }))",
+	  "rules/x.lua:2: alert: needs a plain table without a metatable" },
+	{ "local x = tx.vlaue", "rules/x.lua:2: the transaction has no field \"vlaue\" (did you mean \"value\"?)" },
+	{ "local x = tx[1]", "rules/x.lua:2: the transaction has no field that is a number" },
+	{ "tx.value = 1", "rules/x.lua:2: cannot change a read-only table (field \"value\")" },
+	{ "rawset(tx, 'value', 1)", "rules/x.lua:2: 'rawset' cannot change a read-only table" },
+	{ "s.n = 1", "rules/x.lua:2: cannot change a read-only table (field \"n\")" },
+	{ "p.limit = 1", "rules/x.lua:2: cannot change a read-only table (field \"limit\")" },
+	{ "local x = s.m", "rules/x.lua:2: x.y: state has no \"m\" (did you mean \"n\"?)" },
+	{ "local x = p.limt", "rules/x.lua:2: x.y: params has no \"limt\" (did you mean \"limit\"?)" },
+	{ "s.n:addd(tx)", "rules/x.lua:2: window.count has no \"addd\" (did you mean \"add\"?)" },
+	{ "s.n.add = 1", "rules/x.lua:2: cannot change a read-only table (field \"add\")" },
+	{ "s.n:add()", "rules/x.lua:2: method window.count:add needs the transaction as its first argument, not nothing" },
+	{ "s.n:add({})", "rules/x.lua:2: method window.count:add needs the transaction as its first argument, not a table" },
+	{ "s.n:get(tx, 'frm')", "rules/x.lua:2: method window.count:get: there is no field \"frm\" (did you mean \"from\"?)" },
+	{ "s.n:get(tx, 5)", "rules/x.lua:2: method window.count:get: argument 1 must be the name of a field, not a number" },
+	{ "s.w:add(tx, 'x')", "rules/x.lua:2: method stat.welford:add: argument 1 must be a number, not a string" },
+	{ "local r = rule {}", "rules/x.lua:2: rule: can only be called while its file is loaded" },
+	{ "local x = seconds('soon')",
+	  "rules/x.lua:2: seconds: needs a duration like \"90s\", \"10m\", \"36h\" or \"7d\"" },
+	{ "error('mine')", "rules/x.lua:2: mine" },
+	{ "error({})", "rules/x.lua:1: error value is a table" },
+	{ "while true do end", "rules/x.lua:2: stopped: more than 1000000 ticks" },
+	{ "local function f() return 1 + f() end f()", "rules/x.lua:2: stopped: stack overflow" },
+	{ "local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end", "rules/x.lua:2: stopped: memory limit reached" },
+};
+
+START_TEST(evaluate_is_taken_or_refused)
+{
+	char text[2048];
+	const char *got, *what;
+
+	snprintf(text, sizeof(text), RULES_HEAD "evaluate = function(tx, s, p) if tx.from == Z then return end %s end,\n"
+	         "params = { limit = 3 }, state = function(p) return { n = window.count { key = 'from', span = '1m' },\n"
+	         "  w = stat.welford { warm = 2 } } end,\n" RULES_TESTS, bodies[_i].body);
+	got = try_rule(text, NULL);
+	what = strstr(got, "failed on transaction 1: ");
+	if (bodies[_i].message[0] == '\0')
+		ck_assert_str_eq(got, "");
+	else
+		ck_assert_msg(what != NULL && strcmp(what + 25, bodies[_i].message) == 0, "%s\nis   %s\nwant %s", bodies[_i].body, got,
+		              bodies[_i].message);
+}
+END_TEST
+
+/* --- parameters --- */
+
+static const struct { const char *params, *message; } overrides[] = {
+	{ "{}", "" },
+	{ "{\"x.y\":{}}", "" },
+	{ "{\"x.y\":{\"limit\":5,\"window\":\"5m\",\"on\":false,\"list\":[4]}}", "" },
+	{ "{\"x.z\":{}}", "parameters are given for rule \"x.z\", which does not exist (did you mean \"x.y\"?)" },
+	{ "{\"x.y\":5}", "parameters of rule \"x.y\" must be an object" },
+	{ "{\"x.y\":{\"limt\":5}}", "rules/x.lua:1: x.y: parameter \"limt\" does not exist (did you mean \"limit\"?)" },
+	{ "{\"x.y\":{\"limit\":\"5\"}}", "rules/x.lua:1: x.y: parameter \"limit\" must be a number like its default, not a string" },
+	{ "{\"x.y\":{\"window\":5}}", "rules/x.lua:1: x.y: parameter \"window\" must be a string like its default, not a number" },
+	{ "{\"x.y\":{\"on\":1}}", "rules/x.lua:1: x.y: parameter \"on\" must be a boolean like its default, not a number" },
+	{ "{\"x.y\":{\"list\":5}}", "rules/x.lua:1: x.y: parameter \"list\" must be a table like its default, not a number" },
+	{ "{\"x.y\":{\"list\":[1,\"a\"]}}",
+	  "rules/x.lua:1: x.y: parameter \"list\" must hold numbers like its default, element 2 is a string" },
+	{ "{\"x.y\":{\"window\":\"soon\"}}",
+	  "rules/x.lua:3: window.count: option \"span\" must be a duration like \"90s\", \"10m\", \"36h\" or \"7d\", not \"soon\"" },
+	{ "[]", "parameters of rules are not a JSON object: another type" },
+};
+
+START_TEST(override_is_taken_or_refused)
+{
+	static const char text[] = RULES_HEAD RULES_EVALUATE
+		"params = { limit = 3, window = '10m', on = true, list = { 1, 2 } },"
+		"state = function(p) local c = window.count { span = p.window } return { n = c } end,\n"
+		RULES_TESTS;
+
+	ck_assert_str_eq(try_rule(text, overrides[_i].params), overrides[_i].message);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("rule");
+	TCase *tc = tcase_create("rule");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 20);
+	tcase_add_loop_test(tc, declaration_is_taken_or_refused, 0, (int)(sizeof(declarations) / sizeof(declarations[0])));
+	tcase_add_loop_test(tc, expectation_holds_or_says_why, 0, (int)(sizeof(expectations) / sizeof(expectations[0])));
+	tcase_add_test(tc, fields_of_given_reach_the_rule);
+	tcase_add_test(tc, absent_fields_are_nil);
+	tcase_add_test(tc, huge_amounts_are_exact_as_text);
+	tcase_add_loop_test(tc, evaluate_is_taken_or_refused, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));
+	tcase_add_loop_test(tc, override_is_taken_or_refused, 0, (int)(sizeof(overrides) / sizeof(overrides[0])));
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
