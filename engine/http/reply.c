@@ -189,12 +189,22 @@ void cw_reply_json(struct cw_request *req, int status, const char *json, size_t 
 
 /* ---- problems (RFC 9457) ---- */
 
+/* Codes may come from scripts: what does not belong into a URN is left out. */
+static void put_name(struct cw_buf *out, const char *code)
+{
+	for (; *code != '\0'; code++)
+		if ((*code >= 'a' && *code <= 'z') || (*code >= '0' && *code <= '9') || strchr("_.-", *code) != NULL)
+			cw_buf_putc(out, *code);
+}
+
 void cw_reply_problem(struct cw_request *req, const struct cw_problem *problem)
 {
 	struct cw_buf body = CW_BUF_INIT;
 	char text[24];
 
-	cw_buf_printf(&body, "{\"type\":\"urn:chainwatch:problem:%s\",\"title\":", problem->code);
+	cw_buf_puts(&body, "{\"type\":\"urn:chainwatch:problem:");
+	put_name(&body, problem->code);
+	cw_buf_puts(&body, "\",\"title\":");
 	cw_json_put_cstring(&body, problem->title != NULL ? problem->title : cw_status_text(problem->status));
 	cw_buf_printf(&body, ",\"status\":%d,\"code\":", problem->status);
 	cw_json_put_cstring(&body, problem->code);

@@ -237,6 +237,9 @@ static void open_connection(struct cw_server *server, int fd, const struct socka
 
 	server->accepted++;
 	server->refused += refuse;
+	if (refuse)
+		cw_metric_add(cw_counter("chainwatch_http_connections_refused_total",
+		                         "Connections above the limit, answered 503 or closed.", NULL), 1);
 	if (server->nconns >= server->conf.max_connections + REFUSED_MAX) {
 		close(fd);
 		return;

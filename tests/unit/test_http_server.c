@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/metrics.h"
 #include "loop/loop.h"
 #include "support/httpd.h"
@@ -599,6 +600,33 @@ START_TEST(a_held_request_may_lose_its_client)
 }
 END_TEST
 
+static void answer_held(void *arg, struct cw_request *req)
+{
+	(void)arg;
+	held = NULL;
+	cw_request_proceed(req);   /* one way to give it back */
+}
+
+START_TEST(a_gate_that_never_decides_is_answered_for)
+{
+	struct cw_server_conf conf = httpd_conf();
+	struct wire *w;
+
+	conf.reply_ms = 30;
+	ck_assert_int_eq(cw_server_reconfigure(httpd.server, &conf, NULL), 0);
+	cw_server_set_gate(httpd.server, gate, NULL);
+	gate_mode = 2;
+	w = wire_open(httpd.address);
+	wire_puts(w, GET("/hello"));
+	wire_wait(5);
+	cw_request_on_abort(held, answer_held, NULL);
+	expect(w, 503, NULL);
+	ck_assert_ptr_null(held);
+	ck_assert(wire_ends(w, WIRE_MS));
+	wire_close(&w);
+}
+END_TEST
+
 /* ---- errors ---- */
 
 static enum cw_code error_code;
@@ -636,6 +664,39 @@ START_TEST(errors_tell_clients_what_is_theirs)
 		ck_assert_str_eq(wire_header(w, "retry-after"), cases[_i].retry);
 	else
 		ck_assert_ptr_null(wire_header(w, "retry-after"));
+	wire_close(&w);
+}
+END_TEST
+
+static void odd_problem(void *arg, struct cw_request *req)
+{
+	(void)arg;
+	cw_reply_problem(req, &(struct cw_problem){ .status = 422, .code = "a\"b\n", .title = "\"\\", .detail = "\xff\x01\"",
+	                                            .errors_json = "[{\"pointer\":\"/a\"}]", .retry_after_s = 7 });
+}
+
+START_TEST(problems_are_json_whatever_they_say)
+{
+	struct wire *w = wire_open(httpd.address);
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_json_error error;
+	const struct cw_json *doc;
+	struct wire_reply r;
+
+	httpd_route(CW_METHOD_GET, "/odd/{x}", 0, odd_problem);
+	wire_puts(w, GET("/odd/%22%0d%0a"));
+	r = wire_read(w, false);
+	ck_assert_int_eq(r.status, 422);
+	ck_assert_str_eq(wire_header(w, "retry-after"), "7");
+	doc = cw_json_parse(r.body, r.len, 8, arena, &error);
+	ck_assert_msg(doc != NULL, "%s: %s", r.body, error.what);
+	ck_assert_str_eq(cw_json_get(doc, "type")->text, "urn:chainwatch:problem:ab");
+	ck_assert_str_eq(cw_json_get(doc, "code")->text, "a\"b\n");
+	ck_assert_str_eq(cw_json_get(doc, "instance")->text, "/odd/\"\r\n");
+	ck_assert_str_eq(cw_json_get(doc, "status")->text, "422");
+	ck_assert_str_eq(cw_json_get(doc, "request_id")->text, wire_header(w, "x-request-id"));
+	ck_assert_uint_eq(cw_json_get(doc, "errors")->count, 1);
+	cw_arena_free(&arena);
 	wire_close(&w);
 }
 END_TEST
@@ -788,6 +849,8 @@ int main(void)
 	tcase_add_test(tc, the_gate_can_refuse);
 	tcase_add_test(tc, the_gate_can_hold);
 	tcase_add_test(tc, a_held_request_may_lose_its_client);
+	tcase_add_test(tc, a_gate_that_never_decides_is_answered_for);
+	tcase_add_test(tc, problems_are_json_whatever_they_say);
 	tcase_add_loop_test(tc, errors_tell_clients_what_is_theirs, 0, 9);
 	tcase_add_test(tc, handlers_may_add_headers);
 	tcase_add_test(tc, requests_are_counted);
