@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -476,6 +477,46 @@ END_TEST
 
 /* ---------------------------------------------------------------- debug aid */
 
+START_TEST(open_batch_is_measured)
+{
+	uint8_t *bytes = cw_state_ptr(st, cw_state_alloc(st, 1, 640));
+	uint64_t before;
+
+	cw_state_mark(st, 1, 1);
+	ck_assert_uint_eq(cw_state_open_bytes(st), 0);
+	cw_state_touch(st, bytes, 640);
+	before = cw_state_open_bytes(st);
+	ck_assert_uint_ge(before, 640);
+	cw_state_touch(st, bytes, 640);
+	ck_assert_uint_eq(cw_state_open_bytes(st), before);
+	cw_state_mark(st, 2, 1);
+	ck_assert_uint_eq(cw_state_open_bytes(st), 0);
+}
+END_TEST
+
+START_TEST(off_limits_is_out_of_reach)
+{
+	uint8_t *bytes = cw_state_ptr(st, cw_state_alloc(st, 1, 64));
+	int status;
+	pid_t pid;
+
+	cw_state_mark(st, 1, 1);
+	pid = fork();
+	if (pid == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		if (cw_state_protect(st, true, &err) != 0)
+			_exit(1);
+		*(volatile uint8_t *)bytes = 1;
+		_exit(2);
+	}
+	waitpid(pid, &status, 0);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "status %x", (unsigned)status);
+	ck_assert_int_eq(cw_state_protect(st, true, &err), 0);
+	ck_assert_int_eq(cw_state_protect(st, false, &err), 0);
+	ck_assert_uint_eq(bytes[0], 0);
+}
+END_TEST
+
 START_TEST(writes_that_were_not_announced_are_found)
 {
 	struct cw_state_shadow shadow = { 0 };
@@ -550,6 +591,8 @@ int main(void)
 	tcase_add_test(tc, attaching_with_other_settings_or_files_is_refused);
 	tcase_add_test(tc, nobody_can_shrink_the_files);
 	tcase_add_test(tc, reset_gives_an_empty_arena);
+	tcase_add_test(tc, open_batch_is_measured);
+	tcase_add_test(tc, off_limits_is_out_of_reach);
 	tcase_add_test(tc, writes_that_were_not_announced_are_found);
 	tcase_add_test(tc, the_layer_announces_its_own_writes);
 	suite_add_tcase(suite, tc);
