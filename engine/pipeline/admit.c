@@ -256,6 +256,18 @@ static void admit(struct cw_pipeline *p, struct slot *slot, const struct cw_tx_i
 	p->queued++;
 }
 
+/* By deadline: at the end, unless the time to wait has been made shorter. */
+static void wait_in_order(struct cw_pipeline *p, struct submission *sub)
+{
+	struct cw_list *before = p->waiting.prev;
+
+	while (before != &p->waiting && cw_list_entry(before, struct submission, link)->deadline_us > sub->deadline_us)
+		before = before->prev;
+	cw_list_prepend(before, &sub->link);
+	if (before == &p->waiting)
+		set_deadline(p);
+}
+
 static struct submission *submission_new(size_t n)
 {
 	struct submission *sub = cw_alloc(sizeof(*sub) + n * sizeof(sub->slots[0]));
@@ -286,14 +298,12 @@ uint64_t cw_pipeline_submit(struct cw_pipeline *pipeline, const struct cw_tx_in 
 	sub->fn = fn;
 	sub->arg = arg;
 	sub->deadline_us = cw_clock_mono_us() + p->conf.wait_ms * 1000;
-	cw_list_append(&p->waiting, &sub->link);
+	wait_in_order(p, sub);
 	for (size_t i = 0; i < n; i++) {
 		sub->slots[i].owner = sub;
 		cw_list_init(&sub->slots[i].link);
 		admit(p, &sub->slots[i], &txs[i], origin);
 	}
-	if (!cw_timer_pending(p->deadline))
-		set_deadline(p);
 	cw_commit_kick(p);
 	return sub->id;
 }

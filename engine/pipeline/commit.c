@@ -104,6 +104,7 @@ static struct group *split(struct group *g)
 	memcpy(half->items, g->items + n, half->n * sizeof(*half->items));
 	g->n = n;
 	half->evaluated = true;
+	half->renumber = g->renumber;
 	half->gen = cw_generation_ref(g->gen);
 	half->keep = cw_keep_ref(g->keep);
 	half->started_us = g->started_us;
@@ -112,12 +113,20 @@ static struct group *split(struct group *g)
 
 /* --- errors --- */
 
+/* Known keys are no error (ON CONFLICT), so this is an identity that was given out twice: see cw_ingest_reserve. */
+static bool is_taken_identity(const struct cw_err *err)
+{
+	return strcmp(err->sqlstate, "23505") == 0;
+}
+
 /* Errors that come of the values in a row: another attempt with the same rows would end the same way. 54: a limit of
  * the server, e.g. an index row too long; P0: raised by a trigger. */
 static bool is_data_error(const struct cw_err *err)
 {
 	static const char classes[][3] = { "22", "23", "54", "P0" };
 
+	if (is_taken_identity(err))
+		return false;
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
 		if (strncmp(err->sqlstate, classes[i], 2) == 0)
 			return true;
@@ -169,6 +178,10 @@ static void recover(struct cw_pipeline *p)
 	struct group *culprit = is_data_error(err) ? p->stream.culprit : NULL;
 
 	p->committing = NULL;
+	if (front != NULL && front->state == GROUP_REINSERTING && is_taken_identity(err) && p->stream.culprit == front) {
+		cw_log_err(CW_LOG_ERROR, "pipeline", "judged transactions get other identities than they were judged under", err);
+		front->renumber = true;
+	}
 	if (front != NULL && front->on_stream) {
 		front->on_stream = false;
 		if (front->state == GROUP_EVALUATING && front->judged < front->n) {
@@ -371,6 +384,7 @@ static void on_begun(void *arg, const struct cw_result *res, const struct cw_err
 static void send_group(struct cw_pipeline *p, struct group *g)
 {
 	struct stream *s = &p->stream;
+	bool keep_ids = g->evaluated && !g->renumber;
 	const struct cw_tx_in **txs = cw_arena_alloc(p->scratch, g->n * sizeof(const struct cw_tx_in *));
 
 	for (size_t i = 0; i < g->n; i++)
@@ -379,7 +393,11 @@ static void send_group(struct cw_pipeline *p, struct group *g)
 	p->front = g;
 	s->outstanding += 2;
 	cw_ingest_begin(s->conn, on_begun, p);
-	cw_ingest_transactions(s->conn, txs, g->n, g->evaluated, p->scratch, on_inserted, p);
+	if (keep_ids && g->n > 0) {
+		s->outstanding++;
+		cw_ingest_reserve(s->conn, (int64_t)g->items[g->n - 1]->in.tx.seq, p->scratch, on_begun, p);
+	}
+	cw_ingest_transactions(s->conn, txs, g->n, keep_ids, p->scratch, on_inserted, p);
 	cw_conn_flush(s->conn);
 	cw_arena_clear(p->scratch);
 }
@@ -446,12 +464,11 @@ void cw_commit_evaluate(struct cw_pipeline *p)
 static void evaluated(struct cw_pipeline *p, struct group *g)
 {
 	g->evaluated = true;
-	if (g->on_stream && stream_alive(p)) {
-		send_verdicts(p, g);
+	if (g->on_stream) {
+		if (stream_alive(p))             /* else recover() keeps it */
+			send_verdicts(p, g);
 		return;
 	}
-	if (g->on_stream)                   /* failing: recover() keeps it */
-		return;
 	p->front = NULL;
 	keep_last(p, g);
 	cw_commit_kick(p);

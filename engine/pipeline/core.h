@@ -157,6 +157,7 @@ struct group {
 	struct cw_list link;             /* p->kept in state GROUP_KEPT */
 	enum group_state state;
 	bool evaluated, on_stream, cut;
+	bool renumber;                   /* its identities belong to others now */
 	struct generation *gen;          /* that judges it; set when it is evaluated */
 	struct keep *keep;
 	size_t n;                        /* items that are its own: the known ones have left */

@@ -72,7 +72,7 @@ static bool decode(uint8_t *out, size_t *out_len, const char *text, size_t len)
 		bits -= 8;
 		out[(*out_len)++] = (uint8_t)(word >> bits);
 	}
-	return (word & ((1u << bits) - 1)) == 0;     /* one text for each cursor */
+	return bits < 6 && (word & ((1u << bits) - 1)) == 0;     /* one text for each cursor */
 }
 
 bool cw_cursor_parse(struct cw_cursor *cursor, const char *owner, const char *text, size_t len)

@@ -24,6 +24,13 @@ static const struct cw_stmt insert_stmt = {
 	" ON CONFLICT (chain_id, hash) DO NOTHING RETURNING id, chain_id, hash",
 };
 
+/* By nextval and not setval: the sequence never goes back, whoever else draws from it. */
+static const struct cw_stmt reserve_stmt = {
+	"ingest_reserve",
+	"SELECT max(nextval('transactions_id_seq')) FROM generate_series(1, $1 - (SELECT last_value FROM"
+	" transactions_id_seq))",
+};
+
 static const struct cw_stmt insert_again_stmt = {
 	"ingest_transactions_again",
 	"INSERT INTO transactions (" TX_COLUMNS ", id) OVERRIDING SYSTEM VALUE"
@@ -60,6 +67,15 @@ void cw_ingest_commit(struct cw_conn *conn, cw_query_fn *fn, void *arg)
 void cw_ingest_rollback(struct cw_conn *conn, cw_query_fn *fn, void *arg)
 {
 	cw_conn_query(conn, &rollback_stmt, NULL, fn, arg);
+}
+
+void cw_ingest_reserve(struct cw_conn *conn, int64_t id, struct cw_arena *arena, cw_query_fn *fn, void *arg)
+{
+	struct cw_params params;
+
+	cw_params_init(&params, arena);
+	cw_params_i64(&params, id);
+	cw_conn_query(conn, &reserve_stmt, &params, fn, arg);
 }
 
 enum { CHAIN, HASH, BLOCK, BLOCK_HASH, INDEX, TIME, FROM, TO, VALUE, GAS, GAS_PRICE, GAS_USED, NONCE, INPUT, INPUT_SIZE,

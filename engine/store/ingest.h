@@ -19,6 +19,10 @@ void cw_ingest_begin(struct cw_conn *conn, cw_query_fn *fn, void *arg);
 void cw_ingest_commit(struct cw_conn *conn, cw_query_fn *fn, void *arg);
 void cw_ingest_rollback(struct cw_conn *conn, cw_query_fn *fn, void *arg);
 
+/* Before a retry with identities up to `id`: moves the sequence past them. A server that crashed forgets identities it
+ * has given out and not committed, and would give them out again. */
+void cw_ingest_reserve(struct cw_conn *conn, int64_t id, struct cw_arena *arena, cw_query_fn *fn, void *arg);
+
 /* Inserts the group; hashes must be unique within it. The answer has one row for each transaction that was not there
  * yet, in the order of the group (cw_ingest_match walks it). `keep_ids`: a retry of transactions that have been
  * evaluated: tx.seq is their identity. `arena` holds the parameters during the call. */

@@ -1,0 +1,160 @@
+#include "support/pg_proxy.h"
+
+#include <check.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LINES 64
+
+struct line { int client, server; };
+
+struct pg_proxy {
+	pthread_t thread;
+	char dir[64], server[108];
+	int listener;
+	atomic_int stop, cut, cuts, blocked;
+	struct line lines[LINES];
+	int n;
+	char buffer[65536];
+};
+
+static int unix_socket(const char *dir, struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	snprintf(address->sun_path, sizeof(address->sun_path), "%.80s/.s.PGSQL.5432", dir);
+	return fd;
+}
+
+static void cut(struct pg_proxy *p, int i)
+{
+	close(p->lines[i].client);
+	close(p->lines[i].server);
+	p->lines[i] = p->lines[--p->n];
+}
+
+static void take_client(struct pg_proxy *p)
+{
+	int client = accept(p->listener, NULL, NULL);
+	struct sockaddr_un address;
+	int server = unix_socket(p->server, &address);
+
+	if (client < 0 || p->blocked || p->n == LINES ||
+	    connect(server, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		if (client >= 0)
+			close(client);
+		close(server);
+		return;
+	}
+	p->lines[p->n++] = (struct line){ client, server };
+}
+
+static int pump(struct pg_proxy *p, int from, int to, int is_server)
+{
+	static const char answer[] = "COMMIT";   /* with its NUL: CommandComplete's tag */
+	ssize_t n = read(from, p->buffer, sizeof(p->buffer));
+
+	if (n <= 0)
+		return -1;
+	if (is_server && p->cut > 0 && memmem(p->buffer, (size_t)n, answer, sizeof(answer)) != NULL) {
+		p->cut--;
+		p->cuts++;
+		return -1;
+	}
+	for (ssize_t at = 0; at < n;) {
+		ssize_t sent = send(to, p->buffer + at, (size_t)(n - at), MSG_NOSIGNAL);
+
+		if (sent < 0)
+			return -1;
+		at += sent;
+	}
+	return 0;
+}
+
+static void *run(void *arg)
+{
+	struct pg_proxy *p = arg;
+	struct pollfd fds[1 + 2 * LINES];
+
+	while (!p->stop) {
+		int n = p->n;
+
+		fds[0] = (struct pollfd){ p->listener, POLLIN, 0 };
+		for (int i = 0; i < n; i++) {
+			fds[1 + 2 * i] = (struct pollfd){ p->lines[i].client, POLLIN, 0 };
+			fds[2 + 2 * i] = (struct pollfd){ p->lines[i].server, POLLIN, 0 };
+		}
+		poll(fds, (nfds_t)(1 + 2 * n), 10);
+		for (int i = n - 1; i >= 0; i--) {
+			if (p->blocked || (fds[1 + 2 * i].revents != 0 && pump(p, p->lines[i].client, p->lines[i].server, 0) != 0) ||
+			    (fds[2 + 2 * i].revents != 0 && pump(p, p->lines[i].server, p->lines[i].client, 1) != 0))
+				cut(p, i);
+		}
+		if (fds[0].revents != 0)
+			take_client(p);
+	}
+	while (p->n > 0)
+		cut(p, 0);
+	return NULL;
+}
+
+struct pg_proxy *pg_proxy_start(const char *server_dir)
+{
+	struct pg_proxy *p = calloc(1, sizeof(*p));
+	struct sockaddr_un address;
+
+	strcpy(p->dir, "/tmp/cwp-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(p->dir));
+	snprintf(p->server, sizeof(p->server), "%s", server_dir);
+	p->listener = unix_socket(p->dir, &address);
+	ck_assert_int_eq(bind(p->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(listen(p->listener, 16), 0);
+	ck_assert_int_eq(pthread_create(&p->thread, NULL, run, p), 0);
+	return p;
+}
+
+void pg_proxy_stop(struct pg_proxy **proxy)
+{
+	struct pg_proxy *p = *proxy;
+	char path[128];
+
+	*proxy = NULL;
+	p->stop = 1;
+	pthread_join(p->thread, NULL);
+	close(p->listener);
+	snprintf(path, sizeof(path), "%s/.s.PGSQL.5432", p->dir);
+	unlink(path);
+	rmdir(p->dir);
+	free(p);
+}
+
+const char *pg_proxy_dir(const struct pg_proxy *proxy)
+{
+	return proxy->dir;
+}
+
+void pg_proxy_cut_commit_answers(struct pg_proxy *proxy, int times)
+{
+	proxy->cut = times;
+}
+
+int pg_proxy_cuts(const struct pg_proxy *proxy)
+{
+	return proxy->cuts;
+}
+
+void pg_proxy_block(struct pg_proxy *proxy, int blocked)
+{
+	proxy->blocked = blocked;
+}
