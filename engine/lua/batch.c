@@ -25,6 +25,8 @@
 #define PARTS_MAX 6              /* parts in flight; above it the client waits */
 #define LINE_MAX (4u << 20)
 #define UNSENT_MAX (512u << 10)  /* bytes the client has not taken; above it we wait for it */
+#define HELD_MAX (1u << 20)      /* answers are held back so long: one that begins before the body ends costs the
+                                  * connection, since it must be closed after it */
 #define RETRY_MS 10              /* the pipeline was full */
 
 /* Lines that were read together: each has a transaction in `txs`, or the text of its problem. */
@@ -45,6 +47,7 @@ struct batch {
 	const struct cw_script_env *env;
 	struct cw_request *req;
 	struct cw_buf body;          /* what has not been cut into lines yet; or the whole JSON body */
+	struct cw_buf held;          /* answers that wait for the end of a small body */
 	struct cw_list parts;        /* in order; answered from the front */
 	int nparts;
 	struct part *waiting;        /* ready, but the pipeline was full */
@@ -95,6 +98,7 @@ static void batch_release(void *arg)
 	forget(b);
 	cw_timer_free(&b->retry);
 	cw_buf_release(&b->body);
+	cw_buf_release(&b->held);
 	b->magic = 0;
 }
 
@@ -224,6 +228,16 @@ static struct part *next_part(struct batch *b)
 	return part;
 }
 
+static void send_held(struct batch *b)
+{
+	if (!b->begun)
+		cw_reply_begin(b->req, 200, "application/x-ndjson");
+	b->begun = true;
+	if (b->held.len > 0 && cw_reply_piece(b->req, b->held.data, b->held.len) > UNSENT_MAX)
+		b->paused = true;
+	cw_buf_clear(&b->held);
+}
+
 /* Writes what is done, from the front. */
 static void answer_parts(struct batch *b)
 {
@@ -232,14 +246,12 @@ static void answer_parts(struct batch *b)
 
 		if (!part->done)
 			return;
-		if (!b->begun)
-			cw_reply_begin(b->req, 200, "application/x-ndjson");
-		b->begun = true;
 		b->nparts--;
 		cw_list_remove(&part->link);
-		if (cw_reply_piece(b->req, part->out.data, part->out.len) > UNSENT_MAX)
-			b->paused = true;
+		cw_buf_add(&b->held, part->out.data, part->out.len);
 		part_free(part);
+		if (b->begun || b->last || b->held.len > HELD_MAX)
+			send_held(b);
 	}
 }
 
@@ -307,8 +319,7 @@ static void on_drain(void *arg, struct cw_request *req)
 
 static void end_stream(struct batch *b)
 {
-	if (!b->begun)
-		cw_reply_begin(b->req, 200, "application/x-ndjson");
+	send_held(b);
 	cw_reply_end(b->req);
 }
 
@@ -496,6 +507,7 @@ void cw_batch_take(const struct cw_script_env *env, struct cw_request *req)
 	b->req = req;
 	b->ndjson = kind.len >= sizeof(ndjson) - 1 && strncasecmp(kind.p, ndjson, sizeof(ndjson) - 1) == 0;
 	cw_buf_init(&b->body);
+	cw_buf_init(&b->held);
 	cw_list_init(&b->parts);
 	b->retry = cw_timer_new(env->loop, on_retry, b);
 	cw_arena_cleanup(req->arena, batch_release, b);
