@@ -178,4 +178,6 @@ function M.tx(with)
   return tx
 end
 
+M.handle = setmetatable({}, Engine)
+
 return M
