@@ -242,27 +242,17 @@ bool cw_vm_is_overflow(lua_State *L, int index)
 	return strstr(text, "stack overflow") != NULL && strstr(text, "stopped: ") == NULL;
 }
 
-/* Nothing was noted when the stack was full: the place is in the message. */
-static void note_overflow(struct cw_vm *vm, lua_State *L)
-{
-	const char *text = lua_tostring(L, -1), *end = strstr(text, ": stack overflow");
-
-	if (vm->note[0] == '\0' && end != NULL)
-		snprintf(vm->note, sizeof(vm->note), "%.*s", (int)(end - text), text);
-}
-
 /* The error value is on top of L; popped. Its metamethods are not called: they are the script's. */
 static void report_failure(struct cw_vm *vm, lua_State *L, const struct cw_budget *budget, struct cw_vm_report *report)
 {
-	const char *note = vm->note;
+	const char *note = vm->note[0] != '\0' ? vm->note : "script";
 
-	if (report->stop == CW_STOP_NONE && cw_vm_is_overflow(L, -1)) {
+	if (report->stop == CW_STOP_NONE && cw_vm_is_overflow(L, -1))
 		report->stop = CW_STOP_STACK;
-		note_overflow(vm, L);
-	}
-	if (note[0] == '\0')
-		note = "script";
-	if (report->stop == CW_STOP_TICKS)
+	/* Where the stack was full depends on the JIT, so no place is named. */
+	if (report->stop == CW_STOP_STACK)
+		snprintf(report->message, sizeof(report->message), "stopped: %s", cw_stop_text(report->stop));
+	else if (report->stop == CW_STOP_TICKS)
 		snprintf(report->message, sizeof(report->message), "%s: stopped: more than %lld ticks", note,
 		         (long long)budget->ticks);
 	else if (report->stop == CW_STOP_TIME)

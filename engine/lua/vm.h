@@ -56,7 +56,8 @@ void *cw_vm_owner(const struct cw_vm *vm);
 struct cw_vm_report {
 	enum cw_stop stop;        /* NONE: an ordinary error, or none */
 	int64_t ticks;            /* counted in this call */
-	char message[384];        /* on failure: "rules/x.lua:12: reason"; stops too name the place */
+	char message[384];        /* on failure: "rules/x.lua:12: reason"; stops name the place too, but for
+	                           * a stack overflow */
 };
 
 /* As lua_pcall: the function and `nargs` arguments are on top of L, replaced by `nresults` results; 0. On an error or

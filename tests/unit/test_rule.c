@@ -337,7 +337,7 @@ static const struct { const char *body, *message; } bodies[] = {
 	{ "error('mine')", "rules/x.lua:2: mine" },
 	{ "error({})", "rules/x.lua:1: error value is a table" },
 	{ "while true do end", "rules/x.lua:2: stopped: more than 1000000 ticks" },
-	{ "local function f() return 1 + f() end f()", "rules/x.lua:2: stopped: stack overflow" },
+	{ "local function f() return 1 + f() end f()", "rules/x.lua:1: stopped: stack overflow" },
 	{ "local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end", "rules/x.lua:2: stopped: memory limit reached" },
 };
 
