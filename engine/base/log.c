@@ -238,15 +238,11 @@ static void put_fields(struct line *l, const char *fields)
 static void put_head(struct line *l, enum cw_log_level level, const char *group, const char *msg)
 {
 	int64_t now_us = cw_clock_wall_us();
-	time_t seconds = (time_t)(now_us / 1000000);
-	struct tm tm;
 	char stamp[48];
-	size_t n;
 	bool json = format_now == CW_LOG_JSON;
 
-	gmtime_r(&seconds, &tm);
-	n = strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(stamp + n, sizeof(stamp) - n, ".%03dZ", (int)(now_us / 1000 % 1000));
+	cw_time_format(now_us, stamp);
+	snprintf(stamp + 19, sizeof(stamp) - 19, ".%03dZ", (int)(now_us / 1000 % 1000));
 	puts_line(l, json ? "{\"ts\":\"" : "ts=");
 	puts_line(l, stamp);
 	puts_line(l, json ? "\",\"level\":\"" : " level=");

@@ -15,12 +15,12 @@
 
 /* brk, futex, mremap and restart_syscall are for other builds of libc; the clocks for machines where the vDSO falls
  * back; getrandom is how LuaJIT seeds a new state; close is for the scratch arena, whose descriptors are closed long
- * since; the last three are what abort() needs besides tgkill. */
+ * since; sysinfo is how qsort decides whether to sort in place; the last three are what abort() needs besides tgkill. */
 static const int always[] = {
 	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex),
 	SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
 	SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(getrandom),
-	SCMP_SYS(close), SCMP_SYS(rt_sigprocmask), SCMP_SYS(getpid), SCMP_SYS(gettid),
+	SCMP_SYS(close), SCMP_SYS(sysinfo), SCMP_SYS(rt_sigprocmask), SCMP_SYS(getpid), SCMP_SYS(gettid),
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	SCMP_SYS(sigaltstack), SCMP_SYS(sched_yield), SCMP_SYS(rt_sigaction), SCMP_SYS(getrlimit), SCMP_SYS(prlimit64),
 #endif

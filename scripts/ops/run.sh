@@ -17,7 +17,7 @@ fi
 
 # The simulator's own list of addresses: the attack on a listed address needs one.
 mkdir -p "$data/lists"
-"$bin" simulate --seed 7 --blocks 0 --out /dev/null --labels "$data/lists/simulated.csv"
+"$bin" simulate --seed 7 --blocks 1 --out /dev/null --labels "$data/lists/simulated.csv"
 
 "$bin" serve --listen "$listen" --data-dir "$data" --set "rules.lists=$data/lists" 2>"$data/engine.log" &
 engine=$!
@@ -52,7 +52,7 @@ Look at what it found (the key is in $data/admin.key):
   curl -H "X-API-Key: \$(cat $data/admin.key)" "http://$address/api/v1/ruleset"
   curl "http://$address/metrics"
 
-Change a rule in rules/ and run: $bin reload -c conf/chainwatch.lua
+Change a rule in rules/ and run: CHAINWATCH_DATA_DIR=$data $bin reload
 Ctrl-C stops the engine and its PostgreSQL.
 
 TEXT
