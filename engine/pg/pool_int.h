@@ -34,6 +34,7 @@ struct slot {
 	struct cw_list running;      /* requests, in order of sending */
 	int depth;                   /* how many of them */
 	int slow;                    /* how many of them may take long */
+	int64_t backlog_us;          /* what they are expected to take, one after the other */
 	struct cw_lease *lease;
 };
 
@@ -51,6 +52,7 @@ struct cw_pool {
 	bool scheduled, closing;
 	bool *gone;                  /* set when the pool is freed under a callback */
 	struct cw_timer *deadline, *backoff, *housekeeping;
+	int hot;                     /* so many busy connections are enough for fast statements */
 	int64_t deadline_us;         /* for when the timer is set */
 	int failures;                /* attempts to connect in a row */
 	struct cw_err why;           /* the last of them */

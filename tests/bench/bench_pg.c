@@ -1,6 +1,6 @@
 /* What PostgreSQL gives on this machine: rows a second by group size, and look-ups through the pool beside plain libpq.
  *
- *     build/bench/bench_pg [SECONDS]      each figure runs that long (default 3)
+ *     build/bench/bench_pg [SECONDS [inserts|lookups]]     each figure runs that long (default 3)
  *
  * Its own synced cluster below /tmp with the repository's schema. Client and server share the machine's cores. */
 #include <dirent.h>
@@ -356,6 +356,7 @@ int main(int argc, char **argv)
 {
 	char dir[] = "/tmp/cwt-bench-XXXXXX", command[64];
 	struct cw_cluster_conf conf = { .dir = dir, .shared_buffers = "512MB" };
+	const char *part = argc > 2 ? argv[2] : NULL;
 	struct cw_err err;
 
 	if (argc > 1)
@@ -371,14 +372,15 @@ int main(int argc, char **argv)
 	conninfo = cw_cluster_conninfo(cluster);
 	loop = cw_loop_new();
 	prepare();
-	for (int round = 0; round < 2; round++) {
+	for (int round = 0; round < (part == NULL || strcmp(part, "inserts") == 0 ? 2 : 0); round++) {
 		bench_inserts(1, 1, seconds);
 		bench_inserts(32, 1, seconds);
 		bench_inserts(32, 2, seconds);
 		bench_inserts(1000, 1, seconds);
 		bench_inserts(1000, 2, seconds);
 	}
-	for (int round = 0; round < 2; round++) {
+	bench_inserts(1000, 2, made < 100000 ? 4 : 0.1);         /* something to look up */
+	for (int round = 0; round < (part == NULL || strcmp(part, "lookups") == 0 ? 2 : 0); round++) {
 		bench_plain(1);
 		bench_plain(16);
 		bench_pool(1, 20, cw_pool_read, "pool read");
