@@ -89,6 +89,7 @@ static const struct setting settings[] = {
 	INT("rules", "hang_ms", hang_ms, "500", 100, 600000, RESTART, "an evaluator without progress is replaced"),
 	INT("rules", "load_ms", load_ms, "30000", 100, 600000, RESTART, "time for loading and testing all rules"),
 	INT("rules", "state_mb", state_mb, "1024", 16, 1048576, RESTART, "limit of all detector state"),
+	INT("rules", "checkpoint_s", checkpoint_s, "300", 0, 86400, RELOAD, "detector state to disk so often; 0: never"),
 	INT("rules", "journal_mb", journal_mb, "256", 1, 1048576, RESTART, "undo log of detector state"),
 
 	TXT("scripts", "dir", NULL, scripts_dir, "scripts", RELOAD, "folder with api/, policy/, jobs/, lib/"),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "app/bundle.h"
+#include "app/checkpoints.h"
 #include "app/config.h"
 #include "app/gate.h"
 #include "app/ops.h"
@@ -37,8 +39,10 @@
 #include "pg/cluster.h"
 #include "pg/migrate.h"
 #include "pg/pool.h"
+#include "pg/result.h"
 #include "pipeline/pipeline.h"
 #include "state/state.h"
+#include "store/position.h"
 
 #define DRAIN_MS 10000           /* for requests in flight at the end; then they are cut */
 #define CLUSTER_CHECK_MS 250     /* a private PostgreSQL that died is started again */
@@ -223,6 +227,7 @@ struct cw_pipeline_conf cw_engine_pipeline_conf(const struct cw_config *c)
 	conf.commit_linger_us = c->commit_linger_us;
 	conf.recent_hashes = (uint32_t)c->recent_hashes;
 	conf.wait_ms = c->wait_ms;
+	conf.replay_max = (uint64_t)c->replay_max;
 	return conf;
 }
 
@@ -255,12 +260,45 @@ static int inherited_socket(void)
 	return 3;
 }
 
+struct position {
+	struct cw_answer answer;
+	char database[256];
+	int64_t newest;
+};
+
+static void on_position(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct position *p = arg;
+
+	if (err == NULL) {
+		snprintf(p->database, sizeof(p->database), "%s", cw_result_text(res, 0, CW_POSITION_DATABASE, NULL));
+		p->newest = cw_result_i64(res, 0, CW_POSITION_NEWEST);
+	}
+	on_answer(&p->answer, err);
+}
+
+static int start_state(struct cw_engine *e, struct cw_err *err)
+{
+	const struct cw_config *c = e->config;
+	struct cw_state_conf conf = {
+		.max_bytes = (size_t)c->state_mb << 20, .journal_bytes = (size_t)c->journal_mb << 20,
+	};
+	struct position position = { 0 };
+
+	randombytes_buf(&conf.hash_seed, sizeof(conf.hash_seed));
+	e->state = cw_state_new(&conf, err);
+	if (e->state == NULL)
+		return -1;
+	cw_position(e->pool, on_position, &position);
+	if (wait_answer(e, &position.answer, err) != 0)
+		return cw_err_wrap(err, "could not ask the database for its position");
+	e->checkpoints = cw_checkpoints_open(e, position.database, position.newest);
+	return 0;
+}
+
 static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct cw_err *err)
 {
 	const struct cw_config *c = e->config;
-	struct cw_state_conf state = {
-		.max_bytes = (size_t)c->state_mb << 20, .journal_bytes = (size_t)c->journal_mb << 20,
-	};
 	struct cw_supervisor_conf supervisor = cw_supervisor_conf_default;
 	struct cw_pipeline_conf pipeline = cw_engine_pipeline_conf(c);
 	struct cw_pool_conf pool = cw_engine_pool_conf(e, c);
@@ -271,15 +309,13 @@ static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct 
 	supervisor.quarantine_after = (int)c->quarantine_after;
 	supervisor.load_ms = c->load_ms;
 	e->pool = cw_pool_new(e->loop, &pool, err);
-	if (e->pool == NULL)
-		return -1;
-	e->state = cw_state_new(&state, err);
-	if (e->state == NULL)
+	if (e->pool == NULL || start_state(e, err) != 0)
 		return -1;
 	e->pipeline = cw_pipeline_new(e->loop, e->pool, zygote, e->state, &pipeline, &supervisor, err);
 	if (e->pipeline == NULL)
 		return -1;
 	cw_pipeline_on_publish(e->pipeline, cw_ops_publish, e);
+	cw_checkpoints_start(e->checkpoints);
 	return 0;
 }
 
@@ -334,6 +370,7 @@ static int start_scripts(struct cw_engine *e, struct cw_err *err)
 	struct cw_scripts_conf conf = cw_ops_scripts_conf(e->config);
 	struct cw_script_env env = {
 		.loop = e->loop, .pool = e->pool, .pipeline = e->pipeline, .call = cw_ops_call, .call_arg = e,
+		.chain_id = &e->chain_id,
 	};
 
 	e->anomalies = cw_sse_new(e->loop, SSE_RING, SSE_HEARTBEAT_MS);
@@ -415,6 +452,7 @@ struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *
 	int64_t from_us = cw_clock_mono_us();
 
 	e->config = *config;
+	e->chain_id = (uint64_t)e->config->chain_id;
 	*config = NULL;
 	e->sets = sets;
 	e->nsets = nsets;
@@ -458,6 +496,7 @@ void cw_engine_free(struct cw_engine **engine)
 	cw_sse_free(&e->anomalies);
 	cw_keys_free(&e->keys);
 	cw_pipeline_free(&e->pipeline);
+	cw_checkpoints_close(&e->checkpoints, e->up);
 	cw_pool_free(&e->pool);
 	cw_state_close(&e->state);
 	cw_work_pool_free(&e->work);

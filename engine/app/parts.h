@@ -25,6 +25,7 @@ struct cw_engine {
 	struct cw_timer *cluster_timer, *drain_timer;
 	struct cw_pool *pool;
 	struct cw_state *state;
+	struct cw_checkpoints *checkpoints;
 	struct cw_pipeline *pipeline;
 	struct cw_keys *keys;
 	struct cw_gate gate;
@@ -33,6 +34,7 @@ struct cw_engine {
 	struct cw_server *server;
 	struct cw_reload *reload;        /* one at a time; NULL: none */
 	struct cw_watcher *watcher;      /* of files, in dev mode */
+	uint64_t chain_id;               /* of transactions that name none */
 	int pid_fd, exit_code;
 	bool up, stopping;
 };

@@ -137,6 +137,7 @@ static int apply_config(struct cw_engine *e, const struct cw_config *fresh, stru
 		return -1;
 	cw_pipeline_reconfigure(e->pipeline, &pipeline);
 	e->gate.required = fresh->auth;
+	e->chain_id = (uint64_t)fresh->chain_id;
 	return 0;
 }
 

@@ -1,0 +1,15 @@
+/* position.h - where the database stands: which one it is, and the newest transaction in it. */
+#ifndef CW_STORE_POSITION_H
+#define CW_STORE_POSITION_H
+
+#include <stdint.h>
+
+#include "pg/conn.h"
+
+struct cw_pool;
+
+/* One row: text that names the cluster and the database (another one has another), and max(transactions.id) or 0. */
+uint64_t cw_position(struct cw_pool *pool, cw_query_fn *fn, void *arg);
+enum { CW_POSITION_DATABASE = 0, CW_POSITION_NEWEST };
+
+#endif
