@@ -249,10 +249,10 @@ static void grow(struct cw_parser *p, struct text *t, size_t need)
 	if (t->len > 0)
 		memcpy(bytes, t->p, t->len);
 	if (t == &p->text && p->state == HEADERS) {
-		struct cw_slice *slices[] = { &p->head.target, &p->head.path, &p->head.query, &p->authority };
-
-		for (size_t i = 0; i < sizeof(slices) / sizeof(*slices); i++)
-			rebase(slices[i], t->p, t->len, bytes);
+		rebase(&p->head.target, t->p, t->len, bytes);
+		rebase(&p->head.path, t->p, t->len, bytes);
+		rebase(&p->head.query, t->p, t->len, bytes);
+		rebase(&p->authority, t->p, t->len, bytes);
 		for (unsigned i = 0; i < p->head.nheaders; i++) {
 			rebase(&p->head.headers[i].name, t->p, t->len, bytes);
 			rebase(&p->head.headers[i].value, t->p, t->len, bytes);

@@ -327,7 +327,8 @@ static void set_phase(struct cw_peer *conn)
 		                   [CW_PHASE_HEAD] = conf->head_ms, [CW_PHASE_BODY] = conf->body_ms,
 		                   [CW_PHASE_LINGER] = conf->linger_ms };
 	enum cw_phase phase = phase_now(conn);
-	bool stride = phase == CW_PHASE_BODY && conn->current->streams && conn->phase_bytes >= STRIDE;
+	const struct cw_exchange *x = conn->current;
+	bool stride = phase == CW_PHASE_BODY && x != NULL && x->streams && conn->phase_bytes >= STRIDE;
 
 	if (phase == conn->phase && conn->serial == conn->phase_serial && !stride)
 		return;

@@ -174,7 +174,7 @@ void cw_reply_send(struct cw_request *req, int status, const char *content_type,
 	out = cw_exchange_out(x);
 	if (out != NULL) {
 		put_head(out, x, content_type, (int64_t)len);
-		if (len > 0 && x->method != CW_METHOD_HEAD && !has_no_body(status)) {
+		if (body != NULL && x->method != CW_METHOD_HEAD && !has_no_body(status)) {
 			cw_buf_add(out, body, len);
 			x->sent_bytes += len;
 		}

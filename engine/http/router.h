@@ -1,4 +1,5 @@
-/* router.h - method + pattern -> handler. Built aside, then swapped as a whole; requests keep the one they began with. */
+/* router.h - method + pattern -> handler. Built aside, then swapped as a whole; requests keep the one they began with.
+ * Literal segments win over parameters, but do not hide them from methods they do not have. */
 #ifndef CW_HTTP_ROUTER_H
 #define CW_HTTP_ROUTER_H
 

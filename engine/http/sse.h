@@ -1,5 +1,5 @@
 /* sse.h - server-sent events (WHATWG HTML, 9.2): a channel with subscribers, resume by Last-Event-ID, comments as
- * heartbeat. A subscriber that does not read is dropped at its buffer limit; it resumes from the ring or the database. */
+ * heartbeat. A subscriber that does not read is cut off at its buffer limit; it resumes from ring or database. */
 #ifndef CW_HTTP_SSE_H
 #define CW_HTTP_SSE_H
 
