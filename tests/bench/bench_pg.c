@@ -1,6 +1,6 @@
 /* What PostgreSQL gives on this machine: rows a second by group size, and look-ups through the pool beside plain libpq.
  *
- *     build/bench/bench_pg [SECONDS [inserts|lookups]]     each figure runs that long (default 3)
+ *     build/bench/bench_pg [SECONDS [inserts|lookups|once]]     each figure runs that long (default 3)
  *
  * Its own synced cluster below /tmp with the repository's schema. Client and server share the machine's cores. */
 #include <dirent.h>
@@ -372,6 +372,8 @@ int main(int argc, char **argv)
 	conninfo = cw_cluster_conninfo(cluster);
 	loop = cw_loop_new();
 	prepare();
+	if (part != NULL && strcmp(part, "once") == 0)
+		bench_inserts(1000, 1, seconds);
 	for (int round = 0; round < (part == NULL || strcmp(part, "inserts") == 0 ? 2 : 0); round++) {
 		bench_inserts(1, 1, seconds);
 		bench_inserts(32, 1, seconds);
@@ -379,7 +381,8 @@ int main(int argc, char **argv)
 		bench_inserts(1000, 1, seconds);
 		bench_inserts(1000, 2, seconds);
 	}
-	bench_inserts(1000, 2, made < 100000 ? 4 : 0.1);         /* something to look up */
+	if (part == NULL || strcmp(part, "once") != 0)
+		bench_inserts(1000, 2, made < 100000 ? 4 : 0.1);     /* something to look up */
 	for (int round = 0; round < (part == NULL || strcmp(part, "lookups") == 0 ? 2 : 0); round++) {
 		bench_plain(1);
 		bench_plain(16);
