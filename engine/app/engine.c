@@ -263,7 +263,7 @@ static int inherited_socket(void)
 struct position {
 	struct cw_answer answer;
 	char database[256];
-	int64_t newest;
+	int64_t newest, anomaly;
 };
 
 static void on_position(void *arg, const struct cw_result *res, const struct cw_err *err)
@@ -273,6 +273,7 @@ static void on_position(void *arg, const struct cw_result *res, const struct cw_
 	if (err == NULL) {
 		snprintf(p->database, sizeof(p->database), "%s", cw_result_text(res, 0, CW_POSITION_DATABASE, NULL));
 		p->newest = cw_result_i64(res, 0, CW_POSITION_NEWEST);
+		p->anomaly = cw_result_i64(res, 0, CW_POSITION_ANOMALY);
 	}
 	on_answer(&p->answer, err);
 }
@@ -293,6 +294,8 @@ static int start_state(struct cw_engine *e, struct cw_err *err)
 	if (wait_answer(e, &position.answer, err) != 0)
 		return cw_err_wrap(err, "could not ask the database for its position");
 	e->checkpoints = cw_checkpoints_open(e, position.database, position.newest);
+	e->anomalies = cw_sse_new(e->loop, SSE_RING, SSE_HEARTBEAT_MS);
+	cw_sse_seed(e->anomalies, (uint64_t)position.anomaly);
 	return 0;
 }
 
@@ -373,7 +376,6 @@ static int start_scripts(struct cw_engine *e, struct cw_err *err)
 		.chain_id = &e->chain_id,
 	};
 
-	e->anomalies = cw_sse_new(e->loop, SSE_RING, SSE_HEARTBEAT_MS);
 	env.anomalies = e->anomalies;
 	env.conf_json = cw_ops_conf_json(e);
 	e->scripts = cw_scripts_new(&env, &conf, err);

@@ -8,8 +8,9 @@
 
 struct cw_pool;
 
-/* One row: text that names the cluster and the database (another one has another), and max(transactions.id) or 0. */
+/* One row: text that names the cluster and the database (another one has another), and the highest id of transactions
+ * and of anomalies, or 0. */
 uint64_t cw_position(struct cw_pool *pool, cw_query_fn *fn, void *arg);
-enum { CW_POSITION_DATABASE = 0, CW_POSITION_NEWEST };
+enum { CW_POSITION_DATABASE = 0, CW_POSITION_NEWEST, CW_POSITION_ANOMALY };
 
 #endif

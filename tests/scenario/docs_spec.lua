@@ -1,0 +1,48 @@
+--- The examples of the documents run as they stand.
+
+local engine = require "tests.support.engine"
+
+describe("documents", function()
+  local e
+  setup(function() e = engine.start() end)
+  teardown(function() e:stop() end)
+
+  -- The documents speak of the place where `make run` puts things.
+  local function here(text)
+    text = text:gsub("http://127%.0%.0%.1:8080", "http://127.0.0.1:" .. e.port)
+    return (text:gsub("var/admin%.key", e.dir .. "/admin.key"))
+  end
+
+  for _, name in ipairs { "API", "OPERATIONS", "DATABASE_MIGRATION_GUIDE" } do
+    it("docs/" .. name .. ".md", function()
+      local text, blocks = engine.read("docs/" .. name .. ".md"), 0
+      local script = { "set -e", "export CHAINWATCH_DATA_DIR=" .. e.dir }
+      for block in text:gmatch("\n```sh\n(.-)\n```") do
+        blocks = blocks + 1
+        script[#script + 1] = here(block)
+      end
+      assert.is_true(blocks > 0)
+      local path = e.dir .. "/" .. name .. ".sh"
+      engine.write(path, table.concat(script, "\n") .. "\n")
+      local code, words = engine.run("bash " .. path)
+      assert.equal(0, code, words)
+    end)
+  end
+
+  it("the rule of README.md passes its tests", function()
+    local rule = engine.read("README.md"):match("\n```lua\n(.-)\n```")
+    os.execute("mkdir -p " .. e.dir .. "/rules")
+    engine.write(e.dir .. "/rules/readme.lua", rule .. "\n")
+    local code, words = engine.run(engine.bin .. " rules test --set rules.dir=" .. e.dir .. "/rules")
+    assert.equal(0, code, words)
+  end)
+
+  it("the request of README.md is answered", function()
+    local command = engine.read("README.md"):match("\n(curl %-s %-H .-)\n```")
+    engine.write(e.dir .. "/readme.sh", "set -e\n" .. here(command) .. "\n")
+    local code, words = engine.run("bash " .. e.dir .. "/readme.sh")
+    assert.equal(0, code, words)
+    assert.is_truthy(words:find('"is_anomaly"', 1, true), words)
+    assert.is_truthy(words:find('"items"', 1, true), words)
+  end)
+end)
