@@ -330,6 +330,11 @@ int64_t cw_dict_time(const void *value)
 	return ((const struct entry *)(const void *)((const uint8_t *)value - sizeof(struct entry)))->time;
 }
 
+const struct cw_dict_key *cw_dict_key_of(const void *value)
+{
+	return &((const struct entry *)(const void *)((const uint8_t *)value - sizeof(struct entry)))->key;
+}
+
 /* Takes the entry out of its chain and tells the owner of its value. */
 static void unlink_entry(struct cw_dict *dict, uint32_t number)
 {

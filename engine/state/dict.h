@@ -40,8 +40,9 @@ void cw_dict_drop(struct cw_dict **dict, cw_ref *root);   /* frees everything in
 uint32_t cw_dict_count(const struct cw_dict *dict);
 /* The value, or NULL. Touch before writing. */
 void *cw_dict_find(const struct cw_dict *dict, const struct cw_dict_key *key);
-/* Event time of a value that find or upsert returned. */
+/* Event time and key of a value that find or upsert returned. */
 int64_t cw_dict_time(const void *value);
+const struct cw_dict_key *cw_dict_key_of(const void *value);
 /* Finds or inserts; the entry's event time becomes the later of its own and `now`; a new value is zeroed and already
  * touched, an old one is touched for `value_size` bytes (unless touch_parts). NULL: no memory and nothing to evict.
  * `created` may be NULL. May evict: pointers to other values of this dictionary are void. */
