@@ -3,7 +3,6 @@
  * Names of lists and categories are turned into numbers of the set in use once; when another set has taken its place
  * they are turned again. */
 #include <math.h>
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -12,69 +11,17 @@
 #include "detect/keyed.h"
 #include "detect/lists_match.h"
 
-#define LIST_MAGIC   0x4c495354u
-#define NAMES_MAX    32
-#define NAMES_BYTES  512
+#define LIST_MAGIC 0x4c495354u
 
 enum list_opt { OPT_LIST = 0, OPT_CATEGORY, OPT_MIN_CONFIDENCE };
-
-struct names {
-	char text[NAMES_BYTES];       /* cut at the commas */
-	const char *name[NAMES_MAX];
-	uint32_t number[NAMES_MAX];
-	int n;
-};
 
 struct list {
 	uint32_t magic;
 	const struct cw_lists *lists; /* that the numbers are of */
 	uint64_t serial;
-	struct names list, category;
+	struct cw_list_names list, category;
 	double min_confidence;
 };
-
-/* Cuts "a, b" into names. */
-static int read_names(struct names *names, const char *text, const char *option, struct cw_err *err)
-{
-	size_t len = strlen(text);
-	char *at = names->text;
-
-	if (len >= NAMES_BYTES)
-		return cw_err_set(err, CW_ERR_INVALID, "list.contains: option \"%s\" must be shorter than %d bytes", option,
-		                  NAMES_BYTES);
-	memcpy(names->text, text, len + 1);
-	while (*at != '\0') {
-		char *end;
-
-		at += strspn(at, " ,");
-		if (*at == '\0')
-			break;
-		if (names->n == NAMES_MAX)
-			return cw_err_set(err, CW_ERR_INVALID, "list.contains: option \"%s\" must name %d at most", option,
-			                  NAMES_MAX);
-		names->name[names->n++] = at;
-		end = at + strcspn(at, ",");
-		at = *end != '\0' ? end + 1 : end;
-		while (end > names->name[names->n - 1] && end[-1] == ' ')
-			end--;
-		*end = '\0';
-	}
-	return 0;
-}
-
-static void look_up_names(struct names *names, const struct cw_lists *lists)
-{
-	for (int i = 0; i < names->n; i++)
-		names->number[i] = cw_lists_text_number((struct cw_lists *)(uintptr_t)lists, names->name[i], false);
-}
-
-static bool has_number(const struct names *names, uint32_t number)
-{
-	for (int i = 0; i < names->n; i++)
-		if (names->number[i] == number)
-			return true;
-	return names->n == 0;
-}
 
 static void attach(struct list *l)
 {
@@ -82,8 +29,8 @@ static void attach(struct list *l)
 	l->serial = cw_lists_serial(l->lists);
 	if (l->lists == NULL)
 		return;
-	look_up_names(&l->list, l->lists);
-	look_up_names(&l->category, l->lists);
+	cw_list_names_number(&l->list, l->lists);
+	cw_list_names_number(&l->category, l->lists);
 }
 
 /* The surest entry of the field's address that is on one of the lists, of one of the categories and not expired. */
@@ -106,8 +53,8 @@ static const struct cw_lists_row *match(void *handle, const struct cw_tx *tx, do
 		return NULL;
 	rows = cw_lists_find(l->lists, address, &n);
 	for (size_t i = 0; i < n; i++)
-		if ((double)rows[i].confidence >= l->min_confidence && has_number(&l->list, rows[i].list) &&
-		    has_number(&l->category, rows[i].category) && (rows[i].expires == 0 || tx->timestamp < rows[i].expires))
+		if ((double)rows[i].confidence >= l->min_confidence && cw_list_names_have(&l->list, rows[i].list) &&
+		    cw_list_names_have(&l->category, rows[i].category) && (rows[i].expires == 0 || tx->timestamp < rows[i].expires))
 			return &rows[i];
 	return NULL;
 }
@@ -166,8 +113,8 @@ static void *list_open(struct cw_state *st, struct cw_state_root *root, const un
 	(void)root;
 	l->magic = LIST_MAGIC;
 	l->min_confidence = vals[OPT_MIN_CONFIDENCE].number;
-	if (read_names(&l->list, vals[OPT_LIST].text, "list", err) != 0 ||
-	    read_names(&l->category, vals[OPT_CATEGORY].text, "category", err) != 0) {
+	if (cw_list_names_read(&l->list, vals[OPT_LIST].text, "list.contains", "list", err) != 0 ||
+	    cw_list_names_read(&l->category, vals[OPT_CATEGORY].text, "list.contains", "category", err) != 0) {
 		cw_free(l);
 		return NULL;
 	}

@@ -1,4 +1,4 @@
-/* lists_match.h - what the primitive list.contains sees of struct cw_lists. Of the layer detect only. */
+/* lists_match.h - what primitives (list.contains, graph.transfers) see of struct cw_lists. Of the layer detect only. */
 #ifndef CW_DETECT_LISTS_MATCH_H
 #define CW_DETECT_LISTS_MATCH_H
 
@@ -21,5 +21,24 @@ const struct cw_lists_row *cw_lists_find(const struct cw_lists *lists, const str
 /* The number of a text, UINT32_MAX if it is not known (and not to be made). 0 is "". */
 uint32_t cw_lists_text_number(struct cw_lists *lists, const char *text, bool make);
 const char *cw_lists_text(const struct cw_lists *lists, uint32_t number);
+
+/* Names of lists or categories as an option gives them, "mixer,sanctioned", and their numbers in one set. */
+#define CW_LIST_NAMES_MAX   32
+#define CW_LIST_NAMES_BYTES 512
+
+struct cw_list_names {
+	char text[CW_LIST_NAMES_BYTES];   /* cut at the commas; names[] point into it, so it must not be copied */
+	const char *name[CW_LIST_NAMES_MAX];
+	uint32_t number[CW_LIST_NAMES_MAX];
+	int n;
+};
+
+/* Cuts "a, b" into names. -1 and CW_ERR_INVALID, naming primitive and option, when they are too many or too long. */
+int cw_list_names_read(struct cw_list_names *names, const char *text, const char *primitive, const char *option,
+                       struct cw_err *err);
+/* Looks the names up in a set; to be done again when another set has taken its place. */
+void cw_list_names_number(struct cw_list_names *names, const struct cw_lists *lists);
+/* Is the number that of one of the names? No names: true. */
+bool cw_list_names_have(const struct cw_list_names *names, uint32_t number);
 
 #endif
