@@ -18,6 +18,7 @@ extern const struct cw_primitive
 	cw_stat_histogram, cw_stat_benford, cw_stat_entropy,                               /* shares.c */
 	cw_stat_season, cw_stat_activity,                                                  /* season.c */
 	cw_sequence_steps, cw_sequence_repeats, cw_sequence_nonce, cw_sequence_sandwich,   /* sequence.c */
+	cw_graph_transfers,                                                                /* graph.c */
 	cw_list_contains;                                                                  /* list_contains.c */
 
 #define CW_ALL_PRIMITIVES \
@@ -30,6 +31,7 @@ extern const struct cw_primitive
 	&cw_drift_page_hinkley, &cw_drift_cusum, &cw_drift_ddm, &cw_drift_eddm, &cw_drift_hddm_a, &cw_drift_hddm_w, \
 	&cw_drift_adwin, &cw_drift_kswin, \
 	&cw_sketch_distinct, &cw_sketch_count, &cw_sketch_top, &cw_sketch_seen, &cw_sketch_sample, \
+	&cw_graph_transfers, \
 	&cw_list_contains,
 
 #endif
