@@ -5,10 +5,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -418,7 +420,8 @@ static void on_socket(void *arg, int fd, int flags)
 	struct cw_conn *conn = CW_CAST(arg, CONN_MAGIC);
 	PGnotify *notify;
 
-	(void)fd;
+	if (CW_FAULT("pg.lost"))
+		shutdown(fd, SHUT_RDWR); /* as if the server had gone, with whatever it has not said yet */
 	if (flags & CW_WATCH_READ) {
 		if (PQconsumeInput(conn->pg) == 0)
 			conn->broken = PQisBusy(conn->pg) || cw_list_empty(&conn->flights);

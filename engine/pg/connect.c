@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/mem.h"
 #include "loop/loop.h"
 
@@ -319,7 +320,7 @@ static void next_address(struct cw_connect *c)
 	collect(c, &p);
 	c->pg = PQconnectStartParams(p.keys, p.values, 0);
 	cw_assert(c->pg != NULL);
-	if (PQstatus(c->pg) == CONNECTION_BAD) {
+	if (PQstatus(c->pg) == CONNECTION_BAD || CW_FAULT("pg.connect")) {
 		attempt_failed(c, PQerrorMessage(c->pg));
 		return;
 	}

@@ -30,7 +30,7 @@ static uint64_t divide(uint64_t w[4], uint64_t by)
 size_t cw_wire_put_numeric(uint8_t out[CW_WIRE_NUMERIC_MAX], const struct cw_u256 *value)
 {
 	uint64_t w[4] = { value->w[0], value->w[1], value->w[2], value->w[3] };
-	uint16_t digits[DIGITS_MAX];          /* least significant first */
+	uint16_t digits[DIGITS_MAX] = { 0 };  /* least significant first */
 	int n = 0, low = 0;
 
 	while ((w[0] | w[1] | w[2] | w[3]) != 0) {

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "loop/loop.h"
@@ -587,6 +588,41 @@ START_TEST(read_is_asked_again_only_once)
 }
 END_TEST
 
+#ifdef CW_FAULTS
+/* Cut at every event in turn: each request is answered exactly once, reads with their row. */
+START_TEST(connections_cut_at_any_moment_lose_no_answer)
+{
+	for (unsigned skip = 0; skip < 40; skip++) {
+		struct held h;
+		int reads = 0, writes = 0;
+
+		open_pool(2, 1);
+		cw_fault_arm("pg.lost", skip, 1);
+		if (skip % 4 == 0)
+			cw_fault_arm("pg.connect", skip / 4, 1);
+		for (int i = 0; i < 10; i++) {
+			look("SELECT 3", "r");
+			ask("SELECT 4", "w");
+			if (i == 5)
+				hold(&h, "h");
+		}
+		ck_assert(turn_until(seen, "h ", 10000));
+		cw_lease_release(&h.lease, 1);
+		run_until_quiet();
+		for (const char *at = journal; *at != '\0'; at = strchr(at, ' ') + 1) {
+			reads += strncmp(at, "r=3 ", 4) == 0;
+			writes += strncmp(at, "w=4 ", 4) == 0 || strncmp(at, "w!database:08", 13) == 0;
+		}
+		ck_assert_msg(reads == 10 && writes == 10, "skip %u: %s", skip, journal);
+		cw_fault_arm("pg.lost", 0, 0);
+		cw_fault_arm("pg.connect", 0, 0);
+		cw_pool_free(&pool);
+		journal[0] = '\0';
+	}
+}
+END_TEST
+#endif
+
 START_TEST(lease_whose_backend_was_killed_can_be_released)
 {
 	struct held h;
@@ -827,6 +863,9 @@ int main(void)
 	tcase_add_test(tc, killed_idle_backends_are_replaced);
 	tcase_add_test(tc, reads_survive_a_killed_backend_and_writes_say_so);
 	tcase_add_test(tc, read_is_asked_again_only_once);
+#ifdef CW_FAULTS
+	tcase_add_test(tc, connections_cut_at_any_moment_lose_no_answer);
+#endif
 	tcase_add_test(tc, lease_whose_backend_was_killed_can_be_released);
 	tcase_add_test(tc, database_that_is_away_is_told_at_the_deadline);
 	tcase_add_test(tc, settings_that_make_no_sense_are_refused);
