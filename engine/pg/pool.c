@@ -51,7 +51,7 @@ struct request {
 	void *arg;
 	int64_t deadline_us, sent_us, cost_us;
 	struct stat *stat;
-	bool grouped, slow, alone, retried;
+	bool grouped, first, slow, alone, retried;   /* first: of its group */
 	int members;                 /* about how many are in its group */
 	struct cw_lease *lease;      /* in answers: granted */
 	struct cw_err *err;          /* in answers: refused */
@@ -246,12 +246,14 @@ static void note_time(struct request *r, struct slot *slot, bool ok)
 
 	cw_metric_observe(s->seconds, (double)(now_us - r->sent_us) / 1e6);
 	slot->last_answer_us = now_us;
-	if (!ok)
-		return;
 	/* A group is answered as a whole, so each member takes the time of all for its own. One slow among fast ones makes
 	 * them all be sent alone soon; then each shows what it is. */
+	if (r->first)
+		slot->group_from_us = from_us;
 	if (r->grouped)
-		from_us = r->sent_us;
+		from_us = slot->group_from_us;
+	if (!ok)
+		return;
 	s->mean_us = s->mean_us < 0 ? now_us - from_us : moved(s->mean_us, now_us - from_us);
 	s->cost_us = s->cost_us == 0 ? s->mean_us : moved(s->cost_us, (now_us - from_us) / r->members);
 }
@@ -323,6 +325,7 @@ static void send_next(struct cw_pool *pool, struct slot *slot)
 
 	do {
 		r->grouped = group;
+		r->first = n == 0;
 		r->members = group && pool->nwaiting < GROUP_MAX ? n + pool->nwaiting : group ? GROUP_MAX : 1;
 		send_request(slot, r);
 		n++;

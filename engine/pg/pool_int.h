@@ -31,6 +31,7 @@ struct slot {
 	struct cw_conn *conn;
 	uint64_t generation;         /* of the settings it was made with */
 	int64_t expires_us, idle_since_us, last_answer_us;
+	int64_t group_from_us;       /* when the server began with the group of reads that is being answered */
 	struct cw_list running;      /* requests, in order of sending */
 	int depth;                   /* how many of them */
 	int slow;                    /* how many of them may take long */
