@@ -16,8 +16,8 @@ void cw_ddsketch_init(struct cw_state *st, struct cw_ddsketch *s, uint32_t bins,
 {
 	cw_detect_touch(st, s, sizeof(*s));
 	s->error = error;
-	/* a bin may span gamma = (1 + error) / (1 - error) in value at most, wherever the cubic is steepest */
-	s->scale = CW_LOG2_CUBIC_STEP / cw_ln((1 + error) / (1 - error));
+	/* from its middle to either end a bin may span 1 + error in value at most, wherever the cubic is steepest */
+	s->scale = CW_LOG2_CUBIC_STEP / (2 * cw_ln(1 + error));
 	s->bins = bins;
 	s->low = 0;
 	s->high = -1;
@@ -107,13 +107,10 @@ void cw_ddsketch_add(struct cw_state *st, struct cw_ddsketch *s, double x)
 	s->n[i - s->first]++;
 }
 
-/* The value of a bin that is off by the same factor from both its ends. */
+/* The value in the middle of a bin. */
 static double value_of(const struct cw_ddsketch *s, int32_t bin)
 {
-	double width = ldexp(1 / s->scale, (int)s->level);
-	double lo = cw_log2_cubic_inverse((double)bin * width), hi = cw_log2_cubic_inverse((double)(bin + 1) * width);
-
-	return 2 * lo / (1 + lo / hi);
+	return cw_log2_cubic_inverse(((double)bin + 0.5) * (double)(1ull << s->level) / s->scale);
 }
 
 double cw_ddsketch_quantile(const struct cw_ddsketch *s, double q)
@@ -222,9 +219,7 @@ double cw_ddsketch_mean_deviation(const struct cw_ddsketch *s, double center, in
 
 double cw_ddsketch_error(const struct cw_ddsketch *s)
 {
-	double gamma = cw_exp(ldexp(cw_ln((1 + s->error) / (1 - s->error)), (int)s->level));
-
-	return (gamma - 1) / (gamma + 1);
+	return cw_exp((double)(1ull << s->level) * cw_ln(1 + s->error)) - 1;
 }
 
 void cw_ddsketch_halve(struct cw_state *st, struct cw_ddsketch *s)

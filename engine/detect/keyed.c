@@ -82,16 +82,6 @@ void *cw_keyed_find(const struct cw_keyed *k, const struct cw_tx *tx, double fie
 	return cw_dict_find(k->dict, &key);
 }
 
-void *cw_keyed_upsert(const struct cw_keyed *k, const struct cw_tx *tx)
-{
-	struct cw_dict_key key;
-	bool created;
-
-	if (!cw_fieldset_key(tx, k->key, &key))
-		return NULL;
-	return cw_dict_upsert(k->dict, &key, tx->timestamp, &created);
-}
-
 cw_ref cw_keyed_alloc(const struct cw_keyed *k, const struct cw_tx *tx, size_t size, void **value)
 {
 	cw_ref ref = cw_state_try_alloc(k->st, k->root->owner, size);

@@ -50,7 +50,12 @@ void cw_keyed_prefetch(void *handle, const struct cw_tx *tx, int stage);
  * CW_ARG_FIELD: NaN means the primitive's own key. */
 void *cw_keyed_find(const struct cw_keyed *k, const struct cw_tx *tx, double field);
 /* The same, made if absent; touched. NULL: the transaction lacks the key, or there is no memory. */
-void *cw_keyed_upsert(const struct cw_keyed *k, const struct cw_tx *tx);
+static inline void *cw_keyed_upsert(const struct cw_keyed *k, const struct cw_tx *tx)
+{
+	struct cw_dict_key key;
+
+	return cw_fieldset_key(tx, k->key, &key) ? cw_dict_upsert(k->dict, &key, tx->timestamp, NULL) : NULL;
+}
 /* A zeroed block beside the dictionary. Where the arena or the owner's cap is full, other entries make room; `*value`
  * (of the transaction's key) is looked up again after that, NULL if it went itself. 0: no memory. */
 cw_ref cw_keyed_alloc(const struct cw_keyed *k, const struct cw_tx *tx, size_t size, void **value);

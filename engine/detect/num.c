@@ -55,8 +55,8 @@ double cw_log2_cubic_inverse(double y)
 {
 	double e = floor(y), target = y - e, m = target;
 
-	/* Newton: the cubic is smooth and steep (slope between 0.74 and 1.43), the start is near */
-	for (int i = 0; i < 6; i++) {
+	/* Newton: the start is off by 0.09 at most, and 0.4 times the square of the error is left each time */
+	for (int i = 0; i < 5; i++) {
 		double value = m * (10.0 / 7 + m * (-3.0 / 5 + m * (6.0 / 35)));
 		double slope = 10.0 / 7 + m * (-6.0 / 5 + m * (18.0 / 35));
 

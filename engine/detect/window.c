@@ -23,137 +23,85 @@ struct window {
 	double per_s;                 /* of rate */
 };
 
-/* Value of a key; the slots follow: uint32_t for counts, double for the others. */
-struct ring {
-	uint64_t newest;              /* number of the newest bucket + 1; 0: empty */
-	uint64_t used;                /* bit for each slot that holds something */
+/* Values of a key. Slots that hold nothing are 0, NaN for extremes. Bucket numbers start at 1; 0: no event yet. */
+struct counts {
+	uint32_t newest;              /* number of the newest bucket */
+	uint32_t total;               /* of all slots */
+	uint32_t slot[];
 };
 
-static uint64_t bucket_of(const struct window *w, int64_t time)
-{
-	/* 2^40 s are 35,000 years; keeps time * 60 far from overflow */
-	uint64_t t = time <= 0 ? 0 : time >= (int64_t)1 << 40 ? (uint64_t)1 << 40 : (uint64_t)time;
+struct numbers {
+	uint32_t newest, pad;
+	double rest;                  /* what all slots but the newest come to; made again with each new bucket, so that
+	                               * rounding does not build up */
+	double slot[];
+};
 
-	return t * w->buckets / w->span_s + 1;
+static uint32_t bucket_of(const struct window *w, int64_t time)
+{
+	uint64_t bucket = (uint64_t)cw_time32(time) * w->buckets / w->span_s + 1;
+
+	return bucket < UINT32_MAX ? (uint32_t)bucket : UINT32_MAX - 1;   /* loops run to it and stop */
 }
 
-/* Bits of the slots that a window ending in `bucket` does not see any more. */
-static uint64_t expired(const struct window *w, const struct ring *r, uint64_t bucket)
+/* Whether a window that ends in `now` still sees the bucket. */
+static bool is_live(const struct window *w, uint32_t now, uint32_t bucket)
 {
-	uint64_t gone = bucket - r->newest, mask = 0;
-
-	if (bucket <= r->newest)
-		return 0;
-	if (gone >= w->slots)
-		return r->used;
-	for (uint64_t b = r->newest + 1; b <= bucket; b++)
-		mask |= 1ull << (b % w->slots);
-	return mask & r->used;
+	return now - bucket < w->slots;
 }
 
-/* Moves the ring to the bucket of `time` and gives its slot; -1 if it is older than the ring. */
-static int slot_for(const struct window *w, struct ring *r, int64_t time)
-{
-	uint64_t bucket = bucket_of(w, time);
+/* ---------------------------------------------------------------- counts and rates */
 
-	if (bucket > r->newest) {
-		r->used &= ~expired(w, r, bucket);
-		r->newest = bucket;
-	} else if (bucket + w->slots <= r->newest) {
-		return -1;
+static void advance_counts(const struct window *w, struct counts *r, uint32_t bucket)
+{
+	uint32_t steps = bucket - r->newest;
+
+	if (r->newest == 0 || steps >= w->slots) {
+		memset(r->slot, 0, w->slots * sizeof(r->slot[0]));
+		r->total = 0;
+	} else {
+		for (uint32_t b = r->newest + 1; b <= bucket; b++) {
+			r->total -= r->slot[b % w->slots];
+			r->slot[b % w->slots] = 0;
+		}
 	}
-	return (int)(bucket % w->slots);
-}
-
-static double *numbers(struct ring *r)
-{
-	return (double *)(void *)(r + 1);
-}
-
-static uint32_t *counts(struct ring *r)
-{
-	return (uint32_t *)(void *)(r + 1);
-}
-
-/* The slots that are in use and not in `gone`. */
-static double count_of(const struct ring *r, uint64_t gone)
-{
-	const uint32_t *c = (const uint32_t *)(const void *)(r + 1);
-	uint64_t total = 0;
-
-	for (uint64_t live = r->used & ~gone; live != 0; live &= live - 1)
-		total += c[__builtin_ctzll(live)];
-	return (double)total;
-}
-
-static double sum_of(const struct ring *r, uint64_t gone)
-{
-	const double *x = (const double *)(const void *)(r + 1);
-	double total = 0;
-
-	for (uint64_t live = r->used & ~gone; live != 0; live &= live - 1)
-		total += x[__builtin_ctzll(live)];
-	return total;
-}
-
-static double extreme_of(const struct ring *r, uint64_t gone, double sign)
-{
-	const double *x = (const double *)(const void *)(r + 1);
-	double best = NAN;
-
-	for (uint64_t live = r->used & ~gone; live != 0; live &= live - 1) {
-		double v = x[__builtin_ctzll(live)];
-
-		if (isnan(best) || v * sign > best * sign)
-			best = v;
-	}
-	return best;
-}
-
-/* The number to take: the argument, else the option's field. */
-static double number_of(const struct window *w, const struct cw_tx *tx, double a)
-{
-	return isnan(a) && w->of != CW_FIELD_NONE ? cw_field_number(tx, w->of) : a;
-}
-
-/* The ring as this transaction may see it, and the slots that are too old for it; NULL: no such entry. */
-static const struct ring *look(const struct window *w, const struct cw_tx *tx, double field, uint64_t *gone)
-{
-	const struct ring *r = cw_keyed_find(&w->k, tx, field);
-
-	if (r != NULL)
-		*gone = expired(w, r, bucket_of(w, tx->timestamp));
-	return r;
+	r->newest = bucket;
 }
 
 static double count_add(void *handle, const struct cw_tx *tx, double a, double b)
 {
 	struct window *w = CW_CAST(handle, WINDOW_MAGIC);
-	struct ring *r = cw_keyed_upsert(&w->k, tx);
-	int slot;
+	struct counts *r = cw_keyed_upsert(&w->k, tx);
+	uint32_t bucket = bucket_of(w, tx->timestamp);
 
 	(void)a;
 	(void)b;
 	if (r == NULL)
 		return NAN;
-	slot = slot_for(w, r, tx->timestamp);
-	if (slot >= 0) {
-		if ((r->used & (1ull << slot)) == 0)
-			counts(r)[slot] = 0;
-		r->used |= 1ull << slot;
-		counts(r)[slot]++;
+	if (bucket > r->newest)
+		advance_counts(w, r, bucket);
+	if (is_live(w, r->newest, bucket)) {
+		r->slot[bucket % w->slots]++;
+		r->total++;
 	}
-	return count_of(r, 0);
+	return r->total;
 }
 
 static double count_get(void *handle, const struct cw_tx *tx, double a, double b)
 {
 	struct window *w = CW_CAST(handle, WINDOW_MAGIC);
-	uint64_t gone;
-	const struct ring *r = look(w, tx, a, &gone);
+	const struct counts *r = cw_keyed_find(&w->k, tx, a);
+	uint32_t now = bucket_of(w, tx->timestamp), total;
 
 	(void)b;
-	return r != NULL ? count_of(r, gone) : 0;
+	if (r == NULL || r->newest == 0)
+		return 0;
+	if (now > r->newest && !is_live(w, now, r->newest))
+		return 0;
+	total = r->total;
+	for (uint32_t b2 = r->newest + 1; b2 <= now; b2++)
+		total -= r->slot[b2 % w->slots];
+	return total;
 }
 
 static double rate_add(void *handle, const struct cw_tx *tx, double a, double b)
@@ -170,100 +118,137 @@ static double rate_get(void *handle, const struct cw_tx *tx, double a, double b)
 	return count_get(handle, tx, a, b) * w->per_s / (double)w->span_s;
 }
 
-static double sum_add(void *handle, const struct cw_tx *tx, double a, double b)
-{
-	struct window *w = CW_CAST(handle, WINDOW_MAGIC);
-	double x = number_of(w, tx, a);
-	struct ring *r;
-	int slot;
+/* ---------------------------------------------------------------- sums and extremes */
 
-	(void)b;
+/* How two of a window's numbers become one, and what stands for none. */
+typedef double combine_fn(double a, double b);
+
+static double sum_of(double a, double b)
+{
+	return a + b;
+}
+
+static double max_of(double a, double b)
+{
+	return isnan(a) || b > a ? b : a;
+}
+
+static double min_of(double a, double b)
+{
+	return isnan(a) || b < a ? b : a;
+}
+
+/* The slots of buckets first to last come together, in order of time. */
+static double fold(const struct window *w, const struct numbers *r, uint32_t first, uint32_t last, combine_fn *combine,
+                   double none)
+{
+	double x = none;
+
+	for (uint32_t b = first; b <= last; b++)
+		x = combine(x, r->slot[b % w->slots]);
+	return x;
+}
+
+/* The oldest bucket that a window which ends in `now` sees. */
+static uint32_t oldest(const struct window *w, uint32_t now)
+{
+	return now >= w->slots ? now - w->slots + 1 : 1;
+}
+
+static void advance_numbers(const struct window *w, struct numbers *r, uint32_t bucket, combine_fn *combine, double none)
+{
+	uint32_t first = r->newest + 1;
+
+	if (r->newest == 0 || bucket - r->newest >= w->slots)
+		first = bucket - w->slots + 1;   /* all slots; wraps around in the first seconds of 1970, which does no harm */
+	for (uint32_t b = first; b != bucket + 1; b++)
+		r->slot[b % w->slots] = none;
+	r->rest = r->newest == 0 ? none : fold(w, r, oldest(w, bucket), bucket - 1, combine, none);
+	r->newest = bucket;
+}
+
+static inline double numbers_add(struct window *w, const struct cw_tx *tx, double a, combine_fn *combine, double none)
+{
+	double x = isnan(a) && w->of != CW_FIELD_NONE ? cw_field_number(tx, w->of) : a;
+	uint32_t bucket = bucket_of(w, tx->timestamp);
+	struct numbers *r;
+	double *slot;
+
 	if (isnan(x))
 		return NAN;
 	r = cw_keyed_upsert(&w->k, tx);
 	if (r == NULL)
 		return NAN;
-	slot = slot_for(w, r, tx->timestamp);
-	if (slot >= 0) {
-		if ((r->used & (1ull << slot)) == 0)
-			numbers(r)[slot] = 0;
-		r->used |= 1ull << slot;
-		numbers(r)[slot] += x;
+	if (bucket > r->newest)
+		advance_numbers(w, r, bucket, combine, none);
+	if (is_live(w, r->newest, bucket)) {
+		slot = &r->slot[bucket % w->slots];
+		*slot = combine(*slot, x);
+		if (bucket != r->newest)
+			r->rest = combine(r->rest, x);
 	}
-	return sum_of(r, 0);
+	return combine(r->rest, r->slot[r->newest % w->slots]);
+}
+
+static inline double numbers_get(struct window *w, const struct cw_tx *tx, double field, combine_fn *combine, double none)
+{
+	const struct numbers *r = cw_keyed_find(&w->k, tx, field);
+	uint32_t now = bucket_of(w, tx->timestamp);
+
+	if (r == NULL || r->newest == 0)
+		return none;
+	if (now <= r->newest)
+		return combine(r->rest, r->slot[r->newest % w->slots]);
+	return fold(w, r, oldest(w, now), r->newest, combine, none);
+}
+
+static double sum_add(void *handle, const struct cw_tx *tx, double a, double b)
+{
+	(void)b;
+	return numbers_add(CW_CAST(handle, WINDOW_MAGIC), tx, a, sum_of, 0);
 }
 
 static double sum_get(void *handle, const struct cw_tx *tx, double a, double b)
 {
-	struct window *w = CW_CAST(handle, WINDOW_MAGIC);
-	uint64_t gone;
-	const struct ring *r = look(w, tx, a, &gone);
-
 	(void)b;
-	return r != NULL ? sum_of(r, gone) : 0;
-}
-
-static double extreme_add(struct window *w, const struct cw_tx *tx, double a, double sign)
-{
-	double x = number_of(w, tx, a);
-	struct ring *r;
-	int slot;
-
-	if (isnan(x))
-		return NAN;
-	r = cw_keyed_upsert(&w->k, tx);
-	if (r == NULL)
-		return NAN;
-	slot = slot_for(w, r, tx->timestamp);
-	if (slot >= 0) {
-		if ((r->used & (1ull << slot)) == 0 || x * sign > numbers(r)[slot] * sign)
-			numbers(r)[slot] = x;
-		r->used |= 1ull << slot;
-	}
-	return extreme_of(r, 0, sign);
+	return numbers_get(CW_CAST(handle, WINDOW_MAGIC), tx, a, sum_of, 0);
 }
 
 static double max_add(void *handle, const struct cw_tx *tx, double a, double b)
 {
 	(void)b;
-	return extreme_add(CW_CAST(handle, WINDOW_MAGIC), tx, a, 1);
+	return numbers_add(CW_CAST(handle, WINDOW_MAGIC), tx, a, max_of, NAN);
+}
+
+static double max_get(void *handle, const struct cw_tx *tx, double a, double b)
+{
+	(void)b;
+	return numbers_get(CW_CAST(handle, WINDOW_MAGIC), tx, a, max_of, NAN);
 }
 
 static double min_add(void *handle, const struct cw_tx *tx, double a, double b)
 {
 	(void)b;
-	return extreme_add(CW_CAST(handle, WINDOW_MAGIC), tx, a, -1);
-}
-
-static double max_get(void *handle, const struct cw_tx *tx, double a, double b)
-{
-	struct window *w = CW_CAST(handle, WINDOW_MAGIC);
-	uint64_t gone;
-	const struct ring *r = look(w, tx, a, &gone);
-
-	(void)b;
-	return r != NULL ? extreme_of(r, gone, 1) : NAN;
+	return numbers_add(CW_CAST(handle, WINDOW_MAGIC), tx, a, min_of, NAN);
 }
 
 static double min_get(void *handle, const struct cw_tx *tx, double a, double b)
 {
-	struct window *w = CW_CAST(handle, WINDOW_MAGIC);
-	uint64_t gone;
-	const struct ring *r = look(w, tx, a, &gone);
-
 	(void)b;
-	return r != NULL ? extreme_of(r, gone, -1) : NAN;
+	return numbers_get(CW_CAST(handle, WINDOW_MAGIC), tx, a, min_of, NAN);
 }
 
+/* ---------------------------------------------------------------- options */
+
 static void *open_window(struct cw_state *st, struct cw_state_root *root, const union cw_opt_value *vals,
-                         size_t slot_size, struct cw_err *err)
+                         size_t head_size, size_t slot_size, struct cw_err *err)
 {
 	uint64_t span_s = (uint64_t)vals[OPT_SPAN].number, buckets = (uint64_t)vals[OPT_BUCKETS].number;
 	struct window *w;
 
 	if (buckets > span_s)   /* a bucket is a second or more */
 		buckets = span_s;
-	w = cw_keyed_plain(sizeof(*w), WINDOW_MAGIC, st, root, vals, sizeof(struct ring) + (buckets + 1) * slot_size, err);
+	w = cw_keyed_plain(sizeof(*w), WINDOW_MAGIC, st, root, vals, head_size + (buckets + 1) * slot_size, err);
 	if (w == NULL)
 		return NULL;
 	w->span_s = span_s;
@@ -275,13 +260,13 @@ static void *open_window(struct cw_state *st, struct cw_state_root *root, const 
 static void *open_count(struct cw_state *st, struct cw_state_root *root, const union cw_opt_value *vals,
                         struct cw_err *err)
 {
-	return open_window(st, root, vals, sizeof(uint32_t), err);
+	return open_window(st, root, vals, sizeof(struct counts), sizeof(uint32_t), err);
 }
 
 static void *open_rate(struct cw_state *st, struct cw_state_root *root, const union cw_opt_value *vals,
                        struct cw_err *err)
 {
-	struct window *w = open_window(st, root, vals, sizeof(uint32_t), err);
+	struct window *w = open_window(st, root, vals, sizeof(struct counts), sizeof(uint32_t), err);
 
 	if (w != NULL)
 		w->per_s = vals[OPT_OWN].number;
@@ -291,7 +276,7 @@ static void *open_rate(struct cw_state *st, struct cw_state_root *root, const un
 static void *open_numbers(struct cw_state *st, struct cw_state_root *root, const union cw_opt_value *vals,
                           struct cw_err *err)
 {
-	struct window *w = open_window(st, root, vals, sizeof(double), err);
+	struct window *w = open_window(st, root, vals, sizeof(struct numbers), sizeof(double), err);
 
 	if (w != NULL)
 		w->of = vals[OPT_OWN].field;

@@ -76,7 +76,7 @@ static uint32_t bucket_of(const struct distinct *d, int64_t time)
 	/* buckets start behind BUCKET_PAST, which is out of every window */
 	uint64_t bucket = (uint64_t)cw_time32(time) * d->buckets / d->span_s + BUCKET_PAST + SLOTS_MAX;
 
-	return bucket < UINT32_MAX ? (uint32_t)bucket : UINT32_MAX;
+	return bucket < UINT32_MAX ? (uint32_t)bucket : UINT32_MAX - 1;   /* loops run to it and stop */
 }
 
 static bool is_live(const struct distinct *d, const struct head *h, uint32_t bucket)

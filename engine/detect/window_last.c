@@ -81,7 +81,7 @@ static double last_age(void *handle, const struct cw_tx *tx, double a, double b)
 	struct last *l = CW_CAST(handle, LAST_MAGIC);
 	const struct cell *cell = cell_at(l, cw_keyed_find(&l->k, tx, b), isnan(a) ? 1 : a);
 
-	return cell != NULL ? (double)(tx->timestamp - cell->time) : NAN;
+	return cell != NULL ? (double)tx->timestamp - (double)cell->time : NAN;
 }
 
 static double last_count(void *handle, const struct cw_tx *tx, double a, double b)

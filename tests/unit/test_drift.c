@@ -122,6 +122,10 @@ static void expect(const char *name, struct detector d, const int *want, int sla
 		want++;
 	}
 	ck_assert_msg(*want == -1, "%s: nothing at %d", name, *want);
+	if (d.add == add_adwin)
+		free(d.s.adwin);
+	if (d.add == add_kswin)
+		free(d.s.kswin);
 }
 
 #define INDICES(...) ((const int[]){ __VA_ARGS__, -1 })

@@ -367,27 +367,30 @@ END_TEST
 
 START_TEST(extreme_transactions_do_no_harm)
 {
-	struct machine m = machine_new(cw_primitives[_i], 0);
 	static const int64_t times[] = { 0, 1, -1, INT64_MIN, INT64_MAX, 1ll << 32, (1ll << 32) - 1, 1700000000 };
-	uint64_t rng = 17;
+	static const double odd[] = { -1, 0, 1e308, -1e308, INFINITY, -INFINITY, 0.5, 1e18 };
 
-	for (int i = 0; i < 200; i++) {
-		struct cw_tx tx = env_random_tx(&rng, times[env_below(&rng, 8)], 5);
+	for (int variant = 0; variant < 3; variant++) {
+		struct machine m = machine_new(cw_primitives[_i], variant);
+		uint64_t rng = 17;
 
-		if (env_below(&rng, 2) == 0)
-			memset(tx.value.w, 0xff, sizeof(tx.value.w));
-		if (env_below(&rng, 3) == 0)
-			tx.nonce = tx.gas = tx.gas_used = tx.block_number = tx.chain_id = INT64_MAX;
-		call_all(&m, &tx, &rng);
+		for (int i = 0; i < 200; i++) {
+			struct cw_tx tx = env_random_tx(&rng, times[env_below(&rng, 8)], 5);
+
+			if (env_below(&rng, 2) == 0)
+				memset(tx.value.w, 0xff, sizeof(tx.value.w));
+			if (env_below(&rng, 3) == 0)
+				tx.nonce = tx.gas = tx.gas_used = tx.block_number = tx.chain_id = INT64_MAX;
+			call_all(&m, &tx, &rng);
+		}
+		for (const struct cw_method *me = m.p->methods; me->name != NULL; me++) {
+			struct cw_tx tx = env_random_tx(&rng, 1700000000, 5);
+
+			for (int i = 0; i < 8; i++)
+				me->fn(m.h, &tx, odd[i], odd[7 - i]);
+		}
+		machine_end(&m);
 	}
-	for (const struct cw_method *me = m.p->methods; me->name != NULL; me++) {
-		static const double odd[] = { -1, 0, 1e308, -1e308, INFINITY, -INFINITY, 0.5, 1e18 };
-		struct cw_tx tx = env_random_tx(&rng, 1700000000, 5);
-
-		for (int i = 0; i < 8; i++)
-			me->fn(m.h, &tx, odd[i], odd[7 - i]);
-	}
-	machine_end(&m);
 }
 END_TEST
 
