@@ -19,7 +19,7 @@
 #include "support/rules_in_c.h"
 #include "support/store_env.h"
 
-static struct pgtest *pg;
+static struct pgtest *pg, *shared;
 static struct pg_proxy *proxy;
 static char conninfo[512];
 
@@ -370,6 +370,7 @@ END_TEST
 static void up_alone(void)
 {
 	cw_log_set_level(NULL, getenv("CW_TEST_LOG") != NULL ? CW_LOG_DEBUG : CW_LOG_OFF);
+	shared = pg;
 	pg = store_env_start();
 	snprintf(conninfo, sizeof(conninfo), "%s", store_env_database(pg));
 	env_up(conninfo, "v1");
@@ -379,6 +380,7 @@ static void down_alone(void)
 {
 	env_down();
 	pgtest_stop(&pg);
+	pg = shared;
 }
 
 enum { CLIENTS = 40 };

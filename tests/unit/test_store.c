@@ -587,7 +587,7 @@ START_TEST(every_operation_is_good_sql)
 			cw_args_init(&args, op, arena);
 			for (int k = 0; k < op->nargs; k++) {
 				const struct cw_arg_spec *spec = &op->args[k];
-				const char *text = samples[spec->type];
+				const char *text = spec->choices == NULL ? samples[spec->type] : NULL;
 				char choice[32];
 
 				if ((!all && !spec->required) || strcmp(spec->name, "cursor") == 0)
