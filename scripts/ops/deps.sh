@@ -6,11 +6,10 @@ packages="gcc make pkg-config git curl ca-certificates
 libluajit2-5.1-dev luajit2 libevent-dev libpq-dev libsodium-dev libssl-dev libseccomp-dev libcurl4-openssl-dev zlib1g-dev
 lua-cjson postgresql-15
 check lua-busted lua-check lua-socket prometheus wrk nginx-light
-clang clang-tidy cppcheck libclang-rt-14-dev"
+clang clang-tidy cppcheck shellcheck libclang-rt-14-dev"
 
 missing=
 for p in $packages; do
-	case $p in) p=postgresql-client-15 ;; esac
 	dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $p"
 done
 [ -n "$missing" ] || exit 0
