@@ -3,7 +3,7 @@ std = "luajit"
 max_line_length = 120
 exclude_files = { "scripts/meta/*" }
 local rule_api = { "rule", "alert", "window", "stat", "key", "list", "lists", "seq", "sketch", "txs", "tx", "each",
-	"drift", "graph", "A", "B", "C", "D", "E", "F", "log" }
+	"drift", "graph", "series", "outlier", "A", "B", "C", "D", "E", "F", "log" }
 local script_api = { "endpoint", "reply", "reply_raw", "reply_text", "problem", "db", "json", "time", "log", "predict", "engine", "http", "job",
 	"policy", "detect", "anomalies" }
 files["rules/"] = { read_globals = rule_api }

@@ -28,7 +28,7 @@ BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 CHECK     := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
-.PHONY: all help deps run test unit spec scenario lint fmt asan tsan bench fuzz fuzz-smoke install uninstall clean
+.PHONY: all help deps run test unit spec scenario lint fmt asan tsan bench bench-detect fuzz fuzz-smoke install uninstall clean
 all: $(BUILD)/chainwatch
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo "make lint       compilers, clang-tidy, cppcheck, layers, luacheck, migrations"
 	@echo "make asan       unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make bench      figures beside their yardsticks, in one run"
+	@echo "make bench-detect   detectors on labelled tables and series (CHAINWATCH_TEST_DATA names the data)"
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS (default 600); fuzz-smoke: 10 s each"
 	@echo "make deps fmt install uninstall clean     PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 
@@ -77,7 +78,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(filter-out engine/app/main.c,$(SRC))
 	clang $(CSTD) $(ARCH) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(CPPFLAGS) -Itests \
 		-rdynamic -o $@ $< $(BUILD)/fuzz-lib/libchainwatch.a $(LDLIBS)
 
--include $(LIB_OBJ:.o=.d) $(SUPPORT:.o=.d) $(UNIT:%=%.d) $(BENCH:%=%.d) $(BUILD)/engine/app/main.d
+-include $(LIB_OBJ:.o=.d) $(SUPPORT:.o=.d) $(UNIT:%=%.d) $(BENCH:%=%.d) $(wildcard $(BUILD)/bench/detect/*.d) $(BUILD)/engine/app/main.d
 
 # --- what a person calls ---
 
@@ -118,6 +119,11 @@ tsan:
 bench: deps
 	@$(MAKE) -s -j$$(nproc) all $(BENCH)
 	@tests/bench/bench.sh
+
+# Quality and speed of the detectors over tables and series, and of the trained models, on the shared data.
+BENCH_DETECT := $(patsubst tests/bench/detect/%.c,$(BUILD)/bench/detect/%,$(wildcard tests/bench/detect/*.c))
+bench-detect: $(BENCH_DETECT)
+	@set -e; for bench in $(BENCH_DETECT); do $$bench; done
 
 FUZZ_SECONDS ?= 600
 fuzz: deps

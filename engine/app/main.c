@@ -23,6 +23,7 @@ static const struct verb {
 	{ "simulate", cw_cmd_simulate, NULL, "write a deterministic stream of transactions with attacks in it" },
 	{ "rules", NULL, cw_cmd_rules, "list and test rules" },
 	{ "migrate", cw_cmd_migrate, NULL, "bring the database schema up or down" },
+	{ "detect", cw_cmd_detect, NULL, "score a series or a table of one's own" },
 	{ "version", cw_cmd_version, NULL, "versions of the engine and its libraries" },
 };
 #define VERBS (sizeof(verbs) / sizeof(*verbs))

@@ -19,6 +19,7 @@ extern const struct cw_primitive
 	cw_stat_season, cw_stat_activity,                                                  /* season.c */
 	cw_sequence_steps, cw_sequence_repeats, cw_sequence_nonce, cw_sequence_sandwich,   /* sequence.c */
 	cw_graph_transfers,                                                                /* graph.c */
+	cw_series_prim, cw_outlier_forest,                                                 /* row_prims.c */
 	cw_list_contains;                                                                  /* list_contains.c */
 
 #define CW_ALL_PRIMITIVES \
@@ -32,6 +33,7 @@ extern const struct cw_primitive
 	&cw_drift_adwin, &cw_drift_kswin, \
 	&cw_sketch_distinct, &cw_sketch_count, &cw_sketch_top, &cw_sketch_seen, &cw_sketch_sample, \
 	&cw_graph_transfers, \
+	&cw_series_prim, &cw_outlier_forest, \
 	&cw_list_contains,
 
 #endif

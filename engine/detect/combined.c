@@ -6,20 +6,24 @@
 #include "base/mem.h"
 #include "detect/iforest.h"
 #include "detect/knn.h"
+#include "detect/num.h"
 #include "detect/rng.h"
 #include "detect/twosample.h"
 
 #define NORM_ROWS 8192         /* training rows that are scored to find median and range of each part */
 
+#define QUIETER 0.95           /* of the forest: its tail is heavier than that of the logarithm of a distance */
+#define NOTHING 1e-9           /* distance that counts as none: rows that are there many times */
+
 struct cw_combined {
 	struct cw_iforest *forest;
-	struct cw_knn *near, *tails;
+	struct cw_knn *near;
 	double median[CW_COMBINED_PARTS], inverse[CW_COMBINED_PARTS];
 };
 
 const char *cw_combined_part_name(enum cw_combined_part part)
 {
-	static const char *const names[] = { "forest", "neighbours", "neighbours_tails" };
+	static const char *const names[] = { "forest", "neighbours" };
 
 	return (unsigned)part < CW_COMBINED_PARTS ? names[part] : "";
 }
@@ -30,7 +34,6 @@ void cw_combined_free(struct cw_combined **c)
 		return;
 	cw_iforest_free(&(*c)->forest);
 	cw_knn_free(&(*c)->near);
-	cw_knn_free(&(*c)->tails);
 	cw_free(*c);
 	*c = NULL;
 }
@@ -38,8 +41,7 @@ void cw_combined_free(struct cw_combined **c)
 static void part_scores(const struct cw_combined *c, const double *row, double z[CW_COMBINED_PARTS])
 {
 	z[CW_COMBINED_FOREST] = -cw_iforest_steps(c->forest, row);
-	z[CW_COMBINED_NEAR] = cw_knn_score(c->near, row);
-	z[CW_COMBINED_NEAR_TAILS] = cw_knn_score(c->tails, row);
+	z[CW_COMBINED_NEAR] = cw_ln(cw_knn_score(c->near, row) + NOTHING);
 }
 
 static void normalise(struct cw_combined *c, const struct cw_table *t, uint64_t seed)
@@ -65,6 +67,8 @@ static void normalise(struct cw_combined *c, const struct cw_table *t, uint64_t 
 		c->median[p] = cw_quantile_sorted(s, n, 0.5);
 		range = cw_quantile_sorted(s, n, 0.75) - cw_quantile_sorted(s, n, 0.25);
 		c->inverse[p] = range > 0 && isfinite(1 / range) ? 1 / range : 1;
+		if (p == CW_COMBINED_FOREST)
+			c->inverse[p] *= QUIETER;
 	}
 	cw_free(scores);
 	cw_free(picked);
@@ -73,19 +77,16 @@ static void normalise(struct cw_combined *c, const struct cw_table *t, uint64_t 
 struct cw_combined *cw_combined_fit(const struct cw_table *t, uint64_t seed, struct cw_err *err)
 {
 	const struct cw_iforest_conf forest = { .trees = 300, .sample = 256, .seed = seed };
-	const struct cw_knn_conf near = { .samples = 8, .rows = 128, .k = 5, .scale = CW_SCALE_IQR, .seed = seed + 1 };
-	const struct cw_knn_conf tails = { .samples = 16, .rows = 64, .k = 3, .scale = CW_SCALE_ASINH, .seed = seed + 2 };
+	const struct cw_knn_conf near = { .samples = 32, .rows = 32, .k = 1, .scale = CW_SCALE_IQR, .seed = seed + 1 };
 	struct cw_combined *c = cw_zalloc(sizeof(*c));
 
 	c->forest = cw_iforest_fit(t, &forest, err);
 	if (c->forest != NULL)
 		c->near = cw_knn_fit(t, &near, err);
-	if (c->near != NULL)
-		c->tails = cw_knn_fit(t, &tails, err);
-	if (c->tails == NULL)
+	if (c->near == NULL)
 		cw_combined_free(&c);
 	else
-		normalise(c, t, seed + 3);
+		normalise(c, t, seed + 2);
 	return c;
 }
 
