@@ -523,7 +523,7 @@ const struct cw_primitive cw_drift_adwin = {
 	.doc = "A window that grows while the mean of a number holds and is cut where it changes: tells the change, and "
 	       "keeps the mean of what is valid now.",
 	.error = "false cuts with probability `delta` at most; numbers should be of one size (take a logarithm of amounts)",
-	.memory = "1.6 KB a key with 14 rows (104 bytes a row); O(1) a number, O(rows^2) at each look",
+	.memory = "1.8 KB a key with 14 rows (104 bytes a row); O(1) a number, O(rows^2) at each look",
 	.source = "A. Bifet, R. Gavalda, Learning from time-changing data with adaptive windowing, SDM 2007",
 	.example = "usage = drift.adwin { key = \"to\", of = \"input_size\" }   -- usage:add(tx)",
 	.opts = adwin_opts, .methods = adwin_methods, .open = open_adwin, SHARED,
@@ -533,7 +533,7 @@ const struct cw_primitive cw_drift_kswin = {
 	.doc = "Compares the newest numbers with those before them: any change of their distribution, not of the mean only.",
 	.error = "each test has a false alarm with probability `alpha` at most, by the exact distribution; differences of "
 	         "shares below 0.1 are not looked at",
-	.memory = "10 bytes a number in the window and 72 a key (1.1 KB with 100); O(window) a number",
+	.memory = "10 bytes a number in the window and 72 a key (1.3 KB with 100); O(window) a number",
 	.source = "C. Raab, M. Heusinger, F.-M. Schleif, Reactive soft prototype computing for concept drift streams, "
 	          "Neurocomputing 416 (2020)",
 	.example = "mix = drift.kswin { key = \"to\", of = \"value\", window = 200, recent = 50 }   -- mix:add(tx)",

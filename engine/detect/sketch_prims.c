@@ -590,7 +590,7 @@ const struct cw_primitive cw_sketch_distinct = {
 	.table = "sketch", .name = "distinct", .version = 1,
 	.doc = "How many different things (addresses, selectors) there were, of thousands to billions.",
 	.error = "relative standard error 0.833 / sqrt(2^precision): 1.3 % at 12; sketches merge (1.039 / sqrt then)",
-	.memory = "2^precision + 72 bytes a key (4.2 KB at 12); O(1)",
+	.memory = "2^precision + 72 bytes a key (5 KB at 12); O(1)",
 	.source = "P. Flajolet and others, HyperLogLog, AofA 2007; E. Cohen, All-distances sketches, revisited, PODS 2014; "
 	          "O. Ertl, New cardinality estimation algorithms for HyperLogLog sketches, 2017",
 	.example = "users = sketch.distinct { key = \"to\", of = \"from\", every = \"1d\", precision = 10 }   -- users:add(tx)",
@@ -611,7 +611,7 @@ const struct cw_primitive cw_sketch_top = {
 	.table = "sketch", .name = "top", .version = 1,
 	.doc = "The heaviest things, by number or by weight, and the share of each.",
 	.error = "whatever weighs more than 1/k of all is among them; a weight is too large by total / k at most",
-	.memory = "24 bytes an item and 64 a key (1.6 KB with 64); O(k) an addition",
+	.memory = "24 bytes an item and 64 a key (1.8 KB with 64); O(k) an addition",
 	.source = "A. Metwally, D. Agrawal, A. El Abbadi, Efficient computation of frequent and top-k elements in data "
 	          "streams, ICDT 2005; P. Agarwal and others, Mergeable summaries, PODS 2012",
 	.example = "payers = sketch.top { key = \"to\", of = \"from\", k = 16 }   -- payers:add(tx, tx.value) > 0.5 * payers:total(tx)",
@@ -631,7 +631,7 @@ const struct cw_primitive cw_sketch_sample = {
 	.table = "sketch", .name = "sample", .version = 1,
 	.doc = "A uniform sample of all numbers of a key: where a new one stands among them.",
 	.error = "standard error of a share 0.5 / sqrt(n) at most (6 % with 64)",
-	.memory = "16 bytes a number and 64 a key (1.1 KB with 64); add O(log n), mostly O(1); rank and mean O(n)",
+	.memory = "16 bytes a number and 64 a key (1.3 KB with 64); add O(log n), mostly O(1); rank and mean O(n)",
 	.source = "J. S. Vitter, Random sampling with a reservoir, ACM TOMS 11 (1985)",
 	.example = "fees = sketch.sample { key = \"to\", of = \"gas_price\", n = 256 }   -- (fees:add(tx) or 0) > 0.99",
 	.opts = sample_opts, .methods = sample_methods, .open = sample_open, SHARED,
