@@ -77,16 +77,20 @@ describe("operation", function()
         if data then return id, cjson.decode(data) end
       end
     end
+    local function provoke(sender)
+      for i = 1, 27 do
+        e:post("/api/v1/predict", engine.tx { from = string.format("0x%040x", sender),
+          to = string.format("0x%040x", 9000 + i), timestamp = 1750000000 + i })
+      end
+    end
     local first = subscribe()
     assert.is_truthy((first:receive("*l")):find("200"))
-    for i = 1, 27 do
-      e:post("/api/v1/predict", engine.tx { from = string.format("0x%040x", 0x51de),
-        to = string.format("0x%040x", 9000 + i), timestamp = 1750000000 + i })
-    end
+    provoke(0x51de)
     local id, event = next_event(first)
     assert.equal("eth.fan_out", event.rule)
     assert.equal(id, tostring(event.id))
     first:close()
+    provoke(0x51df)
     local second = subscribe(id)
     local later = next_event(second)
     assert.is_true(tonumber(later) > tonumber(id))
