@@ -1,0 +1,56 @@
+--- Many receivers paid from one address within a short window.
+---@type cw.Rule
+return rule {
+  id = "eth.fan_out",  version = "1.0.0",  severity = "high",  status = "stable",
+  title = "Many receivers paid from one address",
+  description = "Dispersal: one address pays dozens of receivers within minutes, as after a theft or when funds are "
+    .. "split for layering. Only plain transfers of value count, so that calls of contracts do not; one alert for a "
+    .. "sender and pause.",
+  references = {
+    "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: transaction patterns",
+  },
+  false_positives = {
+    "exchanges, mining pools and payroll pay many at once: put the sender on a list with one of the categories in `known`",
+  },
+  tags = { "aml.layering", "aml.dispersal" },
+  params = {
+    window = "10m",          -- in which receivers are counted
+    receivers = 25,          -- different ones, from this on it is an alert
+    min_ether = 0.01,        -- smaller transfers do not count: dust
+    pause = "6h",            -- before the same sender is reported again
+    known = "exchange,mining_pool,payroll,mev_builder,bridge",
+  },
+  state = function(p)
+    return {
+      seen = window.distinct { key = "from", of = "to", span = p.window },
+      told = key.first_seen { key = "from", max_keys = 10000 },
+      service = list.contains { category = p.known },
+    }
+  end,
+  evaluate = function(tx, s, p)
+    if tx.input_size > 0 or tx.ether < p.min_ether then return end
+    local n = s.seen:add(tx)
+    if n == nil or n < p.receivers or s.service:has(tx, "from") then return end
+    if (s.told:idle(tx) or 1 / 0) < seconds(p.pause) then return end
+    s.told:add(tx)
+    return alert {
+      score = 0.5 + n / (8 * p.receivers),
+      dedup = tx.from,
+      explain = { receivers = n, limit = p.receivers, window = p.window, sender = tx.from },
+    }
+  end,
+  tests = {
+    { name = "quiet below the limit", given = txs { n = 24, from = A, to = each, every = "1s" }, expect = "quiet" },
+    { name = "fires once at the limit", given = txs { n = 200, from = A, to = each, every = "1s" },
+      expect = { alerts = 1, first = 25, severity = "high", dedup = A } },
+    { name = "reports again after the pause",
+      given = { txs { n = 25, from = A, to = each }, txs { n = 25, from = A, to = each, after = "7h" } },
+      expect = { alerts = 2 } },
+    { name = "quiet when slow", given = txs { n = 60, from = A, to = each, every = "1m" }, expect = "quiet" },
+    { name = "quiet for one receiver", given = txs { n = 100, from = A, to = B }, expect = "quiet" },
+    { name = "quiet for calls", given = txs { n = 100, from = A, to = each, selector = "0xa9059cbb" }, expect = "quiet" },
+    { name = "quiet for dust", given = txs { n = 100, from = A, to = each, ether = 0.001 }, expect = "quiet" },
+    { name = "quiet for an exchange", lists = { [A] = "exchange" }, given = txs { n = 100, from = A, to = each },
+      expect = "quiet" },
+  },
+}

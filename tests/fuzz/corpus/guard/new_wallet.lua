@@ -1,0 +1,53 @@
+--- A wallet's very first transactions move a large amount.
+---@type cw.Rule
+return rule {
+  id = "eth.new_wallet",  version = "1.0.0",  severity = "medium",  status = "stable",
+  title = "New wallet moves a large amount",
+  description = "One of the first transactions of an address (its nonce says so, whatever the engine has seen) moves a "
+    .. "large amount. Worse when the address was itself paid only minutes ago: then it is a wallet made to pass funds on.",
+  references = {
+    "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: anonymity and new accounts",
+  },
+  false_positives = { "cold wallets that are opened once, new deposit addresses of exchanges that are swept" },
+  tags = { "aml.pass_through", "account.new" },
+  params = {
+    max_nonce = 2,           -- the first three transactions of an address
+    min_ether = 50,
+    fresh = "1h",            -- paid for the first time no longer ago than this: high
+    known = "exchange,custodian,bridge",
+  },
+  state = function(p)
+    return {
+      paid = key.first_seen { key = "to", max_keys = 1000000 },
+      service = list.contains { category = p.known },
+    }
+  end,
+  evaluate = function(tx, s, p)
+    if tx.value > 0 then s.paid:add(tx) end
+    if tx.nonce > p.max_nonce or tx.ether < p.min_ether then return end
+    local age = s.paid:age(tx, "from")
+    if s.service:has(tx, "from") or s.service:has(tx, "to") then return end
+    local fresh = age ~= nil and age <= seconds(p.fresh)
+    return alert {
+      score = math.min(0.4 + 0.1 * math.log10(tx.ether / p.min_ether), 0.7) + (fresh and 0.3 or 0),
+      severity = fresh and "high" or nil,
+      dedup = tx.from,
+      explain = { ether = tx.ether, limit_ether = p.min_ether, nonce = tx.nonce, seconds_since_first_paid = age,
+                  sender = tx.from },
+    }
+  end,
+  tests = {
+    { name = "fires for a first large transfer", given = tx { from = A, nonce = 0, ether = 60 },
+      expect = { alerts = 1, severity = "medium", dedup = A } },
+    { name = "is high when the wallet was just paid",
+      given = { tx { from = B, to = A, nonce = 900, ether = 60 }, tx { from = A, to = C, nonce = 0, ether = 59, after = "5m" } },
+      expect = { alerts = 1, first = 2, severity = "high", dedup = A } },
+    { name = "is medium when it was paid long ago",
+      given = { tx { from = B, to = A, nonce = 900, ether = 60 }, tx { from = A, to = C, nonce = 0, ether = 59, after = "2d" } },
+      expect = { alerts = 1, first = 2, severity = "medium" } },
+    { name = "quiet for a small amount", given = tx { from = A, nonce = 0, ether = 1 }, expect = "quiet" },
+    { name = "quiet for an old wallet", given = tx { from = A, nonce = 300, ether = 5000 }, expect = "quiet" },
+    { name = "quiet for a sweep into an exchange", lists = { [B] = "exchange" },
+      given = tx { from = A, to = B, nonce = 0, ether = 500 }, expect = "quiet" },
+  },
+}

@@ -1,0 +1,1 @@
+local n = 0 for i = 1, 10 do if i % 2 == 0 then goto continue end local x = i .. '' n = n + x ::continue:: end return n

@@ -1,0 +1,1 @@
+local i = 0 repeat local j = i .. '' i = i + 1 if i == 3 then goto c end j = 1 ::c:: until i > 5 return i

@@ -1,0 +1,1 @@
+local i = 0 repeat local done = i > 4 i = i + 1 until done return i

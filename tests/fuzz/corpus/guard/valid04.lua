@@ -1,0 +1,1 @@
+do goto a end do return 1 end ::a:: return 2

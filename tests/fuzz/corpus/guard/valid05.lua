@@ -1,0 +1,1 @@
+local n = 0 ::top:: do local x = n .. '' n = n + 1 if n < 3 then goto top end end return n

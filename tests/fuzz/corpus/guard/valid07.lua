@@ -1,0 +1,1 @@
+local t = { goto = 4 } return t.goto

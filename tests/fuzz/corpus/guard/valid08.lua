@@ -1,0 +1,1 @@
+local goto = function(x) return x end return goto(5)

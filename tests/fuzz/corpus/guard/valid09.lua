@@ -1,0 +1,1 @@
+local t = { goto = function(self, x) return x end } return t:goto(6)

@@ -1,0 +1,1 @@
+local goto = 1 goto = goto + 1 local y = goto return y

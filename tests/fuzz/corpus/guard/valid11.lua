@@ -1,0 +1,1 @@
+local function f(goto) return goto end return f 'x'

@@ -1,0 +1,1 @@
+local a, goto = 1, 2 return goto

@@ -1,0 +1,1 @@
+local a = 1 local b = a goto c do b = 9 end ::c:: return b

@@ -1,0 +1,1 @@
+local function f(s) return s .. s end return f 'ab'

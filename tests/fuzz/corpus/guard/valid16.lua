@@ -1,0 +1,1 @@
+local function f(s) return function() return s .. s end end return f 'x' ()

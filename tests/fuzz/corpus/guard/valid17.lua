@@ -1,0 +1,1 @@
+for i = 1, 3 do local s = 'a' .. i if i == 2 then return s .. '!' end end

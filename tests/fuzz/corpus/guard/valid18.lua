@@ -1,0 +1,1 @@
+for i = 1, 3 do local s = 'a' .. i if s .. '' == 'a2' then break end end return 'x' .. 'y'

@@ -1,0 +1,1 @@
+local s = '' while #s .. '' ~= '3' do s = s .. 'a' end return s

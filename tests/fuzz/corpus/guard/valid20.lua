@@ -1,0 +1,1 @@
+local s = 'a' if s .. s == 'b' then return 1 elseif s .. s == 'aa' then return 2 else return 3 end

@@ -1,0 +1,1 @@
+return 'a' .. (function() return 'b' .. 'c' end)() .. 'd'

@@ -1,0 +1,1 @@
+local s = [==[ do end ]] ]==] return #s

@@ -1,0 +1,1 @@
+local s = 'do \' do' return #s

@@ -1,0 +1,2 @@
+local s = "a\z 
+  b" return #s

@@ -1,0 +1,1 @@
+local t = { f = function() return 1 end, 2; g = function() return 'a' .. 'b' end } return t.g()

@@ -1,0 +1,1 @@
+local t = {} function t.a() return 1 end function t:b() return self.a() end return t:b()

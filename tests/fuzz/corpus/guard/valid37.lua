@@ -1,0 +1,1 @@
+do end do end ; return 7

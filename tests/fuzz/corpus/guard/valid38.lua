@@ -1,0 +1,1 @@
+local a = 1 ; local b = a ; (function() a = 5 end)() return a + b

@@ -1,0 +1,1 @@
+if true then end if false then else end return 1

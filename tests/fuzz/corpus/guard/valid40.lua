@@ -1,0 +1,1 @@
+local f = function(...) return ... end return f(1)

@@ -1,0 +1,1 @@
+local ä = 4 return ä
