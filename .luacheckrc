@@ -2,8 +2,9 @@
 std = "luajit"
 max_line_length = 120
 exclude_files = { "scripts/meta/*" }
-local rule_api = { "rule", "alert", "window", "stat", "key", "list", "lists", "seq", "sketch", "txs", "tx", "each",
-	"drift", "graph", "series", "outlier", "A", "B", "C", "D", "E", "F", "log" }
+local rule_api = { "rule", "alert", "seconds", "window", "stat", "key", "list", "lists", "seq", "sketch", "txs", "tx",
+	"each", "drift", "graph", "series", "outlier", "log" }
+for letter in ("ABCDEFGHIJKLMNOPQRSTUVWXYZ"):gmatch "." do rule_api[#rule_api + 1] = letter end
 local script_api = { "endpoint", "reply", "reply_raw", "reply_text", "problem", "db", "json", "time", "log", "predict", "engine", "http", "job",
 	"policy", "detect", "anomalies" }
 files["rules/"] = { read_globals = rule_api }

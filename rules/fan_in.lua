@@ -4,8 +4,8 @@ return rule {
   id = "eth.fan_in",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Many senders paid one address",
   description = "Collection: one address is paid by dozens of senders within minutes, as when victims of a phishing "
-    .. "campaign or a fraudulent sale pay, or when layered funds come together. Only plain transfers of value count; one "
-    .. "alert for a receiver and pause.",
+    .. "campaign or a fraudulent sale pay, or when layered funds come together. Only plain transfers of value "
+    .. "count; one alert for a receiver and pause.",
   references = {
     "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: transaction patterns",
     "J. Wu et al., Who Are the Phishers? Phishing Scam Detection on Ethereum via Network Embedding, 2020",

@@ -10,7 +10,8 @@ return rule {
     "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: transaction patterns",
   },
   false_positives = {
-    "exchanges, mining pools and payroll pay many at once: put the sender on a list with one of the categories in `known`",
+    "exchanges, mining pools and payroll pay many at once: put the sender on a list with one of the categories in "
+      .. "`known`",
   },
   tags = { "aml.layering", "aml.dispersal" },
   params = {
@@ -48,7 +49,8 @@ return rule {
       expect = { alerts = 2 } },
     { name = "quiet when slow", given = txs { n = 60, from = A, to = each, every = "1m" }, expect = "quiet" },
     { name = "quiet for one receiver", given = txs { n = 100, from = A, to = B }, expect = "quiet" },
-    { name = "quiet for calls", given = txs { n = 100, from = A, to = each, selector = "0xa9059cbb" }, expect = "quiet" },
+    { name = "quiet for calls", given = txs { n = 100, from = A, to = each, selector = "0xa9059cbb" },
+      expect = "quiet" },
     { name = "quiet for dust", given = txs { n = 100, from = A, to = each, ether = 0.001 }, expect = "quiet" },
     { name = "quiet for an exchange", lists = { [A] = "exchange" }, given = txs { n = 100, from = A, to = each },
       expect = "quiet" },

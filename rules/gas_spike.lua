@@ -4,8 +4,8 @@ return rule {
   id = "eth.gas_spike",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Gas price far above the market",
   description = "The sender pays many times the current price of gas: a race against others (front-running, a rescue, "
-    .. "an exploit that must not be copied) or a mistake. The market is a fading mean of logarithms over event time, so "
-    .. "that the baseline follows the daily rhythm and a few extreme prices do not move it.",
+    .. "an exploit that must not be copied) or a mistake. The market is a fading mean of logarithms over event time, "
+    .. "so that the baseline follows the daily rhythm and a few extreme prices do not move it.",
   references = {
     "P. Daian et al., Flash Boys 2.0: Frontrunning in Decentralized Exchanges, 2020",
     "C. Torres, R. Camino, R. State, Frontrunner Jones and the Raiders of the Dark Forest, 2021",
@@ -45,7 +45,8 @@ return rule {
     }
   end,
   tests = {
-    { name = "quiet while there is no market", given = { txs { n = 20 }, tx { gas_price_gwei = 5000 } }, expect = "quiet" },
+    { name = "quiet while there is no market", given = { txs { n = 20 }, tx { gas_price_gwei = 5000 } },
+      expect = "quiet" },
     { name = "fires at many times the market",
       given = { txs { n = 200, gas_price_gwei = { 18, 20, 22, 25, 30 } }, tx { from = C, gas_price_gwei = 900 } },
       expect = { alerts = 1, first = 201, dedup = C, severity = "medium" } },
@@ -56,7 +57,7 @@ return rule {
       tx { gas_price_gwei = 100 } }, expect = "quiet" },
     { name = "quiet when the whole market rises",
       given = txs { n = 400, every = "6s", gas_price_gwei = { 20, 20, 25, 25, 30, 35, 40, 45 } }, expect = "quiet" },
-    { name = "quiet when gas is cheap", given = { txs { n = 200, gas_price_gwei = { 0.1, 0.2 } }, tx { gas_price_gwei = 5 } },
-      expect = "quiet" },
+    { name = "quiet when gas is cheap",
+      given = { txs { n = 200, gas_price_gwei = { 0.1, 0.2 } }, tx { gas_price_gwei = 5 } }, expect = "quiet" },
   },
 }

@@ -4,8 +4,8 @@ return rule {
   id = "eth.listed_address",  version = "1.0.0",  severity = "high",  status = "stable",
   title = "Listed address",
   description = "The sender or the receiver is on an address list under a category that matters: sanctions, mixers, "
-    .. "phishing, exploiters, scams. Lists are loaded with the rules; an entry past its expiry does not count. Transfers "
-    .. "without value to such an address are left out unless the category is critical.",
+    .. "phishing, exploiters, scams. Lists are loaded with the rules; an entry past its expiry does not count. "
+    .. "Transfers without value to such an address are left out unless the category is critical.",
   references = {
     "OFAC, Specially Designated Nationals list, digital currency addresses",
     "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: source of funds",

@@ -3,10 +3,10 @@
 return rule {
   id = "eth.new_wallet",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "New wallet moves a large amount",
-  description = "One of the first transactions of an address (its nonce says so, whatever the engine has seen) moves a "
-    .. "large amount. Worse when the address was itself paid only minutes ago: then it is a wallet made to pass funds on.",
+  description = "One of the first transactions of an address (its nonce says so, whatever the engine has seen) moves "
+    .. "a large amount. Worse when the address was itself paid only minutes ago: a wallet made to pass funds on.",
   references = {
-    "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: anonymity and new accounts",
+    "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: new accounts",
   },
   false_positives = { "cold wallets that are opened once, new deposit addresses of exchanges that are swept" },
   tags = { "aml.pass_through", "account.new" },
@@ -40,10 +40,12 @@ return rule {
     { name = "fires for a first large transfer", given = tx { from = A, nonce = 0, ether = 60 },
       expect = { alerts = 1, severity = "medium", dedup = A } },
     { name = "is high when the wallet was just paid",
-      given = { tx { from = B, to = A, nonce = 900, ether = 60 }, tx { from = A, to = C, nonce = 0, ether = 59, after = "5m" } },
+      given = { tx { from = B, to = A, nonce = 900, ether = 60 },
+                tx { from = A, to = C, nonce = 0, ether = 59, after = "5m" } },
       expect = { alerts = 1, first = 2, severity = "high", dedup = A } },
     { name = "is medium when it was paid long ago",
-      given = { tx { from = B, to = A, nonce = 900, ether = 60 }, tx { from = A, to = C, nonce = 0, ether = 59, after = "2d" } },
+      given = { tx { from = B, to = A, nonce = 900, ether = 60 },
+                tx { from = A, to = C, nonce = 0, ether = 59, after = "2d" } },
       expect = { alerts = 1, first = 2, severity = "medium" } },
     { name = "quiet for a small amount", given = tx { from = A, nonce = 0, ether = 1 }, expect = "quiet" },
     { name = "quiet for an old wallet", given = tx { from = A, nonce = 300, ether = 5000 }, expect = "quiet" },

@@ -4,8 +4,8 @@ return rule {
   id = "eth.value_outlier",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Amount far above the usual",
   description = "The value is many robust standard deviations (median and spread of logarithms) above the past of the "
-    .. "chain, or above the past of its own sender (mean and deviation of logarithms) once that is known. Logarithms, because amounts span many decades; "
-    .. "median and spread, because a few whales must not hide the next one.",
+    .. "chain, or above the past of its own sender (mean and deviation of logarithms) once that is known. Logarithms, "
+    .. "because amounts span many decades; median and spread, because a few whales must not hide the next one.",
   references = { "B. Iglewicz, D. Hoaglin, How to Detect and Handle Outliers, 1993: the modified z-score" },
   false_positives = { "transfers between the wallets of one exchange or custodian: put the sender on a list" },
   tags = { "amount" },

@@ -2,10 +2,14 @@
 #ifndef CW_LUA_EMBED_H
 #define CW_LUA_EMBED_H
 
-/* Declares `symbol` and `symbol_end`. */
+#include <stddef.h>
+
+/* Declares the text `symbol` (a NUL follows it) and its length `symbol_len`. */
 #define CW_EMBED(symbol, path) \
-	__asm__(".section .rodata\n.global " #symbol "\n.global " #symbol "_end\n" #symbol ":\n.incbin \"" path "\"\n" \
-	        #symbol "_end:\n.byte 0\n.previous\n"); \
-	extern const char symbol[], symbol##_end[]
+	__asm__(".section .rodata\n.global " #symbol "\n.global " #symbol "_len\n" \
+	        #symbol ":\n.incbin \"" path "\"\n0:\n.byte 0\n.balign 8\n" \
+	        #symbol "_len:\n.quad 0b - " #symbol "\n.previous\n"); \
+	extern const char symbol[]; \
+	extern const size_t symbol##_len
 
 #endif

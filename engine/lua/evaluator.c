@@ -118,11 +118,13 @@ static int compare_files(const void *a, const void *b)
 
 static void feed_files(crypto_hash_sha256_state *sha, const struct cw_bundle_file *files, int n)
 {
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	const struct cw_bundle_file **sorted = cw_alloc((size_t)n * sizeof(*sorted));
 	uint64_t count = (uint64_t)n;
 
 	for (int i = 0; i < n; i++)
 		sorted[i] = &files[i];
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression) */
 	qsort(sorted, (size_t)n, sizeof(*sorted), compare_files);
 	crypto_hash_sha256_update(sha, (const uint8_t *)&count, sizeof(count));
 	for (int i = 0; i < n; i++) {

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <lauxlib.h>
@@ -31,6 +32,12 @@ struct matcher {
 
 static const char *match_here(struct matcher *m, const char *s, const char *p);
 
+static _Noreturn void refuse(struct matcher *m, const char *what)
+{
+	luaL_error(m->L, "%s", what);
+	abort();                 /* luaL_error does not return */
+}
+
 static void step(struct matcher *m)
 {
 	if (++m->steps % STEPS_A_TICK == 0 && cw_guard_work(1))
@@ -44,7 +51,7 @@ static const char *class_end(struct matcher *m, const char *p)
 {
 	if (*p == '%') {
 		if (p + 1 >= m->pattern_end)
-			luaL_error(m->L, "malformed pattern (ends with '%%')");
+			refuse(m, "malformed pattern (ends with '%')");
 		return p + 2;
 	}
 	if (*p++ != '[')
@@ -53,7 +60,7 @@ static const char *class_end(struct matcher *m, const char *p)
 		p++;
 	do {                     /* the first ']' stands for itself */
 		if (p >= m->pattern_end)
-			luaL_error(m->L, "malformed pattern (missing ']')");
+			refuse(m, "malformed pattern (missing ']')");
 		if (*p++ == '%' && p < m->pattern_end)
 			p++;
 	} while (p >= m->pattern_end || *p != ']');
@@ -129,7 +136,7 @@ static const char *match_balance(struct matcher *m, const char *s, const char *p
 	int open = 1;
 
 	if (p + 1 >= m->pattern_end)
-		luaL_error(m->L, "malformed pattern (missing arguments to '%%b')");
+		refuse(m, "malformed pattern (missing arguments to '%b')");
 	if (s >= m->text_end || *s != p[0])
 		return NULL;
 	for (s++; s < m->text_end; s++) {
@@ -152,7 +159,7 @@ static const char *match_frontier(struct matcher *m, const char *s, const char *
 	unsigned char here = s < m->text_end ? (unsigned char)*s : 0;
 
 	if (p >= m->pattern_end || *p != '[')
-		luaL_error(m->L, "missing '[' after '%%f' in pattern");
+		refuse(m, "missing '[' after '%f' in pattern");
 	end = class_end(m, p);
 	if (in_set(m, before, p, end - 1) || !in_set(m, here, p, end - 1))
 		return NULL;
@@ -164,7 +171,7 @@ static const char *match_again(struct matcher *m, const char *s, int which)
 	const struct capture *c = &m->captures[which];
 
 	if (which < 0 || which >= m->ncaptures || c->len == CAPTURE_OPEN)
-		luaL_error(m->L, "invalid capture index");
+		refuse(m, "invalid capture index");
 	if (c->len < 0 || m->text_end - s < c->len)
 		return c->len < 0 ? s : NULL;
 	for (ptrdiff_t i = 0; i < c->len; i += STEPS_A_TICK)
@@ -177,7 +184,7 @@ static const char *open_capture(struct matcher *m, const char *s, const char *p,
 	const char *end;
 
 	if (m->ncaptures >= CAPTURES_MAX)
-		luaL_error(m->L, "too many captures");
+		refuse(m, "too many captures");
 	m->captures[m->ncaptures++] = (struct capture){ s, kind };
 	end = match_here(m, s, p);
 	if (end == NULL)
@@ -193,7 +200,7 @@ static const char *close_capture(struct matcher *m, const char *s, const char *p
 	while (i >= 0 && m->captures[i].len != CAPTURE_OPEN)
 		i--;
 	if (i < 0)
-		luaL_error(m->L, "invalid pattern capture");
+		refuse(m, "invalid pattern capture");
 	m->captures[i].len = s - m->captures[i].from;
 	end = match_here(m, s, p);
 	if (end == NULL)
@@ -296,7 +303,7 @@ static const char *match_here(struct matcher *m, const char *s, const char *p)
 
 	step(m);
 	if (++m->depth > DEPTH_MAX)
-		luaL_error(m->L, "pattern too complex");
+		refuse(m, "pattern too complex");
 	end = match_items(m, s, p);
 	m->depth--;
 	return end;
@@ -309,7 +316,7 @@ static void push_capture(struct matcher *m, int i)
 	const struct capture *c = &m->captures[i];
 
 	if (c->len == CAPTURE_OPEN)
-		luaL_error(m->L, "unfinished capture");
+		refuse(m, "unfinished capture");
 	if (c->len == CAPTURE_POSITION)
 		lua_pushinteger(m->L, c->from - m->text + 1);
 	else
@@ -332,20 +339,19 @@ static int push_captures(struct matcher *m, const char *from, const char *end, b
 /* The first match at or after `from`. */
 static const char *search(struct matcher *m, const char **from, const char *p, bool anchored)
 {
-	const char *s = *from;
+	size_t last = anchored ? 0 : (size_t)(m->text_end - *from);
 
-	do {
+	for (size_t i = 0; i <= last; i++) {
 		const char *end;
 
 		m->ncaptures = 0;
 		m->depth = 0;
-		end = match_here(m, s, p);
+		end = match_here(m, *from + i, p);
 		if (end != NULL) {
-			*from = s;
+			*from += i;
 			return end;
 		}
-		s++;
-	} while (s <= m->text_end && !anchored);
+	}
 	return NULL;
 }
 

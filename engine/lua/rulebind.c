@@ -38,7 +38,8 @@ struct declaration {
 
 static int format_hex(char *out, const uint8_t *bytes, size_t len)
 {
-	memcpy(out, "0x", 2);
+	out[0] = '0';
+	out[1] = 'x';
 	cw_hex_encode(out + 2, bytes, len);
 	return 2 + 2 * (int)len;
 }
@@ -445,9 +446,10 @@ struct job {
 	int overrides;                    /* registry reference */
 };
 
-static void fail_state(lua_State *L, const struct cw_rule *rule, const char *what)
+static _Noreturn void fail_state(lua_State *L, const struct cw_rule *rule, const char *what)
 {
 	luaL_error(L, "%s:%d: %s: state %s", rule->file, rule->line, rule->id, what);
+	abort();                          /* luaL_error does not return */
 }
 
 static bool is_state_name(const char *name)
@@ -510,6 +512,7 @@ static void read_states(struct job *job, lua_State *L, int p)
 		lua_pop(L, 1);
 	}
 	lua_pop(L, 1);
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	qsort(job->bind->states, (size_t)job->bind->nstates, sizeof(job->bind->states[0]), compare_states);
 }
 
@@ -735,7 +738,7 @@ static int take_ref(lua_State *L, const char *field)
 
 void cw_rulebind_open(struct cw_rules *rules, lua_State *L)
 {
-	if (luaL_loadbufferx(L, cw_rules_lua, (size_t)(cw_rules_lua_end - cw_rules_lua), "=rules", "t") != 0)
+	if (luaL_loadbufferx(L, cw_rules_lua, cw_rules_lua_len, "=rules", "t") != 0)
 		lua_error(L);
 	push_host(rules, L);
 	lua_call(L, 1, 1);

@@ -52,7 +52,8 @@ static int read_keys(lua_State *L, int index, const char *keys[CW_RULEJSON_KEYS]
 	if (numbers > 0 && (n > 0 || numbers != size))
 		return -1;
 	*list = numbers > 0;
-	qsort(keys, (size_t)n, sizeof(*keys), compare_keys);
+	if (n > 1)
+		qsort(keys, (size_t)n, sizeof(*keys), compare_keys);
 	return n;
 }
 

@@ -224,7 +224,7 @@ static void push_host(lua_State *L)
 
 void cw_sandbox_open(lua_State *L)
 {
-	if (luaL_loadbufferx(L, cw_sandbox_lua, (size_t)(cw_sandbox_lua_end - cw_sandbox_lua), "=sandbox", "t") != 0)
+	if (luaL_loadbufferx(L, cw_sandbox_lua, cw_sandbox_lua_len, "=sandbox", "t") != 0)
 		lua_error(L);
 	push_host(L);
 	lua_call(L, 1, 3);

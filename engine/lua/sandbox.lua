@@ -7,7 +7,7 @@ local rules, max_string, max_values = host.rules, host.max_string, host.max_valu
 local stopped, raise, overflow = host.stopped, host.raise, host.overflow
 local error, type, next, rawget, rawset, rawequal = error, type, next, rawget, rawset, rawequal
 local select, tonumber, getmetatable, setmetatable, pcall = select, tonumber, getmetatable, setmetatable, pcall
-local string, table, math, bit = string, table, math, bit
+local string, math, bit = string, math, bit
 local floor, tostring0 = math.floor, tostring
 
 -- host.work is a C function: with the JIT on reached through FFI, and then it cannot raise itself.
@@ -205,7 +205,10 @@ local function safe_unpack(t, i, j)
   i = i == nil and 1 or tonumber(i)
   j = j == nil and #t or tonumber(j)
   if i == nil or j == nil then error("'unpack' needs numbers as limits", 2) end
-  if not (j - i < max_values) then error("'unpack' returns at most " .. max_values .. " values", 2) end
+  -- Written so that NaN is refused too.
+  if not (j - i < max_values) then -- luacheck: ignore 581
+    error("'unpack' returns at most " .. max_values .. " values", 2)
+  end
   return host.unpack(t, i, j)
 end
 
@@ -286,7 +289,9 @@ local function rep(s, n)
   n = tonumber(n)
   if n == nil then error("bad argument #2 to 'rep' (number expected)", 2) end
   if n < 1 or #s == 0 then return "" end
-  if not (#s * n <= max_string) then error("'rep' returns at most " .. max_string .. " bytes", 2) end
+  if not (#s * n <= max_string) then -- luacheck: ignore 581
+    error("'rep' returns at most " .. max_string .. " bytes", 2)
+  end
   if #s * n > 4096 then spend(#s * n / 1024) end
   return string.rep(s, n)
 end
@@ -369,7 +374,9 @@ local function gsub(s, pattern, repl, limit)
   s, pattern = text(s, "gsub"), text(pattern, "gsub", 2)
   local kind = type(repl)
   if kind == "number" then repl, kind = tostring0(repl), "string" end
-  if kind ~= "string" and kind ~= "function" and kind ~= "table" then bad(3, "gsub", "string, function or table", repl) end
+  if kind ~= "string" and kind ~= "function" and kind ~= "table" then
+    bad(3, "gsub", "string, function or table", repl)
+  end
   local parts = kind == "string" and parse_replacement(repl)
   local out, n, at, count, size = {}, 0, 1, 0, 0
   local anchored = string.sub(pattern, 1, 1) == "^"
