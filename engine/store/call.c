@@ -145,7 +145,7 @@ static void fetch_next(struct cw_call *call)
 	cw_render_columns(&sql, "SELECT ", relation->columns, relation->ncolumns);
 	cw_buf_putc(&sql, ' ');
 	cw_buf_puts(&sql, relation->tail);
-	call->query = cw_pool_query(call->pool, statement(call->op, sql.data, sql.len, call->arena), &params, on_related,
+	call->query = cw_pool_read(call->pool, statement(call->op, sql.data, sql.len, call->arena), &params, on_related,
 	                            call);
 	cw_buf_release(&sql);
 }
@@ -289,7 +289,10 @@ struct cw_call *cw_repo_call(struct cw_pool *pool, const struct cw_args *args, c
 	cw_buf_init(&call->text);
 	if (args->op->nrelations > 0)
 		plan_relations(call, cw_build_arg(&b, "include"));
-	call->query = cw_pool_query(pool, statement(args->op, b.sql.data, b.sql.len, arena), &b.params, on_rows, call);
+	if (args->op->kind == CW_OP_EXEC)
+		call->query = cw_pool_query(pool, statement(args->op, b.sql.data, b.sql.len, arena), &b.params, on_rows, call);
+	else
+		call->query = cw_pool_read(pool, statement(args->op, b.sql.data, b.sql.len, arena), &b.params, on_rows, call);
 	cw_buf_release(&b.sql);
 	return call;
 }

@@ -24,7 +24,7 @@ static const struct cw_stmt ensure_admin = {
 
 uint64_t cw_identity_keys(struct cw_pool *pool, cw_query_fn *fn, void *arg)
 {
-	return cw_pool_query(pool, &keys, NULL, fn, arg);
+	return cw_pool_read(pool, &keys, NULL, fn, arg);
 }
 
 uint64_t cw_identity_ensure_admin(struct cw_pool *pool, const char *email, const uint8_t hashed_key[32],

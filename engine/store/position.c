@@ -10,5 +10,5 @@ static const struct cw_stmt position = {
 
 uint64_t cw_position(struct cw_pool *pool, cw_query_fn *fn, void *arg)
 {
-	return cw_pool_query(pool, &position, NULL, fn, arg);
+	return cw_pool_read(pool, &position, NULL, fn, arg);
 }

@@ -33,7 +33,7 @@ uint64_t cw_transactions_replay_range(struct cw_pool *pool, uint64_t newest, cw_
 
 	cw_params_init(&params, arena);
 	cw_params_i64(&params, (int64_t)newest);
-	query = cw_pool_query(pool, &range_stmt, &params, fn, arg);
+	query = cw_pool_read(pool, &range_stmt, &params, fn, arg);
 	cw_arena_free(&arena);
 	return query;
 }
@@ -49,7 +49,7 @@ uint64_t cw_transactions_replay_page(struct cw_pool *pool, uint64_t after, uint6
 	cw_params_i64(&params, (int64_t)after);
 	cw_params_i64(&params, (int64_t)up_to);
 	cw_params_i64(&params, (int64_t)limit);
-	query = cw_pool_query(pool, &page_stmt, &params, fn, arg);
+	query = cw_pool_read(pool, &page_stmt, &params, fn, arg);
 	cw_arena_free(&arena);
 	return query;
 }

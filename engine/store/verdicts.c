@@ -35,7 +35,7 @@ uint64_t cw_verdicts_find(struct cw_pool *pool, const struct cw_tx *const *txs, 
 	cw_params_init(&params, arena);
 	cw_params_array(&params, chains);
 	cw_params_array(&params, hashes);
-	query = cw_pool_query(pool, &find_stmt, &params, fn, arg);
+	query = cw_pool_read(pool, &find_stmt, &params, fn, arg);
 	cw_arena_free(&arena);
 	return query;
 }
