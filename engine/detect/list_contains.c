@@ -97,6 +97,16 @@ static double list_confidence(void *handle, const struct cw_tx *tx, double a, do
 	return row != NULL ? (double)row->confidence : NAN;
 }
 
+static void list_prefetch(void *handle, const struct cw_tx *tx, int stage)
+{
+	const struct list *l = CW_CAST(handle, LIST_MAGIC);
+
+	if (stage != 0 || l->lists == NULL || l->serial != cw_lists_serial(cw_lists_current()))
+		return;
+	cw_lists_prefetch(l->lists, &tx->to);
+	cw_lists_prefetch(l->lists, &tx->from);
+}
+
 static const char *list_text(void *handle, int index)
 {
 	struct list *l = CW_CAST(handle, LIST_MAGIC);
@@ -157,8 +167,8 @@ const struct cw_primitive cw_list_contains = {
 	.doc = "Whether an address is on one of the lists (labels, sanctions, own allow lists), and what is known of it. "
 	       "Lists are loaded beside the rules; they are not detector state and do not rewind.",
 	.error = "exact; entries past their expiry (by the transaction's time) do not count; of several the surest does",
-	.memory = "72 bytes an entry, 8 to 16 of index, each text once; no state in the arena; O(1)", .source = "",
+	.memory = "72 bytes an entry, 16 to 32 of index, each text once; no state in the arena; O(1)", .source = "",
 	.example = "bad = list.contains { list = \"labels\", category = \"mixer,sanctioned\" }   -- bad:has(tx, \"to\")",
 	.opts = list_opts, .methods = list_methods, .open = list_open,
-	.close = cw_free, .drop = cw_free, .text = list_text,
+	.close = cw_free, .drop = cw_free, .prefetch = list_prefetch, .text = list_text,
 };

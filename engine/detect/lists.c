@@ -1,6 +1,7 @@
 /* lists.c - address lists: read, sorted, hashed, looked up.
  *
- * Entries are sorted by address and stand together; an index of twice as many places finds the first of an address.
+ * Entries are sorted by address and stand together; an index of twice as many places finds the first of an address, and
+ * knows enough of its hash to turn strangers away without looking at an entry.
  * Texts are kept once each: a million labels from one source name that source once. */
 #include "detect/lists.h"
 
@@ -21,11 +22,16 @@
 #define ENTRIES_MAX ((size_t)1 << 31)
 #define COLUMNS_MAX 32
 
+struct place {
+	uint32_t row;                 /* the first of an address, + 1; 0: free */
+	uint32_t print;               /* upper half of its hash */
+};
+
 struct cw_lists {
 	uint64_t serial;              /* of this process; never used again, as an address is */
 	struct cw_lists_row *rows;
 	size_t n, cap;
-	uint32_t *index;              /* row + 1 of the first row of an address; 0: free. NULL before cw_lists_seal */
+	struct place *index;          /* NULL before cw_lists_seal */
 	size_t mask;
 	const char **texts;           /* texts[0] is "" */
 	size_t ntexts, texts_cap;
@@ -36,9 +42,8 @@ static const struct cw_lists *current;
 
 struct cw_lists *cw_lists_new(void)
 {
-	struct cw_lists *lists = cw_zalloc(sizeof(*lists));
-
 	static uint64_t serial;
+	struct cw_lists *lists = cw_zalloc(sizeof(*lists));
 
 	lists->serial = ++serial;
 	lists->numbers = cw_map_new();
@@ -135,9 +140,9 @@ static int compare_rows(const void *pa, const void *pb)
 	return a->order < b->order ? -1 : a->order > b->order;
 }
 
-static size_t place_of(const struct cw_lists *l, const struct cw_address *address)
+static uint64_t hash_of(const struct cw_address *address)
 {
-	return cw_hash64(address->b, sizeof(address->b), 0) & l->mask;
+	return cw_hash64(address->b, sizeof(address->b), 0);
 }
 
 void cw_lists_seal(struct cw_lists *l)
@@ -153,14 +158,14 @@ void cw_lists_seal(struct cw_lists *l)
 	l->mask = places - 1;
 	l->index = cw_zalloc(places * sizeof(*l->index));
 	for (size_t i = 0; i < l->n; i++) {
-		size_t at;
+		uint64_t hash = hash_of(&l->rows[i].address);
+		size_t at = hash & l->mask;
 
 		if (i > 0 && memcmp(&l->rows[i].address, &l->rows[i - 1].address, sizeof(l->rows[i].address)) == 0)
 			continue;
-		at = place_of(l, &l->rows[i].address);
-		while (l->index[at] != 0)
+		while (l->index[at].row != 0)
 			at = (at + 1) & l->mask;
-		l->index[at] = (uint32_t)i + 1;
+		l->index[at] = (struct place){ .row = (uint32_t)i + 1, .print = (uint32_t)(hash >> 32) };
 	}
 }
 
@@ -169,19 +174,26 @@ void cw_lists_seal(struct cw_lists *l)
 const struct cw_lists_row *cw_lists_find(const struct cw_lists *l, const struct cw_address *address, size_t *n)
 {
 	const struct cw_lists_row *row, *end = l->rows + l->n;
+	uint64_t hash = hash_of(address);
 
 	*n = 0;
 	if (l->index == NULL)
 		return NULL;
-	for (size_t at = place_of(l, address); l->index[at] != 0; at = (at + 1) & l->mask) {
-		row = &l->rows[l->index[at] - 1];
-		if (memcmp(&row->address, address, sizeof(*address)) != 0)
+	for (size_t at = hash & l->mask; l->index[at].row != 0; at = (at + 1) & l->mask) {
+		row = &l->rows[l->index[at].row - 1];
+		if (l->index[at].print != (uint32_t)(hash >> 32) || memcmp(&row->address, address, sizeof(*address)) != 0)
 			continue;
 		while (row + *n < end && memcmp(&row[*n].address, address, sizeof(*address)) == 0)
 			(*n)++;
 		return row;
 	}
 	return NULL;
+}
+
+void cw_lists_prefetch(const struct cw_lists *l, const struct cw_address *address)
+{
+	if (l->index != NULL)
+		__builtin_prefetch(&l->index[hash_of(address) & l->mask]);
 }
 
 int cw_lists_next(const struct cw_lists *l, const struct cw_address *address, size_t *at, const char **list,

@@ -18,6 +18,8 @@ struct cw_lists_row {
 uint64_t cw_lists_serial(const struct cw_lists *lists);
 /* The rows of an address, surest first; NULL and *n = 0 if there are none. */
 const struct cw_lists_row *cw_lists_find(const struct cw_lists *lists, const struct cw_address *address, size_t *n);
+/* Hint: the address will be looked up soon. */
+void cw_lists_prefetch(const struct cw_lists *lists, const struct cw_address *address);
 /* The number of a text, UINT32_MAX if it is not known (and not to be made). 0 is "". */
 uint32_t cw_lists_text_number(struct cw_lists *lists, const char *text, bool make);
 const char *cw_lists_text(const struct cw_lists *lists, uint32_t number);

@@ -1,6 +1,8 @@
 /* Address lists: CSV in, look-ups out, through the C interface and through list.contains. */
 #include "support/detect_env.h"
 
+#include <zlib.h>
+
 #include "detect/lists.h"
 
 #define A "0x1111111111111111111111111111111111111111"
@@ -235,6 +237,39 @@ START_TEST(primitive_refuses_unknown_lists)
 }
 END_TEST
 
+/* The labels that the project is tuned with: all read, each found again. */
+START_TEST(real_labels_are_read)
+{
+	const char *folder = getenv("CHAINWATCH_TEST_DATA");
+	struct cw_lists *l = cw_lists_new();
+	struct cw_err err = { 0 };
+	char path[512], *text = malloc(4 << 20);
+	struct cw_address a = address("0x722122dF12D4e14e13Ac3b6895a86e84145b6967");
+	struct cw_list_entry e;
+	const char *list;
+	size_t at = 0;
+	int len, mixers = 0;
+	gzFile f;
+
+	snprintf(path, sizeof(path), "%s/eth_address_labels.csv.gz", folder != NULL ? folder : "../shared/data");
+	f = gzopen(path, "r");
+	if (f == NULL) {
+		fprintf(stderr, "skipped: no %s (CHAINWATCH_TEST_DATA names the folder)\n", path);
+	} else {
+		len = gzread(f, text, 4 << 20);
+		ck_assert_int_gt(len, 0);
+		gzclose(f);
+		ck_assert_msg(cw_lists_add_csv(l, "labels", text, (size_t)len, &err) == 9994, "%s", err.msg);
+		cw_lists_seal(l);
+		while (cw_lists_next(l, &a, &at, &list, &e))
+			mixers += strcmp(e.category, "mixer") == 0 || strcmp(e.category, "sanctioned") == 0;
+		ck_assert_int_ge(mixers, 1);
+	}
+	free(text);
+	cw_lists_free(&l);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("lists");
@@ -248,5 +283,6 @@ int main(void)
 	tcase_add_test(tc, primitive_filters_by_list_category_and_time);
 	tcase_add_test(tc, primitive_follows_a_swap);
 	tcase_add_test(tc, primitive_refuses_unknown_lists);
+	tcase_add_test(tc, real_labels_are_read);
 	return env_run(suite);
 }
