@@ -74,6 +74,7 @@ static void put_from(struct cw_build *b)
 
 static void put_where(struct cw_build *b)
 {
+	b->plan_anew = cw_build_arg(b, "rule") != NULL || cw_build_arg(b, "dedup_key") != NULL;
 	cw_build_choice(b, "severity", "a.severity = '%'");
 	cw_build_choice(b, "min_severity", "a.severity >= '%'");
 	cw_build_filter(b, "rule", "a.rule_id = %");

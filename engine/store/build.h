@@ -13,6 +13,7 @@ struct cw_build {
 	struct cw_buf sql;
 	struct cw_params params;
 	int conditions;
+	bool plan_anew;               /* not prepared: the best plan depends on the values, a rare rule is not a common one */
 	/* Page: the position after which it begins, by the columns of op->keys. */
 	bool has_cursor;
 	struct cw_cursor cursor;

@@ -46,6 +46,14 @@ struct cw_call {
 
 /* --- statements --- */
 
+static const struct cw_stmt *unprepared(const char *sql, size_t len, struct cw_arena *arena)
+{
+	struct cw_stmt *stmt = cw_arena_alloc(arena, sizeof(*stmt));
+
+	*stmt = (struct cw_stmt){ "", cw_arena_strndup(arena, sql, len) };
+	return stmt;
+}
+
 /* By their text: the number of texts is that of the ways to combine an operation's arguments. */
 static const struct cw_stmt *statement(const struct cw_op *op, const char *sql, size_t len, struct cw_arena *arena)
 {
@@ -58,11 +66,8 @@ static const struct cw_stmt *statement(const struct cw_op *op, const char *sql, 
 	stmt = cw_map_get(known, sql, len);
 	if (stmt != NULL)
 		return stmt;
-	if (cw_map_count(known) >= STATEMENTS_MAX) {
-		stmt = cw_arena_alloc(arena, sizeof(*stmt));
-		*stmt = (struct cw_stmt){ "", cw_arena_strndup(arena, sql, len) };
-		return stmt;
-	}
+	if (cw_map_count(known) >= STATEMENTS_MAX)
+		return unprepared(sql, len, arena);
 	snprintf(name, sizeof(name), "%.40s_%.40s_%zu", op->repo, op->name, cw_map_count(known));
 	stmt = cw_alloc(sizeof(*stmt));
 	*stmt = (struct cw_stmt){ cw_strdup(name), cw_strdup(sql) };
@@ -269,6 +274,7 @@ struct cw_call *cw_repo_call(struct cw_pool *pool, const struct cw_args *args, c
                              struct cw_err *err)
 {
 	struct cw_arena *arena = cw_arena_new();
+	const struct cw_stmt *stmt;
 	struct cw_call *call;
 	struct cw_build b;
 
@@ -289,10 +295,11 @@ struct cw_call *cw_repo_call(struct cw_pool *pool, const struct cw_args *args, c
 	cw_buf_init(&call->text);
 	if (args->op->nrelations > 0)
 		plan_relations(call, cw_build_arg(&b, "include"));
+	stmt = b.plan_anew ? unprepared(b.sql.data, b.sql.len, arena) : statement(args->op, b.sql.data, b.sql.len, arena);
 	if (args->op->kind == CW_OP_EXEC)
-		call->query = cw_pool_query(pool, statement(args->op, b.sql.data, b.sql.len, arena), &b.params, on_rows, call);
+		call->query = cw_pool_query(pool, stmt, &b.params, on_rows, call);
 	else
-		call->query = cw_pool_read(pool, statement(args->op, b.sql.data, b.sql.len, arena), &b.params, on_rows, call);
+		call->query = cw_pool_read(pool, stmt, &b.params, on_rows, call);
 	cw_buf_release(&b.sql);
 	return call;
 }
