@@ -151,7 +151,7 @@ static void fetch_next(struct cw_call *call)
 	cw_buf_putc(&sql, ' ');
 	cw_buf_puts(&sql, relation->tail);
 	call->query = cw_pool_read(call->pool, statement(call->op, sql.data, sql.len, call->arena), &params, on_related,
-	                            call);
+	                           call);
 	cw_buf_release(&sql);
 }
 
