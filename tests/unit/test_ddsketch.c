@@ -198,6 +198,7 @@ int main(void)
 	Suite *suite = suite_create("ddsketch");
 	TCase *tc = tcase_create("all");
 
+	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, quantiles_keep_the_relative_error);
 	tcase_add_test(tc, ranks_are_shares);

@@ -130,6 +130,7 @@ END_TEST
 START_TEST(hash_spreads_every_bit)
 {
 	uint64_t rng = 1;
+	int worst = 0;
 
 	for (size_t len = 4; len <= 40; len += 12)
 		for (size_t bit = 0; bit < len * 8; bit++) {
@@ -148,9 +149,9 @@ START_TEST(hash_spreads_every_bit)
 					flips[i] += (int)(d >> i & 1);
 			}
 			for (int i = 0; i < 64; i++)
-				ck_assert_msg(abs(flips[i] - 500) < 6 * 16, "length %zu, bit %zu to %d: %d of 1000", len, bit, i,
-				              flips[i]);
+				worst = abs(flips[i] - 500) > worst ? abs(flips[i] - 500) : worst;
 		}
+	ck_assert_msg(worst < 6 * 16, "a bit flips %d times more or less than 500 of 1000", worst);
 }
 END_TEST
 
@@ -290,6 +291,7 @@ int main(void)
 	Suite *suite = suite_create("field");
 	TCase *tc = tcase_create("all");
 
+	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, names_go_both_ways);
 	tcase_add_test(tc, sets_do_not_care_for_order);

@@ -120,25 +120,29 @@ START_TEST(many_entries_are_all_found)
 	struct cw_lists *l = cw_lists_new();
 	struct cw_list_entry e;
 	const char *list;
+	int lost = 0, unsure = 0, strangers = 0;   /* not an assertion each: Check writes a file line for every one */
 	uint64_t found = 0;
 
 	for (uint64_t i = 0; i < 100000; i++) {
 		e = (struct cw_list_entry){ .address = env_address(i / 2), .category = i % 2 ? "b" : "a",
 		                            .confidence = i % 2 ? 0.9 : 0.2 };
-		ck_assert_int_eq(cw_lists_add(l, "big", &e, NULL), 0);
+		lost += cw_lists_add(l, "big", &e, NULL) != 0;
 	}
 	cw_lists_seal(l);
 	for (uint64_t i = 0; i < 50000; i++) {
 		struct cw_address a = env_address(i), b = env_address(i + 1000000);
 		size_t at = 0;
 
-		ck_assert(cw_lists_next(l, &a, &at, &list, &e));
-		ck_assert_str_eq(e.category, "b");   /* the surer one first */
+		lost += !cw_lists_next(l, &a, &at, &list, &e);
+		unsure += strcmp(e.category, "b") != 0;   /* the surer one comes first */
 		while (cw_lists_next(l, &a, &at, &list, &e))
 			found++;
 		at = 0;
-		ck_assert(!cw_lists_next(l, &b, &at, &list, &e));
+		strangers += cw_lists_next(l, &b, &at, &list, &e);
 	}
+	ck_assert_int_eq(lost, 0);
+	ck_assert_int_eq(unsure, 0);
+	ck_assert_int_eq(strangers, 0);
 	ck_assert_uint_eq(found, 50000);
 	ck_assert_uint_le(cw_lists_bytes(l), 100000 * 120);
 	cw_lists_free(&l);
@@ -275,6 +279,7 @@ int main(void)
 	Suite *suite = suite_create("lists");
 	TCase *tc = tcase_create("all");
 
+	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, reads_what_is_there);
 	tcase_add_test(tc, faults_name_list_and_line);

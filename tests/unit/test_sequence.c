@@ -221,6 +221,7 @@ int main(void)
 	TCase *tc = tcase_create("all");
 
 	tcase_add_checked_fixture(tc, up, down);
+	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, steps_in_order_and_time);
 	tcase_add_test(tc, clear_forbids_what_was_begun);

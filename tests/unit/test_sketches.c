@@ -339,7 +339,7 @@ int main(void)
 	Suite *suite = suite_create("sketches");
 	TCase *tc = tcase_create("all");
 
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
 	tcase_add_loop_test(tc, hll_keeps_its_error, 0, 4);
 	tcase_add_test(tc, hll_merges_to_the_union);

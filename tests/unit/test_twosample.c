@@ -133,6 +133,7 @@ int main(void)
 	Suite *suite = suite_create("twosample");
 	TCase *tc = tcase_create("all");
 
+	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, agrees_with_scipy);
 	tcase_add_test(tc, small_cases_by_hand);

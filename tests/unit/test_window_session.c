@@ -84,6 +84,7 @@ int main(void)
 	TCase *tc = tcase_create("all");
 
 	tcase_add_checked_fixture(tc, up, down);
+	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, a_pause_ends_a_session);
 	tcase_add_test(tc, late_ones_stretch_a_session_or_are_left_out);
