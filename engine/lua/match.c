@@ -120,7 +120,7 @@ static bool match_single(struct matcher *m, const char *s, const char *p, const 
 	step(m);
 	if (s >= m->text_end)
 		return false;
-	c = (unsigned char)*s;
+	c = (unsigned char)*s;   /* NOLINT(clang-analyzer-core.NullDereference): no text is NULL */
 	switch (*p) {
 	case '.': return true;
 	case '%': return in_class(c, (unsigned char)p[1]);

@@ -14,7 +14,7 @@
 
 static inline struct cw_state *rules_arena(void)
 {
-	const struct cw_state_conf conf = { .max_bytes = (size_t)256 << 20, .journal_bytes = (size_t)4 << 20 };
+	const struct cw_state_conf conf = { .max_bytes = (size_t)512 << 20, .journal_bytes = (size_t)32 << 20 };
 	struct cw_err err;
 	struct cw_state *st = cw_state_new(&conf, &err);
 

@@ -296,6 +296,21 @@ START_TEST(memory_bomb_is_stopped)
 }
 END_TEST
 
+/* More in one operation than the hard limit allows: no guard comes between, so the process ends, with its own status. */
+START_TEST(hard_limit_ends_the_process)
+{
+	struct cw_buf text = CW_BUF_INIT;
+	struct cw_vm_report report;
+
+	cw_buf_puts(&text, "local s = ('x'):rep(1e6) s = s .. s .. s .. s .. s .. s .. s .. s return #(s");
+	for (int i = 0; i < 100; i++)
+		cw_buf_puts(&text, " .. s");
+	cw_buf_puts(&text, ")");
+	script_run(vms[_i], text.data, text.len, 1000000, 0, &report);
+	ck_abort_msg("it came back");
+}
+END_TEST
+
 START_TEST(stack_overflow_cannot_be_caught)
 {
 	static const char text[] = "local function f() return 1 + f() end local ok = pcall(f) return 'went on'";
@@ -440,6 +455,7 @@ int main(void)
 	tcase_add_loop_test(tc, runaway_is_stopped_by_the_clock, 0, NHOSTILE);
 	tcase_add_loop_test(tc, straight_line_concatenation_is_stopped, 0, 3);
 	tcase_add_test(tc, memory_bomb_is_stopped);
+	tcase_add_loop_exit_test(tc, hard_limit_ends_the_process, CW_VM_EXIT_MEMORY, 0, 2);
 	tcase_add_test(tc, stack_overflow_cannot_be_caught);
 	tcase_add_loop_test(tc, ticks_do_not_depend_on_the_jit, 0, (int)(sizeof(counted) / sizeof(counted[0])));
 	tcase_add_test(tc, interrupt_stops_at_the_next_tick);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "detect/primitive.h"
 #include "lua/rule.h"
 #include "lua/ruletest.h"
 #include "lua/vm.h"
@@ -390,6 +391,50 @@ START_TEST(override_is_taken_or_refused)
 }
 END_TEST
 
+/* Every primitive there is: its example declares it, all its methods are called, with and without their optional
+ * arguments, and give the same with the JIT on and off. */
+static void put_calls(struct cw_buf *out, const struct cw_primitive *p)
+{
+	static const char *const args[] = { [CW_ARG_NONE] = NULL, [CW_ARG_NUMBER] = "tx.gas % 5 + 1", [CW_ARG_FIELD] = "'from'" };
+
+	for (const struct cw_method *m = p->methods; m->name != NULL; m++)
+		for (int given = 0; given < 3; given++) {
+			const char *a = given > 0 ? args[m->a] : NULL, *b = given > 1 ? args[m->b] : NULL;
+
+			if ((given > 0 && a == NULL) || (given > 1 && b == NULL))
+				break;
+			cw_buf_printf(out, "    %s_%d = s.x:%s(%s%s%s%s%s),\n", m->name, given, m->name, m->takes_tx ? "tx" : "",
+			              m->takes_tx && a != NULL ? ", " : "", a != NULL ? a : "", b != NULL ? ", " : "",
+			              b != NULL ? b : "");
+		}
+}
+
+START_TEST(every_primitive_is_bound)
+{
+	for (int i = 0; cw_primitives[i] != NULL; i++) {
+		const struct cw_primitive *p = cw_primitives[i];
+		const char *call = strchr(p->example, '='), *end = strstr(p->example, "--");
+		struct cw_buf text = CW_BUF_INIT;
+		const char *got;
+
+		ck_assert_msg(call != NULL, "%s.%s: example is no declaration: %s", p->table, p->name, p->example);
+		cw_buf_printf(&text, RULES_HEAD "state = function(p) return { x %.*s } end,\nevaluate = function(tx, s, p)\n"
+		              "  local e = {\n", end != NULL ? (int)(end - call) : 1000, call);
+		put_calls(&text, p);
+		cw_buf_puts(&text, "  }\n  if tx.from == Z then return end\n  return alert { score = 1, explain = e }\nend,\n"
+		            "tests = { { name = 'all', given = { txs { n = 90, from = { A, B, C }, to = { D, E }, ether = { 1, 2, 5 },\n"
+		            "  gas = { 21000, 30001, 40002 }, status = { 1, 1, 0 }, index = { 0, 1, 2 }, selector = '0xa9059cbb' },\n"
+		            "  tx { creation = true } }, expect = { alerts = 91 } },\n"
+		            "  { name = 'quiet', given = tx { from = Z }, expect = 'quiet' } } }\n");
+		got = try_rule(text.data, NULL);
+		/* What needs a list or a model beside it says so when it is opened. */
+		ck_assert_msg(got[0] == '\0' || strstr(got, "there is no list") != NULL, "%s.%s: %s\n%s", p->table, p->name, got,
+		              text.data);
+		cw_buf_release(&text);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("rule");
@@ -406,6 +451,7 @@ int main(void)
 	tcase_add_test(tc, huge_amounts_are_exact_as_text);
 	tcase_add_loop_test(tc, evaluate_is_taken_or_refused, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));
 	tcase_add_loop_test(tc, override_is_taken_or_refused, 0, (int)(sizeof(overrides) / sizeof(overrides[0])));
+	tcase_add_test(tc, every_primitive_is_bound);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

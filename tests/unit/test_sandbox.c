@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "lua/run.h"
 #include "lua/sandbox.h"
 #include "support/script.h"
 
@@ -346,6 +347,42 @@ START_TEST(breach_ends_the_turn)
 }
 END_TEST
 
+/* --- running a file by hand --- */
+
+static const char *run_by_hand(enum cw_world world, const char *text)
+{
+	static char result[512];
+	const struct cw_run_conf conf = { .world = world, .jit = true };
+	struct cw_buf printed = CW_BUF_INIT;
+	struct cw_err err;
+
+	if (cw_lua_run(&conf, "try.lua", text, strlen(text), &printed, &err) != 0)
+		snprintf(result, sizeof(result), "%s", err.msg);
+	else
+		snprintf(result, sizeof(result), "%s", printed.data);
+	cw_buf_release(&printed);
+	return result;
+}
+
+START_TEST(run_prints_what_is_returned)
+{
+	ck_assert_str_eq(run_by_hand(CW_WORLD_SCRIPTS, "return 1, 'two', { b = 1, a = { 1, 2 } }, nil, true, pairs"),
+	                 "1\ntwo\n{\"a\":[1,2],\"b\":1}\nnil\ntrue\nfunction\n");
+	ck_assert_str_eq(run_by_hand(CW_WORLD_RULES, "return seconds '10m'"), "600\n");
+	ck_assert_str_eq(run_by_hand(CW_WORLD_RULES, "local t = {} t.t = t return t"), "table\n");
+	ck_assert_str_eq(run_by_hand(CW_WORLD_RULES, "return"), "");
+}
+END_TEST
+
+START_TEST(run_stops_and_refuses_like_production)
+{
+	ck_assert_str_eq(run_by_hand(CW_WORLD_RULES, "while true do end"), "try.lua:1: stopped: more than 1000000 ticks");
+	ck_assert_str_eq(run_by_hand(CW_WORLD_RULES, "return io"), "try.lua:1: \"io\" is not available in rules");
+	ck_assert_str_eq(run_by_hand(CW_WORLD_SCRIPTS, "return io"), "try.lua:1: \"io\" is not available in scripts");
+	ck_assert_str_eq(run_by_hand(CW_WORLD_SCRIPTS, "x ="), "try.lua:1: unexpected symbol near '<eof>'");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("sandbox");
@@ -365,6 +402,8 @@ int main(void)
 	tcase_add_test(tc, scripts_have_plain_pairs_and_random);
 	tcase_add_test(tc, each_turn_has_its_own_budget);
 	tcase_add_test(tc, breach_ends_the_turn);
+	tcase_add_test(tc, run_prints_what_is_returned);
+	tcase_add_test(tc, run_stops_and_refuses_like_production);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
