@@ -32,7 +32,7 @@ static int read_all(int fd, char *to, size_t size, const char *path, struct cw_e
 
 const char *cw_file_read(const char *path, size_t max, size_t *len, struct cw_arena *arena, struct cw_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = -1;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = -1;   /* a pipe must not hold us up */
 	struct stat st;
 	char *text = NULL;
 

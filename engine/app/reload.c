@@ -172,10 +172,12 @@ static void on_rules(void *arg, const char *report, const struct cw_err *err)
 		release(r);
 		return;
 	}
-	if (err != NULL)
+	if (err != NULL) {
+		apply_config(r->engine, r->engine->config, NULL);   /* all or nothing: the settings go back too */
 		finish(r, NULL, err);
-	else
+	} else {
 		make_live(r);
+	}
 }
 
 static void on_files(void *arg, bool ran)

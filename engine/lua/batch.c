@@ -344,7 +344,8 @@ static void go_on(struct batch *b)
 		end_stream(b);
 		return;
 	}
-	if (b->body.len > UNSENT_MAX || b->nparts >= PARTS_MAX || b->waiting != NULL || b->paused)
+	/* Otherwise what is left of the body is the beginning of a line, and only reading on can end it. */
+	if (b->nparts >= PARTS_MAX || b->waiting != NULL || b->paused)
 		cw_request_pause(b->req);
 	else if (!b->last)
 		cw_request_resume(b->req);

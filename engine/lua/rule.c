@@ -95,6 +95,14 @@ static int check_unique(const struct cw_rules *rules, const struct cw_rule *rule
 	return 0;
 }
 
+/* Errors raised in C, and those that are no text, do not say where. */
+int cw_rule_name_file(struct cw_err *err, const struct cw_rule *rule)
+{
+	if (strncmp(err->msg, rule->file, strlen(rule->file)) != 0)
+		cw_err_wrap(err, "%s:%d", rule->file, rule->line);
+	return -1;
+}
+
 static int load_file(struct cw_rules *rules, const struct cw_bundle_file *file, struct cw_err *err)
 {
 	lua_State *L = cw_vm_state(rules->vm);
@@ -116,8 +124,10 @@ static int load_file(struct cw_rules *rules, const struct cw_bundle_file *file, 
 	failed = cw_vm_call(rules->vm, L, 0, 1, &budget, &rules->report);
 	rules->loading = NULL;
 	rules->text = NULL;
-	if (failed)
-		return cw_err_set(err, CW_ERR_SCRIPT, "%s", rules->report.message);
+	if (failed) {
+		cw_err_set(err, CW_ERR_SCRIPT, "%s", rules->report.message);
+		return cw_rule_name_file(err, rule);
+	}
 	if (check_returned(rules, rule, err) != 0)
 		return -1;
 	return check_unique(rules, rule, err);

@@ -68,6 +68,8 @@ int cw_ruletest_check(struct cw_rules *rules, lua_State *L, int index);
 
 /* Runs a C function in protected mode under the budget of loading; `job` is its only argument. */
 int cw_rules_protected(struct cw_rules *rules, lua_CFunction fn, void *job, struct cw_err *err);
+/* Puts the place of the rule in front of a message that does not name it. Returns -1. */
+int cw_rule_name_file(struct cw_err *err, const struct cw_rule *rule);
 
 /* " (did you mean "x"?)" or "": among the text keys of the table at `index`. In a static buffer. */
 const char *cw_rule_suggest_key(lua_State *L, const char *word, int index);

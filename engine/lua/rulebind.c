@@ -551,8 +551,10 @@ struct cw_rule_bind *cw_rule_bind_new(struct cw_rules *rules, struct cw_rule *ru
 	*bind = (struct cw_rule_bind){ .rule = rule, .s = LUA_NOREF, .p = LUA_NOREF, .params = LUA_NOREF };
 	failed = cw_rules_protected(rules, bind_protected, &job, err);
 	luaL_unref(L, LUA_REGISTRYINDEX, job.overrides);
-	if (failed)
+	if (failed) {
+		cw_rule_name_file(err, rule);
 		cw_rule_bind_free(rules, &bind);
+	}
 	return bind;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 struct writer {
 	lua_State *L;
@@ -30,6 +31,15 @@ static int compare_keys(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* UTF-8 without NUL: otherwise two keys could become the same one. */
+static bool is_text(lua_State *L)
+{
+	size_t len;
+	const char *key = lua_tolstring(L, -1, &len);
+
+	return strlen(key) == len && cw_utf8_check(key, len) == len;
+}
+
 /* The text keys in order; -1 if there are others or too many. Tables with keys 1 .. n give 0 and *list. */
 static int read_keys(lua_State *L, int index, const char *keys[CW_RULEJSON_KEYS], bool *list)
 {
@@ -40,7 +50,7 @@ static int read_keys(lua_State *L, int index, const char *keys[CW_RULEJSON_KEYS]
 		lua_pop(L, 1);
 		if (lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) >= 1 && lua_tonumber(L, -1) <= size)
 			numbers++;
-		else if (lua_type(L, -1) == LUA_TSTRING && n < CW_RULEJSON_KEYS)
+		else if (lua_type(L, -1) == LUA_TSTRING && n < CW_RULEJSON_KEYS && is_text(L))
 			keys[n++] = lua_tostring(L, -1);
 		else
 			n = CW_RULEJSON_KEYS + 1;
@@ -101,7 +111,7 @@ static bool write_table(struct writer *w, int depth)
 		return refuse(w, "is nested too deeply");
 	n = read_keys(w->L, table, keys, &list);
 	if (n < 0)
-		return refuse(w, "needs keys that are all text, or 1 to n, at most 64 of them");
+		return refuse(w, "needs keys that are all text (UTF-8), or 1 to n, at most 64 of them");
 	if (list)
 		return write_list(w, table, depth + 1);
 	cw_buf_putc(w->out, '{');
@@ -117,6 +127,21 @@ static bool write_table(struct writer *w, int depth)
 	}
 	cw_buf_putc(w->out, '}');
 	return true;
+}
+
+/* What jsonb cannot hold, NUL, becomes U+FFFD, as do bytes that are not UTF-8. */
+static void put_text(struct cw_buf *out, const char *text, size_t len)
+{
+	struct cw_buf clean = CW_BUF_INIT;
+
+	if (memchr(text, '\0', len) == NULL) {
+		cw_json_put_string(out, text, len);
+		return;
+	}
+	for (size_t i = 0; i < len; i++)
+		cw_buf_putc(&clean, text[i] != '\0' ? text[i] : '\xff');
+	cw_json_put_string(out, clean.data, clean.len);
+	cw_buf_release(&clean);
 }
 
 /* The value on top of the stack; stays there. */
@@ -137,7 +162,7 @@ static bool write_value(struct writer *w, int depth)
 		return true;
 	case LUA_TSTRING:
 		text = lua_tolstring(w->L, -1, &len);
-		cw_json_put_string(w->out, text, len);
+		put_text(w->out, text, len);
 		return true;
 	case LUA_TTABLE:
 		return write_table(w, depth);

@@ -83,13 +83,13 @@ struct cw_scripts {
 
 static char *read_file(const char *path, size_t *len, struct cw_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   /* a pipe of that name must not hold us up */
 	struct stat st;
 	char *text = NULL;
 
-	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size > (off_t)FILE_MAX) {
+	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)FILE_MAX) {
 		cw_err_set(err, CW_ERR_SCRIPT, "could not read \"%s\": %s", path,
-		           fd < 0 ? strerror(errno) : "too large for a script");
+		           fd < 0 ? strerror(errno) : !S_ISREG(st.st_mode) ? "not a file" : "too large for a script");
 	} else {
 		text = cw_zalloc((size_t)st.st_size + 1);
 		if (read(fd, text, (size_t)st.st_size) != (ssize_t)st.st_size) {
@@ -456,7 +456,10 @@ static int run_file(struct generation *gen, const struct script_file *f, int boo
 	lua_pushstring(L, f->name);
 	if (call(gen, 1, 0, err) != 0 || cw_load(gen->vm, f->name, f->text, f->len, err) != 0)
 		return -1;
-	return call(gen, 0, 0, err);
+	if (call(gen, 0, 0, err) == 0)
+		return 0;
+	/* Errors raised in C, and those that are no text, do not say where. */
+	return strstr(err->msg, f->name) != NULL ? -1 : cw_err_wrap(err, "%s", f->name);
 }
 
 static int register_endpoints(struct generation *gen, int boot_at, struct cw_err *err)
