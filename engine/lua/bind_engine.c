@@ -111,7 +111,10 @@ static int l_format_time(lua_State *L)
 {
 	char text[32];
 
-	lua_pushstring(L, cw_time_format((int64_t)(luaL_checknumber(L, 1) * 1e6), text));
+	lua_Number seconds = luaL_checknumber(L, 1);
+
+	luaL_argcheck(L, fabs(seconds) < 2.5e11, 1, "not a time between the years -5900 and 9890");
+	lua_pushstring(L, cw_time_format((int64_t)(seconds * 1e6), text));
 	return 1;
 }
 
@@ -262,7 +265,8 @@ static int l_stream_anomalies(lua_State *L)
 	const struct cw_script_env *env = cw_bind_generation(L)->env;
 	struct cw_request *req = cw_job_request(cw_job_check_wait(L));
 	struct stream_filter *filter;
-	uint64_t last = (uint64_t)luaL_checknumber(L, 1);
+	lua_Number after = luaL_checknumber(L, 1);
+	uint64_t last = after > 0 && after < 9e15 ? (uint64_t)after : 0;
 
 	if (req == NULL)
 		return luaL_error(L, "anomalies.stream works inside a request only");

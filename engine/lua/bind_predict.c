@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "http/request.h"
+#include "http/router.h"
 #include "lua/batch.h"
 #include "lua/bind.h"
 #include "lua/job.h"
@@ -90,7 +91,8 @@ static int refuse_faults(lua_State *L, const struct cw_tx_faults *faults)
 	int count = 0, n;
 
 	for (int i = 0; i < faults->count; i++)
-		cw_buf_printf(&text, "%s%s %s", i > 0 ? "; " : "", faults->list[i].pointer, faults->list[i].what);
+		cw_buf_printf(&text, "%s%s %s", i > 0 ? "; " : "",
+		              faults->list[i].pointer[0] != '\0' ? faults->list[i].pointer : "the body", faults->list[i].what);
 	cw_buf_putc(&list, '[');
 	cw_put_tx_faults(&list, "", faults, &count);
 	cw_buf_putc(&list, ']');
@@ -110,10 +112,14 @@ static int l_start(lua_State *L)
 	struct cw_json_error error;
 	struct cw_tx_in in;
 	const struct cw_json *body;
+	struct cw_slice kind;
 	struct wait *w;
 
 	if (req == NULL)
 		return luaL_error(L, "predict.transaction works inside a request only");
+	kind = cw_request_header(req, "Content-Type");
+	if (kind.len > 0 && memmem(kind.p, kind.len, "json", 4) == NULL)
+		return refuse(L, 415, "media_type", "the body must be application/json", NULL);
 	body = cw_json_parse(req->body, req->body_len, CW_JSON_DEPTH_DEFAULT, req->arena, &error);
 	if (body == NULL)
 		return refuse_json(L, &error);
@@ -155,9 +161,11 @@ static int l_batch(lua_State *L)
 	const struct cw_script_env *env = cw_bind_generation(L)->env;
 	struct cw_job *job = cw_job_check_wait(L);
 
-	if (cw_job_request(job) == NULL)
-		return luaL_error(L, "predict.batch works inside a request only");
-	cw_batch_take(env, cw_job_request(job));
+	struct cw_request *req = cw_job_request(job);
+
+	if (req == NULL || req->route == NULL || (req->route->flags & CW_ROUTE_STREAM_BODY) == 0)
+		return luaL_error(L, "predict.batch works inside a request whose endpoint has body = { stream = true } only");
+	cw_batch_take(env, req);
 	lua_pushlightuserdata(L, cw_job_request(job));
 	return 1;
 }

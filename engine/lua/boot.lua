@@ -111,6 +111,12 @@ local function endpoint(decl)
 	if type(decl.summary) ~= "string" then error(what .. ": summary must be a string", 2) end
 	if type(decl.responses) ~= "table" then error(what .. ": responses must be a table", 2) end
 	if type(decl.handler) ~= "function" then error(what .. ": handler must be a function", 2) end
+	for _, key in ipairs { "timeout_ms", "body_limit" } do
+		local v = decl[key]
+		if v ~= nil and not (type(v) == "number" and v >= 1 and v <= 2 ^ 53) then
+			error(format("%s: %s must be a number from 1 to 2^53", what, key), 2)
+		end
+	end
 	check_specs(what, decl.params)
 	check_body(what, decl.body)
 	decl.plain = decl.params == nil and not (decl.body and decl.body.fields) and not decl.path:find("{", 1, true)

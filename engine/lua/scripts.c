@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -324,9 +325,25 @@ static void answer_problem(struct cw_request *req, lua_State *L, int status)
 	cw_reply_problem(req, &problem);
 }
 
-static bool header_ok(const char *text)
+/* A value without control characters. */
+static bool is_value(const char *text, size_t len)
 {
-	return text[strcspn(text, "\r\n")] == '\0';
+	for (size_t i = 0; i < len; i++)
+		if (((unsigned char)text[i] < 0x20 && text[i] != '\t') || text[i] == 0x7f)
+			return false;
+	return true;
+}
+
+/* A token (RFC 9110 5.6.2) that is not about the message's frame, which is the server's. */
+static bool is_header_name(const char *text, size_t len)
+{
+	static const char *const own[] = { "Content-Length", "Content-Type", "Transfer-Encoding", "Connection", "Date",
+		                               "Trailer", "Upgrade", "Keep-Alive", "TE", "X-Request-Id" };
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+		if (strcasecmp(text, own[i]) == 0)
+			return false;
+	return len > 0 && strspn(text, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == len;
 }
 
 static void answer_headers(struct cw_request *req, lua_State *L)
@@ -335,9 +352,18 @@ static void answer_headers(struct cw_request *req, lua_State *L)
 		return;
 	lua_pushnil(L);
 	while (lua_next(L, 4) != 0) {
-		if (lua_type(L, -2) == LUA_TSTRING && lua_type(L, -1) == LUA_TSTRING && header_ok(lua_tostring(L, -2)) &&
-		    header_ok(lua_tostring(L, -1)))
-			cw_reply_header(req, lua_tostring(L, -2), lua_tostring(L, -1));
+		size_t name_len = 0, len = 0;
+		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &name_len) : "";
+		const char *value = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+
+		if (value != NULL && is_header_name(name, name_len) && is_value(value, len)) {
+			cw_reply_header(req, name, value);
+		} else {
+			char text[160];
+
+			cw_log(CW_LOG_WARN, "script", "a header that cannot be sent was left out", "req=%s route=\"%s\" name=%s",
+			       req->id, req->route != NULL ? req->route->pattern : "", cw_log_quote(text, sizeof(text), name));
+		}
 		lua_pop(L, 1);
 	}
 }
@@ -371,6 +397,12 @@ static void on_end(void *arg, struct cw_job *job, lua_State *co, int n, const st
 	}
 	if (strcmp(lua_tostring(co, 2), "problem") == 0) {
 		answer_problem(req, co, status);
+		return;
+	}
+	body = lua_tolstring(co, 2, &len);
+	if (len == 0 || !is_value(body, len)) {
+		snprintf(wrong.message, sizeof(wrong.message), "the content type of a reply must be text on one line");
+		answer_script_error(req, &wrong);
 		return;
 	}
 	answer_headers(req, co);
