@@ -34,6 +34,8 @@ describe("command line", function()
     { "serve extra", 2, "takes no operand" }, { "ingest", 2, "no file given" }, { "ingest --batch 0 x", 2, "--batch must be" },
     { "migrate sideways", 2, "say up, down, status or sql" }, { "rules", 2, "say list or test" },
     { "simulate --blocks x", 2, "--blocks" }, { "simulate --scenario nonsense --blocks 1", 2, "nonsense" },
+    { "detect", 2, "say what to score: series or table" }, { "detect table", 2, "one file is needed" },
+    { "detect table --method magic x.csv", 2, 'unknown method "magic"' }, { "detect series /nowhere.csv", 2, 'could not open "/nowhere.csv"' },
     { "check -c /nowhere.lua", 2, 'could not open "/nowhere.lua"' },
   } do
     it("refuses: chainwatch " .. case[1], function()
@@ -153,5 +155,79 @@ describe("command line", function()
     assert.equal(2, code, text)
     assert.is_truthy(text:find("chainwatch migrate up", 1, true), text)
     os.execute("rm -rf " .. other)
+  end)
+
+  local function file(name, text)
+    local path = dir .. "/" .. name
+    local f = assert(io.open(path, "w"))
+    f:write(text)
+    f:close()
+    return path
+  end
+
+  it("scores a series", function()
+    local rows = { "timestamp,value" }
+    for i = 0, 999 do
+      rows[#rows + 1] = ("2026-01-%02d %02d:%02d:00,%d"):format(1 + i / 288, i / 12 % 24, i % 12 * 5, i == 900 and 500 or 10 + i % 3)
+    end
+    local code, text = cw("detect series " .. file("series.csv", table.concat(rows, "\n")))
+    assert.equal(0, code, text)
+    assert.equal("timestamp,value,anomaly_score", text:match("^[^\n]+"))
+    local n, alerts = 0, {}
+    for value, score in text:gmatch(",(%d+),([%d.e-]+)") do
+      n = n + 1
+      if tonumber(score) >= 0.5 then alerts[#alerts + 1] = value end
+    end
+    assert.equal(1000, n)
+    assert.same({ "500" }, alerts)
+  end)
+
+  it("scores a table with every method, whatever its labels say", function()
+    local rows, other = { "label,a,b" }, { "label,a,b" }
+    for i = 1, 400 do
+      local a, b = i * 37 % 101, i * 53 % 97
+      if i == 400 then a, b = 5000, -5000 end
+      rows[#rows + 1] = ("%d,%d,%d"):format(i == 400 and 1 or 0, a, b)
+      other[#other + 1] = ("x%d,%d,%d"):format(i, a, b)
+    end
+    local one, two = file("one.csv", table.concat(rows, "\n")), file("two.csv", table.concat(other, "\n"))
+    for _, method in ipairs { "combined", "iforest", "hbos", "ecod", "knn", "mahalanobis", "hstree" } do
+      local code, text = cw(("detect table --method %s --seed 5 %s"):format(method, one))
+      local code2, text2 = cw(("detect table --method %s --seed 5 --fit %s %s"):format(method, one, two))
+      local scores, again = {}, {}
+      assert.equal(0, code, text)
+      assert.equal(0, code2, text2)
+      assert.equal("score,label", text:match("^[^\n]+"))
+      for score, label in text:gmatch("([%d.e+-]+),(%d)\n") do
+        scores[#scores + 1] = score
+        assert.equal(#scores == 400 and "1" or "0", label)
+      end
+      for score in text2:gmatch("([%d.e+-]+),x%d+\n") do again[#again + 1] = score end
+      local above = 0
+      for _, score in ipairs(scores) do above = above + (tonumber(score) > tonumber(scores[400]) and 1 or 0) end
+      -- trees that grow with the stream have not seen how far out it is when it comes: as odd as the oddest they know
+      assert.is_true(above <= (method == "hstree" and 20 or 0), method .. ": " .. above)
+      assert.equal(400, #again)
+      if method ~= "hstree" then assert.same(scores, again, method) end   -- it has seen the rows twice then
+    end
+  end)
+
+  for name, case in pairs {
+    ["a short row"] = { "a,b\n1,2\n3\n", ":3: 1 cells where the header has 2" },
+    ["text"] = { "a,b\n1,2\n\n3,x\n", ':4: "x" is not a number' }, ["nan"] = { "a\nnan\n", ':2: "nan" is not a number' },
+    ["an empty cell"] = { "a,b\n1,\n", ':2: "" is not a number' }, ["an empty file"] = { "", "the file is empty" },
+    ["no rows"] = { "a,b\n", "no rows below the header" }, ["only labels"] = { "label\n1\n", "names no column but the label" },
+  } do
+    it("refuses a table with " .. name, function()
+      local code, text = cw("detect table " .. file("bad.csv", case[1]))
+      assert.equal(2, code, text)
+      assert.is_truthy(text:find(case[2], 1, true), text)
+    end)
+  end
+
+  it("refuses training rows with other columns", function()
+    local code, text = cw(("detect table --fit %s %s"):format(file("p.csv", "a,c\n1,2\n"), file("q.csv", "a,b\n1,2\n")))
+    assert.equal(2, code)
+    assert.is_truthy(text:find('column 2 is "b"', 1, true), text)
   end)
 end)

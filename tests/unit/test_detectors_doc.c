@@ -18,6 +18,8 @@ static const struct {
 	{ "drift", "drift: change" },
 	{ "sketch", "sketch: large sets in little memory" },
 	{ "graph", "graph: who paid whom" },
+	{ "series", "series: one metric in time" },
+	{ "outlier", "outlier: rows of fields" },
 	{ "list", "list: addresses of others" },
 };
 
