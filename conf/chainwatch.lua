@@ -24,7 +24,8 @@ return {
 		-- auth = true,                            -- ask for an API key (false only behind a proxy that does)
 	},
 	database = {
-		-- url = "",                               -- postgresql:// address; empty: a private PostgreSQL under data_dir (restart); $DATABASE_URL
+		-- url = "",                               -- postgresql:// address; empty: a private PostgreSQL under data_dir
+		                                           --   (restart); $DATABASE_URL
 		-- shared_buffers = "256MB",               -- of the private PostgreSQL (restart)
 		-- migrations_dir = "migrations",          -- SQL files (restart)
 		-- migrate = true,                         -- apply pending migrations at start (else refuse to serve) (restart)
@@ -43,7 +44,8 @@ return {
 		-- recent_hashes = 65536,                  -- known hashes kept in memory (restart)
 		-- wait_ms = 30000,                        -- a request waits this long for its commit
 		-- ring_slots = 4096,                      -- transactions on their way to the evaluator (restart)
-		-- replay_max = 200000,                    -- newest stored transactions replayed at start when there is no checkpoint (restart)
+		-- replay_max = 200000,                    -- newest stored transactions replayed at start when there is no
+		                                           --   checkpoint (restart)
 	},
 	rules = {
 		-- dir = "rules",                          -- folder of rules

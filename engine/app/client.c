@@ -180,7 +180,7 @@ static int finished(struct cw_client *c, CURLMsg *msg, int *status, const struct
 	CURLcode code = msg->data.result;
 	int i = 0;
 
-	while (i < CW_CLIENT_SLOTS && c->slots[i].easy != msg->easy_handle)
+	while (i < CW_CLIENT_SLOTS - 1 && c->slots[i].easy != msg->easy_handle)
 		i++;
 	curl_multi_remove_handle(c->multi, msg->easy_handle);
 	c->slots[i].busy = false;

@@ -153,7 +153,7 @@ static const char *next_pair(const char *p, const char **key, size_t *klen, cons
 static bool find_secret(const char *val, size_t len, size_t *start, size_t *end)
 {
 	for (size_t i = 0; i < len; i++) {
-		size_t stop = i, colon = 0, at = 0;
+		size_t stop, colon = 0, at = 0;
 
 		if (len - i > 9 && strncasecmp(val + i, "password=", 9) == 0) {
 			char quote = val[i + 9] == '\'' ? '\'' : ' ';

@@ -19,7 +19,7 @@ static const uint64_t round_constants[ROUNDS] = {
 #define ROW(y, f0, f1, f2, f3, f4, r0, r1, r2, r3, r4) do {                                                     \
 	uint64_t b0 = a[f0] ^ d[(f0) % 5], b1 = a[f1] ^ d[(f1) % 5], b2 = a[f2] ^ d[(f2) % 5],                      \
 	         b3 = a[f3] ^ d[(f3) % 5], b4 = a[f4] ^ d[(f4) % 5];                                                \
-	b0 = r0 > 0 ? ROTL(b0, (r0) & 63) : b0;                                                                     \
+	b0 = (r0) > 0 ? ROTL(b0, (r0) & 63) : b0;                                                                   \
 	b1 = ROTL(b1, r1);                                                                                          \
 	b2 = ROTL(b2, r2);                                                                                          \
 	b3 = ROTL(b3, r3);                                                                                          \

@@ -225,7 +225,7 @@ static struct drift *open_drift(struct cw_state *st, struct cw_state_root *root,
 #define OF_OPT \
 	{ .name = "of", .type = CW_OPT_FIELD, .doc = "field to watch; left out: the number is an argument of add" }
 #define WARM_OPT(what, n) \
-	{ .name = "warm", .type = CW_OPT_COUNT, .def = (n), .min = 2, .max = 1e6, .doc = what }
+	{ .name = "warm", .type = CW_OPT_COUNT, .def = (n), .min = 2, .max = 1e6, .doc = (what) }
 
 enum ph_opt { PH_OF = CW_OPT_AT_OWN, PH_WARM, PH_DELTA, PH_THRESHOLD, PH_ALPHA, PH_DIRECTION };
 static const struct cw_opt ph_opts[] = {

@@ -262,13 +262,14 @@ static double sum_of_steps(const struct cw_iforest *f, const int32_t *x)
 		uint32_t at[SIDE_BY_SIDE] = { 1, 1, 1, 1, 1, 1, 1, 1 };
 		float some = 0;
 
-		for (uint32_t level = 0; level < f->depth; level++)
+		for (uint32_t level = 0; level < f->depth; level++) {
 #pragma GCC unroll 8
 			for (int k = 0; k < SIDE_BY_SIDE; k++) {
 				struct node node = nodes[(size_t)k * size + at[k]];
 
 				at[k] = 2 * at[k] + (x[node.col] > node.cut);
 			}
+		}
 #pragma GCC unroll 8
 		for (int k = 0; k < SIDE_BY_SIDE; k++)
 			some += steps[(size_t)k * 2 * size + at[k]];

@@ -232,7 +232,7 @@ static void *activity_open(struct cw_state *st, struct cw_state_root *root, cons
 	  .doc = "\"hour of day\", \"day of week\" or \"hour of week\" (UTC)" }, \
 	{ .name = "alpha", .type = CW_OPT_NUMBER, .def = (alpha_def), .min = 1e-6, .max = 1, \
 	  .doc = "weight of the newest; 1/alpha are remembered in each slot of the clock" }, \
-	{ .name = "warm", .type = CW_OPT_COUNT, .def = (warm_def), .min = 1, .max = 1e6, .doc = warm_doc }
+	{ .name = "warm", .type = CW_OPT_COUNT, .def = (warm_def), .min = 1, .max = 1e6, .doc = (warm_doc) }
 
 static const struct cw_opt season_opts[] = {
 	CW_KEYED_OPTS,

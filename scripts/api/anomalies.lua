@@ -12,7 +12,8 @@ local ONE = { description = "the anomaly", schema = schemas.anomaly }
 endpoint {
   method = "GET", path = "/api/v1/anomalies", auth = "viewer",
   summary = "anomalies, newest first, each with its transaction",
-  description = "`next` of one page is the `cursor` of the page after it; pages stay stable while new anomalies come in.",
+  description = "`next` of one page is the `cursor` of the page after it; pages stay stable while new anomalies "
+    .. "come in.",
   params = {
     severity = { type = "string", enum = SEVERITIES, doc = "exactly this severity" },
     min_severity = { type = "string", enum = SEVERITIES, doc = "this severity or above" },

@@ -12,7 +12,7 @@ rounds=${1:-3} seconds=${2:-4}
 build=${BUILD:-build} load=$build/bench/load
 dir=$(mktemp -d /tmp/cw-bench-XXXXXX)
 chmod 755 "$dir"
-engine= nginx=
+engine='' nginx=''
 finish() {
 	[ -z "$nginx" ] || kill "$nginx" 2>/dev/null || true
 	[ -z "$engine" ] || { kill -TERM "$engine" 2>/dev/null && wait "$engine" 2>/dev/null; } || true
@@ -78,7 +78,6 @@ cat >"$dir/lookup.sql" <<SQL
 SELECT * FROM transactions WHERE hash = (SELECT hash FROM known WHERE id = :id) AND chain_id = 1;
 SQL
 
-acked=0
 drive() {   # kind, connections, more options: prints load's line
 	local line
 	line=$("$load" "$address" "$1" -c "$2" -t "$seconds" -k "$key" -s "$RANDOM$RANDOM" "${@:3}") || {

@@ -4,7 +4,6 @@
 local engine = require "tests.support.engine"
 local cjson = require "cjson"
 
-local A = "0x00000000000000000000000000000000000000aa"
 
 describe("predict", function()
   local e

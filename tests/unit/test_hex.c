@@ -67,7 +67,7 @@ START_TEST(malformed_addresses)
 		"0x5aaeb6053f3e94c9b9a09f33669435e7ef1beae", "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaedd",
 		"0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaeg", "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beae ",
 		" 0x5aaeb6053f3e94c9b9a09f33669435e7ef1beae", "1x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed",
-		"0x\xff\xff" "eb6053f3e94c9b9a09f33669435e7ef1beaed",
+		"0x\377\377eb6053f3e94c9b9a09f33669435e7ef1beaed",
 	};
 	struct cw_address address;
 
