@@ -38,7 +38,7 @@ struct group *cw_group_new(size_t max)
 	struct group *g = cw_zalloc(sizeof(*g));
 
 	cw_list_init(&g->link);
-	g->items = cw_alloc(max * sizeof(*g->items));
+	g->items = cw_alloc(max * sizeof(struct item *));
 	g->started_us = cw_clock_mono_us();
 	return g;
 }
@@ -101,7 +101,7 @@ static struct group *split(struct group *g)
 	size_t n = g->n / 2;
 
 	half->n = g->n - n;
-	memcpy(half->items, g->items + n, half->n * sizeof(*half->items));
+	memcpy(half->items, g->items + n, half->n * sizeof(struct item *));
 	g->n = n;
 	half->evaluated = true;
 	half->renumber = g->renumber;
