@@ -58,6 +58,8 @@ int cw_cmd_serve(int argc, char **argv, struct cw_zygote **zygote)
 	/* Keys and the connection string must not end up in a core file. */
 	prctl(PR_SET_DUMPABLE, 0);
 	engine = cw_engine_start(&config, cli.sets, cli.nsets, *zygote, &err);
+	if (engine == NULL && err.code == CW_ERR_CANCELLED)
+		return 0;   /* SIGTERM before it was up: as clean an end as any */
 	if (engine == NULL)
 		return cw_cli_fail(&cli, &err);
 	rc = cw_engine_run(engine);

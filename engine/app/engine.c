@@ -131,7 +131,13 @@ static void on_loaded(void *arg, const char *report, const struct cw_err *err)
 	on_answer(arg, err);
 }
 
-static int wait_answer(struct cw_engine *e, struct cw_answer *a, struct cw_err *err)
+/* Not on the stack: after a signal nobody waits any more, but the parts answer when they are taken down. */
+static struct cw_answer *new_answer(struct cw_engine *e)
+{
+	return cw_arena_zalloc(e->kept, sizeof(struct cw_answer));
+}
+
+static int wait_answer(struct cw_engine *e, const struct cw_answer *a, struct cw_err *err)
 {
 	while (!a->done && !e->stopping)
 		cw_loop_run_once(e->loop);
@@ -161,7 +167,8 @@ static int start_database(struct cw_engine *e, struct cw_err *err)
 	struct cw_cluster_conf conf = { .shared_buffers = e->config->shared_buffers };
 	char dir[512];
 
-	e->conninfo = e->config->database_url;
+	/* A copy: a reload replaces the configuration. */
+	e->conninfo = cw_arena_strndup(e->kept, e->config->database_url, strlen(e->config->database_url));
 	if (e->conninfo[0] != '\0')
 		return 0;
 	snprintf(dir, sizeof(dir), "%s/pg", e->config->data_dir);
@@ -284,18 +291,18 @@ static int start_state(struct cw_engine *e, struct cw_err *err)
 	struct cw_state_conf conf = {
 		.max_bytes = (size_t)c->state_mb << 20, .journal_bytes = (size_t)c->journal_mb << 20,
 	};
-	struct position position = { 0 };
+	struct position *position = cw_arena_zalloc(e->kept, sizeof(*position));
 
 	randombytes_buf(&conf.hash_seed, sizeof(conf.hash_seed));
 	e->state = cw_state_new(&conf, err);
 	if (e->state == NULL)
 		return -1;
-	cw_position(e->pool, on_position, &position);
-	if (wait_answer(e, &position.answer, err) != 0)
+	cw_position(e->pool, on_position, position);
+	if (wait_answer(e, &position->answer, err) != 0)
 		return cw_err_wrap(err, "could not ask the database for its position");
-	e->checkpoints = cw_checkpoints_open(e, position.database, position.newest);
+	e->checkpoints = cw_checkpoints_open(e, position->database, position->newest);
 	e->anomalies = cw_sse_new(e->loop, SSE_RING, SSE_HEARTBEAT_MS);
-	cw_sse_seed(e->anomalies, (uint64_t)position.anomaly);
+	cw_sse_seed(e->anomalies, (uint64_t)position->anomaly);
 	return 0;
 }
 
@@ -324,14 +331,14 @@ static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct 
 
 static int start_keys(struct cw_engine *e, struct cw_err *err)
 {
-	struct cw_answer admin = { 0 }, first = { 0 };
+	struct cw_answer *admin = new_answer(e), *first = new_answer(e);
 
 	e->keys = cw_keys_new(e->loop, e->pool);
-	if (cw_keys_admin_file(e->keys, e->config->data_dir, on_answer, &admin, err) != 0 ||
-	    wait_answer(e, &admin, err) != 0)
+	if (cw_keys_admin_file(e->keys, e->config->data_dir, on_answer, admin, err) != 0 ||
+	    wait_answer(e, admin, err) != 0)
 		return cw_err_wrap(err, "could not make the admin key");
-	cw_keys_start(e->keys, on_answer, &first);
-	if (wait_answer(e, &first, err) != 0)
+	cw_keys_start(e->keys, on_answer, first);
+	if (wait_answer(e, first, err) != 0)
 		return cw_err_wrap(err, "could not read the API keys");
 	e->gate.keys = e->keys;
 	e->gate.required = e->config->auth;
@@ -342,13 +349,13 @@ static int start_rules(struct cw_engine *e, struct cw_err *err)
 {
 	struct cw_arena *arena = cw_arena_new();
 	struct cw_bundle bundle = { 0 };
-	struct cw_answer loaded = { 0 };
+	struct cw_answer *loaded = new_answer(e);
 	int rc = cw_reload_read_bundle(e->config, &bundle, arena, err);
 
 	if (rc == 0)
-		rc = cw_pipeline_load_rules(e->pipeline, &bundle, on_loaded, &loaded, err);
+		rc = cw_pipeline_load_rules(e->pipeline, &bundle, on_loaded, loaded, err);
 	cw_arena_free(&arena);
-	return rc == 0 ? wait_answer(e, &loaded, err) : -1;
+	return rc == 0 ? wait_answer(e, loaded, err) : -1;
 }
 
 static int start_http(struct cw_engine *e, struct cw_err *err)
@@ -459,6 +466,7 @@ struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *
 	e->sets = sets;
 	e->nsets = nsets;
 	e->pid_fd = -1;
+	e->kept = cw_arena_new();
 	e->loop = cw_loop_new();
 	e->work = cw_work_pool_new(e->loop, 2, 256);
 	e->drain_timer = cw_timer_new(e->loop, on_drain_late, e);
@@ -512,5 +520,6 @@ void cw_engine_free(struct cw_engine **engine)
 	cw_metrics_free();
 	cw_free(e->conf_json);
 	cw_config_free(&e->config);
+	cw_arena_free(&e->kept);
 	cw_free(e);
 }

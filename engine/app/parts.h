@@ -11,6 +11,7 @@
 #include "pipeline/pipeline.h"
 
 struct cw_config;
+struct cw_arena;
 struct cw_reload;
 
 struct cw_engine {
@@ -19,6 +20,7 @@ struct cw_engine {
 	int nsets;
 	char *conf_json;                 /* what scripts may read of the settings */
 	const char *conninfo;
+	struct cw_arena *kept;           /* what lives as long as the engine: conninfo, answers that may come late */
 	struct cw_loop *loop;
 	struct cw_work_pool *work;
 	struct cw_cluster *cluster;      /* NULL: an outside database */
