@@ -65,14 +65,16 @@ static int wrong(const struct lines *in, struct cw_err *err, const char *what)
 /* Splits at commas; a cell may stand in double quotes, without commas or quotes in it. */
 static int split(struct lines *in, struct cw_err *err)
 {
-	char *rest = in->text, *cell;
+	char *cell = in->text;
 
-	in->ncells = 0;
-	while ((cell = strsep(&rest, ",")) != NULL) {
+	for (in->ncells = 0;;) {
+		char *comma = strchr(cell, ',');
 		size_t len;
 
 		if (in->ncells == CELLS_MAX)
 			return wrong(in, err, "too many cells");
+		if (comma != NULL)
+			*comma = '\0';
 		while (*cell == ' ' || *cell == '\t')
 			cell++;
 		len = strlen(cell);
@@ -83,8 +85,10 @@ static int split(struct lines *in, struct cw_err *err)
 			cell++;
 		}
 		in->cells[in->ncells++] = cell;
+		if (comma == NULL)
+			return 0;
+		cell = comma + 1;
 	}
-	return 0;
 }
 
 /* 1: the next line that is not empty is in cells[]; 0: end; -1: error. */
@@ -415,7 +419,7 @@ static int detect_series(int argc, char **argv)
 	struct cw_err err = { 0 };
 	int rc;
 
-	while ((rc = cw_cli_next(&cli, argc, argv, NULL)) != -1)
+	if (cw_cli_next(&cli, argc, argv, NULL) != -1)
 		return 2;
 	if (cli.help)
 		return cw_cli_help(&cli);
@@ -473,7 +477,7 @@ int cw_cmd_detect(int argc, char **argv)
 		return detect_series(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "table") == 0)
 		return detect_table(argc - 1, argv + 1);
-	while (cw_cli_next(&cli, argc, argv, NULL) != -1)
+	if (cw_cli_next(&cli, argc, argv, NULL) != -1)
 		return 2;
 	if (cli.help)
 		return cw_cli_help(&cli);

@@ -16,7 +16,7 @@
 #define EVERY 8                /* rows between two trees: with 50 trees all are new after 400 rows */
 #define SIDE_BY_SIDE 8
 
-/* x > cut: right. NaN in `cut` never holds, so all rows go left where a branch ended early. */
+/* x > cut: right. Nothing is above FLT_MAX, so all rows go left where a branch ended early. */
 struct cut { float x; uint32_t col; };
 struct tree { struct cut cuts[SAMPLE]; float steps[SAMPLE]; };   /* the root at 1; leaves from left to right */
 
@@ -156,13 +156,14 @@ static double score(const struct cw_hstree *s, const struct cw_hstree_conf *conf
 	for (uint32_t k = 0; k < s->grown; k += SIDE_BY_SIDE) {
 		uint32_t at[SIDE_BY_SIDE] = { 1, 1, 1, 1, 1, 1, 1, 1 };
 
-		for (int level = 0; level < DEPTH; level++)
+		for (int level = 0; level < DEPTH; level++) {
 #pragma GCC unroll 8
 			for (int i = 0; i < SIDE_BY_SIDE; i++) {
 				struct cut cut = trees[k + (uint32_t)i].cuts[at[i]];
 
 				at[i] = 2 * at[i] + (x[cut.col] > cut.x);
 			}
+		}
 		for (uint32_t i = 0; i < SIDE_BY_SIDE && k + i < s->grown; i++)
 			sum += (double)trees[k + i].steps[at[i] - SAMPLE];
 	}

@@ -104,7 +104,7 @@ static float kth(const struct cw_knn *k, const float *d)
 			passed = true;
 			continue;
 		}
-		if (n == k->k && !(d[i] < near[n - 1]))
+		if (n > 0 && n == k->k && !(d[i] < near[n - 1]))
 			continue;
 		at = n < k->k ? n++ : n - 1;
 		for (; at > 0 && near[at - 1] > d[i]; at--)
@@ -116,7 +116,7 @@ static float kth(const struct cw_knn *k, const float *d)
 
 double cw_knn_score(const struct cw_knn *k, const double *row)
 {
-	float scaled[CW_TABLE_COLS_MAX], d[ROWS_MAX];
+	float scaled[CW_TABLE_COLS_MAX], d[ROWS_MAX] = { 0 };
 	double sum = 0;
 
 	if (!cw_row_finite(row, k->cols))

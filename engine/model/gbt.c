@@ -486,7 +486,7 @@ static void walk_group(const struct cw_gbt *g, uint32_t k, const double *row, ui
 		at[i] = 0;
 		depth = g->depth[k + i] > depth ? g->depth[k + i] : depth;
 	}
-	for (uint16_t level = 0; level < depth; level++)
+	for (uint16_t level = 0; level < depth; level++) {
 #pragma GCC unroll 8
 		for (int i = 0; i < SIDE_BY_SIDE; i++) {
 			const struct step *step = &tree[i][at[i]];
@@ -494,6 +494,7 @@ static void walk_group(const struct cw_gbt *g, uint32_t k, const double *row, ui
 
 			at[i] = step->child[(x > step->cut) | ((x != x) & step->missing_right)];
 		}
+	}
 }
 
 double cw_gbt_log_odds(const struct cw_gbt *g, const double *row)

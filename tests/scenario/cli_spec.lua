@@ -216,7 +216,8 @@ describe("command line", function()
     ["a short row"] = { "a,b\n1,2\n3\n", ":3: 1 cells where the header has 2" },
     ["text"] = { "a,b\n1,2\n\n3,x\n", ':4: "x" is not a number' }, ["nan"] = { "a\nnan\n", ':2: "nan" is not a number' },
     ["an empty cell"] = { "a,b\n1,\n", ':2: "" is not a number' }, ["an empty file"] = { "", "the file is empty" },
-    ["no rows"] = { "a,b\n", "no rows below the header" }, ["only labels"] = { "label\n1\n", "names no column but the label" },
+    ["no rows"] = { "a,b\n", "no rows below the header" },
+    ["only labels"] = { "label\n1\n", "names no column but the label" },
   } do
     it("refuses a table with " .. name, function()
       local code, text = cw("detect table " .. file("bad.csv", case[1]))

@@ -96,7 +96,7 @@ static void speed(const struct data *d, const char *name)
 int main(int argc, char **argv)
 {
 	int seeds = argc > 1 && strcmp(argv[1], "quick") == 0 ? 3 : 20;
-	double mean[METHODS] = { 0 }, worst = 1, parity = 1;
+	double mean[METHODS] = { 0 }, worst = 1, worst_own = 1, parity = 1;
 
 	printf("tables: AUC-ROC, mean of %d seeds (combined, knn: 3)\n  %-17s sklearn", seeds, "");
 	for (int m = 0; m < METHODS; m++)
@@ -123,7 +123,8 @@ int main(int argc, char **argv)
 			fflush(stdout);
 		}
 		printf("\n");
-		worst = fmin(worst, auc[COMBINED] - auc[FOREST]);
+		worst = fmin(worst, auc[COMBINED] - reference[s].mean);
+		worst_own = fmin(worst_own, auc[COMBINED] - auc[FOREST]);
 		/* margin left of the larger of 0.005 and two standard errors of the difference of two means of 20 */
 		parity = fmin(parity, fmax(0.005, 2 * reference[s].sd * sqrt(1.0 / 20 + 1.0 / seeds)) -
 		                          fmax(0, reference[s].mean - auc[FOREST]));
@@ -137,7 +138,8 @@ int main(int argc, char **argv)
 	figure("forest, mean AUC", mean[FOREST], "", 0.847, true);
 	figure("forest, margin to scikit-learn left on the worst table", parity, "", 0, true);
 	figure("combined, mean AUC", mean[COMBINED], "", 0.88, true);
-	figure("combined minus forest on the worst table", worst, "", -0.01, true);
+	figure("combined minus scikit-learn's forest, worst table", worst, "", -0.01, true);
+	figure("combined minus the forest here, worst table", worst_own, "", -0.01, true);
 	for (int s = 0; s < SETS; s++) {
 		char file[64];
 		struct data d;
