@@ -11,7 +11,7 @@
 /* Labels the accounts given (as env_address knows them), ends with -1. */
 static void label(const char *category, ...)
 {
-	struct cw_lists *lists = cw_lists_new();
+	struct cw_lists *lists = cw_lists_new(), *old;
 	struct cw_err err = { 0 };
 	va_list args;
 
@@ -23,7 +23,8 @@ static void label(const char *category, ...)
 	}
 	va_end(args);
 	cw_lists_seal(lists);
-	cw_lists_use(lists);   /* every test is a process of its own */
+	old = (struct cw_lists *)(uintptr_t)cw_lists_use(lists);   /* every test is a process of its own */
+	cw_lists_free(&old);
 }
 
 static double add(const struct env_handle *e, uint64_t from, uint64_t to, int64_t time, uint64_t value)
@@ -584,7 +585,7 @@ START_TEST(labels_change_and_expire)
 {
 	struct cw_state *st = env_state();
 	struct env_handle e = env_open(st, "graph.transfers", "labels=mixer, sanctioned");
-	struct cw_lists *lists = cw_lists_new();
+	struct cw_lists *lists = cw_lists_new(), *old;
 	struct cw_list_entry entry = { .address = env_address(4), .category = "sanctioned", .confidence = 1,
 		                           .expires = T0 + 10 };
 	struct cw_err err = { 0 };
@@ -599,7 +600,8 @@ START_TEST(labels_change_and_expire)
 	ck_assert_double_eq(ask(&e, "taint", 2, T0), 0);
 	ck_assert_int_eq(cw_lists_add(lists, "test", &entry, &err), 0);
 	cw_lists_seal(lists);
-	cw_lists_use(lists);
+	old = (struct cw_lists *)(uintptr_t)cw_lists_use(lists);
+	cw_lists_free(&old);
 	add(&e, 4, 5, T0 + 9, 8);
 	ck_assert_double_eq(ask(&e, "taint", 5, T0 + 9), 1);
 	add(&e, 4, 6, T0 + 10, 8);
