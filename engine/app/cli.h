@@ -51,6 +51,7 @@ int cw_cmd_ingest(int argc, char **argv);
 int cw_cmd_migrate(int argc, char **argv);
 int cw_cmd_simulate(int argc, char **argv);
 int cw_cmd_detect(int argc, char **argv);
+int cw_cmd_lua(int argc, char **argv);
 int cw_cmd_version(int argc, char **argv);
 
 #endif

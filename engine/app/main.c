@@ -5,6 +5,7 @@
 #include "app/cli.h"
 #include "base/err.h"
 #include "lua/evaluator.h"
+#include "lua/vm.h"
 #include "pipeline/supervise.h"
 
 typedef int verb_fn(int argc, char **argv);
@@ -24,6 +25,7 @@ static const struct verb {
 	{ "rules", NULL, cw_cmd_rules, "list and test rules" },
 	{ "migrate", cw_cmd_migrate, NULL, "bring the database schema up or down" },
 	{ "detect", cw_cmd_detect, NULL, "score a series or a table of one's own" },
+	{ "lua", cw_cmd_lua, NULL, "run a file in the sandbox of rules or scripts" },
 	{ "version", cw_cmd_version, NULL, "versions of the engine and its libraries" },
 };
 #define VERBS (sizeof(verbs) / sizeof(*verbs))
@@ -55,6 +57,7 @@ static int run_with_zygote(const struct verb *verb, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	cw_vm_prepare_process();
 	if (argc < 2)
 		return usage(stderr);
 	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)

@@ -45,6 +45,22 @@ describe("command line", function()
     end)
   end
 
+  it("runs a file in the sandbox", function()
+    engine.write(dir .. "/a.lua", "local t = { 1, 2 } return 1 + 1, 'x', t")
+    local code, text = cw("lua run " .. dir .. "/a.lua")
+    assert.equal(0, code, text)
+    assert.equal("2\nx\n[1,2]\n", text)
+    for body, words in pairs { ["return os.time()"] = "os", ["while true do end"] = "stopped",
+      ["error('on purpose')"] = "a.lua:1: on purpose", ["return ("] = "a.lua:1:" } do
+      engine.write(dir .. "/a.lua", body)
+      for _, world in ipairs { "rules", "scripts" } do
+        code, text = cw("lua run --world " .. world .. " " .. dir .. "/a.lua")
+        assert.equal(1, code, body)
+        assert.is_truthy(text:find(words, 1, true), text)
+      end
+    end
+  end)
+
   it("tells its versions", function()
     local code, text = cw("version --json")
     assert.equal(0, code)
