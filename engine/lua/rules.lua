@@ -24,8 +24,10 @@ end
 -- --- the transaction ---
 
 local TEXTS = host.texts          -- name -> number of those made on demand
-local ABSENT = { gas_used = true, fee = true, status = true, index = true }   -- numbers that may be missing
-local current = {}
+-- No table below ever holds nil for a field: storing nil to a key that is not there makes LuaJIT rebuild the table.
+local current = {}                -- numbers that every transaction has
+local made = {}                   -- texts of this transaction that were asked for; false: not yet
+local perhaps = {}                -- numbers that may be missing; false: they are
 local text_of = host.text
 
 if host.jit then
@@ -39,18 +41,19 @@ if host.jit then
 end
 
 local ALL = {}                    -- every field, for suggestions
-for name in pairs(TEXTS) do ALL[name] = true end
-for name in pairs(ABSENT) do ALL[name] = true end
 
 setmetatable(current, {
-  __index = function(t, key)
-    local which = TEXTS[key]
-    if which then
-      local value = text_of(which)
-      t[key] = value
+  __index = function(_, key)
+    local value = made[key]
+    if value then return value end
+    if value == false then
+      value = text_of(TEXTS[key])
+      if value then made[key] = value end
       return value
     end
-    if ABSENT[key] then return nil end
+    value = perhaps[key]
+    if value then return value end
+    if value == false then return nil end
     if type(key) ~= "string" then error("the transaction has no field that is a " .. type(key), 2) end
     error('the transaction has no field "' .. key .. '"' .. suggest(key, ALL), 2)
   end,
@@ -64,11 +67,13 @@ local function store(value, ether, gas, gas_price, gas_price_gwei, nonce, block,
   t.value, t.ether, t.gas, t.gas_price, t.gas_price_gwei = value, ether, gas, gas_price, gas_price_gwei
   t.nonce, t.block, t.timestamp, t.input_size, t.chain = nonce, block, timestamp, input_size, chain
   t.is_creation = creation ~= 0
-  if gas_used == gas_used then t.gas_used = gas_used else t.gas_used = nil end
-  if fee == fee then t.fee = fee else t.fee = nil end
-  if status == status then t.status = status else t.status = nil end
-  if index == index then t.index = index else t.index = nil end
-  t.hash, t.from, t.to, t.value_wei, t.selector, t.input = nil, nil, nil, nil, nil, nil
+  t = perhaps
+  t.gas_used = gas_used == gas_used and gas_used
+  t.fee = fee == fee and fee
+  t.status = status == status and status
+  t.index = index == index and index
+  t = made
+  t.hash, t.from, t.to, t.value_wei, t.selector, t.input = false, false, false, false, false, false
 end
 
 local fill
@@ -82,7 +87,9 @@ else
   fill = function() store(numbers()) end
 end
 fill()
-for name in pairs(current) do ALL[name] = true end
+for _, fields in ipairs { current, made, perhaps } do
+  for name in pairs(fields) do ALL[name] = true end
+end
 
 -- --- methods of states: each from its own chunk, so that compiled call sites see one function ---
 
