@@ -70,13 +70,19 @@ $(BUILD)/bench/%: tests/bench/%.c $(SUPPORT) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -MF $@.d -rdynamic -o $@ $< $(SUPPORT) $(LIB) $(LDFLAGS) $(CHECK) $(LDLIBS)
 
-# Fuzz targets are built whole with clang, coverage in the engine's code too.
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(filter-out engine/app/main.c,$(SRC))
+# Fuzz targets are built whole with clang, coverage in the engine's code too. The library is a target of its own, so that
+# it is built once; the inner make knows what is out of date.
+FUZZ_LIB := $(BUILD)/fuzz-lib/libchainwatch.a
+FUZZ_SAN := address,undefined
+.PHONY: fuzz-lib
+fuzz-lib:
+	@$(MAKE) -s $(FUZZ_LIB) BUILD=$(BUILD)/fuzz-lib CC=clang SAN=fuzzer-no-link,$(FUZZ_SAN) CFLAGS="-O1 -g"
+$(FUZZ_LIB): fuzz-lib ; @:
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB)
 	@mkdir -p $(@D)
-	$(MAKE) -s $(BUILD)/fuzz-lib/libchainwatch.a BUILD=$(BUILD)/fuzz-lib CC=clang \
-		SAN=fuzzer-no-link,address,undefined CFLAGS="-O1 -g"
-	clang $(CSTD) $(ARCH) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(CPPFLAGS) -Itests \
-		-rdynamic -o $@ $< $(BUILD)/fuzz-lib/libchainwatch.a $(LDLIBS)
+	clang $(CSTD) $(ARCH) -O1 -g -fsanitize=fuzzer,$(FUZZ_SAN) -fno-sanitize-recover=all $(CPPFLAGS) -Itests \
+		-rdynamic -o $@ $< $(FUZZ_LIB) $(LDLIBS)
 
 -include $(LIB_OBJ:.o=.d) $(SUPPORT:.o=.d) $(UNIT:%=%.d) $(BENCH:%=%.d) $(wildcard $(BUILD)/bench/detect/*.d) $(BUILD)/engine/app/main.d
 

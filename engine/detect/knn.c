@@ -36,7 +36,7 @@ static int check(const struct cw_knn *k, struct cw_err *err)
 	if (k->samples > SAMPLES_MAX || k->rows < 2 || k->rows > ROWS_MAX)
 		return cw_err_set(err, CW_ERR_INVALID, "1 to %d samples of 2 to %d rows are possible, not %u of %u", SAMPLES_MAX,
 		                  ROWS_MAX, k->samples, k->rows);
-	if (k->k > K_MAX || k->k >= k->rows)
+	if (k->k == 0 || k->k > K_MAX || k->k >= k->rows)
 		return cw_err_set(err, CW_ERR_INVALID, "neighbour %u is not among the 1 to %d of %u rows", k->k, K_MAX, k->rows);
 	return 0;
 }
@@ -97,6 +97,7 @@ static float kth(const struct cw_knn *k, const float *d)
 	uint32_t n = 0;
 	bool passed = false;
 
+	/* NOLINTBEGIN(clang-analyzer-core.UndefinedBinaryOperatorResult): `d` holds a distance for each row; 1 <= k <= K_MAX. */
 	for (uint32_t i = 0; i < k->rows; i++) {
 		uint32_t at;
 
@@ -111,6 +112,7 @@ static float kth(const struct cw_knn *k, const float *d)
 			near[at] = near[at - 1];
 		near[at] = d[i];
 	}
+	/* NOLINTEND(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 	return n > 0 ? near[n - 1] : 0;
 }
 

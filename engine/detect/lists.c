@@ -422,7 +422,7 @@ int64_t cw_lists_add_csv(struct cw_lists *l, const char *name, const char *text,
 {
 	struct csv csv = { .list = name, .at = text, .end = text + len, .line = 1, .next_line = 1, .text = CW_BUF_INIT,
 	                   .err = err };
-	int columns[COLUMNS_MAX], ncolumns, got = -1;
+	int columns[COLUMNS_MAX] = { 0 }, ncolumns, got = -1;
 	size_t before = l->n;
 
 	cw_assert(l->index == NULL);

@@ -262,6 +262,7 @@ static void finish_part(struct part *part, const struct cw_outcome *outcomes)
 	for (size_t i = 0; i < part->nlines; i++) {
 		if (part->problems[i] != NULL) {
 			cw_buf_puts(&part->out, part->problems[i]);
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): NULL comes when each line has a problem. */
 		} else if (outcomes[at].err != NULL) {
 			cw_buf_puts(&part->out, err_problem(outcomes[at].err, part->arena));
 			at++;

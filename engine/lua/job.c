@@ -190,8 +190,10 @@ struct cw_job *cw_job_check_wait(lua_State *L)
 {
 	struct cw_job *job = cw_job_current(L);
 
-	if (job == NULL)
+	if (job == NULL) {
 		luaL_error(L, "this waits for an answer: only possible while a request or a job is handled, not at load");
+		__builtin_unreachable();   /* luaL_error jumps; its declaration does not say so */
+	}
 	if (job->thread.co != L)
 		luaL_error(L, "this waits for an answer: not possible inside another coroutine");
 	return job;
