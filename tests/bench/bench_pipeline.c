@@ -267,9 +267,15 @@ static void run_pgbench(double seconds)
 
 static struct figure measure(int kind, double seconds)
 {
-	double cpu = engine_us(), server = server_us(), judge = process_us((long)cw_pipeline_supervisor_stats(p).pid, false);
-	int64_t begin = cw_clock_mono_us();
+	double cpu, server, judge;
+	int64_t begin;
 	struct figure f;
+
+	usleep(300000);                  /* until the sessions of the run before are counted as ended */
+	cpu = engine_us();
+	server = server_us();
+	judge = process_us((long)cw_pipeline_supervisor_stats(p).pid, false);
+	begin = cw_clock_mono_us();
 
 	done = 0;
 	switch (kind) {
