@@ -7,6 +7,8 @@
 #include "loop/loop.h"
 #include "pipeline/core.h"
 
+#define STALLED_US 5000000       /* a group that takes longer: transactions cannot be taken now */
+
 const struct cw_pipeline_conf cw_pipeline_conf_default = {
 	.queue_limit = 16384,
 	.group_max = 1000,
@@ -168,10 +170,19 @@ void cw_pipeline_reconfigure(struct cw_pipeline *pipeline, const struct cw_pipel
 	p->conf = *conf;
 }
 
+/* A database that hangs breaks no connection: it is seen by a group that is not done. */
+static bool is_stalled(const struct cw_pipeline *p)
+{
+	const struct group *oldest = p->committing != NULL ? p->committing : p->front;
+
+	return oldest != NULL && cw_clock_mono_us() - oldest->started_us > STALLED_US;
+}
+
 bool cw_pipeline_ready(const struct cw_pipeline *pipeline)
 {
 	return pipeline->gen != NULL && pipeline->replayed && pipeline->replay == NULL && !pipeline->replay_needed &&
-	       !pipeline->draining && pipeline->stream.state == STREAM_OPEN && cw_supervisor_ready(pipeline->supervisor);
+	       !pipeline->draining && pipeline->stream.state == STREAM_OPEN && !is_stalled(pipeline) &&
+	       cw_supervisor_ready(pipeline->supervisor);
 }
 
 struct cw_pipeline_stats cw_pipeline_stats(const struct cw_pipeline *pipeline)

@@ -90,7 +90,7 @@ const char *cw_pipeline_ruleset(struct cw_pipeline *pipeline);
 /* Switches a rule of the live generation, and keeps that in rule_states; enabling ends a quarantine. false: no such
  * rule. */
 bool cw_pipeline_enable_rule(struct cw_pipeline *pipeline, const char *rule_id, bool enabled);
-/* Rules are live, history has been replayed, the database answers. */
+/* Rules are live, history has been replayed, the database answers: no group has been on its way for more than 5 s. */
 bool cw_pipeline_ready(const struct cw_pipeline *pipeline);
 
 struct cw_pipeline_stats {

@@ -99,6 +99,8 @@ static int read_raw(struct cw_records *r, struct cw_err *err)
 	if (quoted)
 		return cw_err_set(err, CW_ERR_INVALID, "%s:%llu: quote without an end", r->path,
 		                  (unsigned long long)r->record_line);
+	if (r->csv && memchr(r->raw.data, '\0', r->raw.len) != NULL)
+		return cw_err_set(err, CW_ERR_INVALID, "%s:%llu: NUL byte", r->path, (unsigned long long)r->record_line);
 	return 1;
 }
 
@@ -192,6 +194,9 @@ static int sniff(struct cw_records *r, struct cw_err *err)
 		r->at += 3;
 	for (i = r->at; i < r->end && strchr(" \t\r\n", r->chunk[i]) != NULL; i++)
 		;
+	if (i < r->end && r->chunk[i] == '[')
+		return cw_err_set(err, CW_ERR_INVALID, "\"%s\" is a JSON array; NDJSON has one object a line, and nothing around "
+		                  "them", r->path);
 	r->csv = i < r->end && r->chunk[i] != '{';
 	return r->csv ? read_header(r, err) : 1;
 }

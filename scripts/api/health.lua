@@ -36,8 +36,9 @@ endpoint {
   handler = function()
     local report, ok = health()
     if ok then return reply(200, report) end
-    local failing = report.checks.database == "ok" and "the evaluator" or "the database"
-    return problem(503, "not_ready", failing .. " is away", { retry_after = 1 })
+    local why = report.checks.database == "ok" and "no transaction gets through the evaluator and into the database now"
+      or "the database is away"
+    return problem(503, "not_ready", why, { retry_after = 1 })
   end,
 }
 

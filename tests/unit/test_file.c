@@ -168,6 +168,35 @@ START_TEST(what_cannot_be_opened_says_why)
 }
 END_TEST
 
+START_TEST(json_array_is_no_csv)
+{
+	struct cw_err err;
+
+	write_file("[{\"a\": 1}]\n", 11, 0);
+	ck_assert_ptr_null(cw_records_open(path, &err));
+	unlink(path);
+	ck_assert_msg(strstr(err.msg, "is a JSON array") != NULL, "%s", err.msg);
+}
+END_TEST
+
+START_TEST(nul_in_a_csv_row_cuts_nothing_off)
+{
+	struct cw_buf out = CW_BUF_INIT;
+	struct cw_records *r;
+	struct cw_err err;
+
+	write_file("a,b\n1,2\0junk\n3,4\n", 17, 0);
+	r = cw_records_open(path, &err);
+	unlink(path);
+	ck_assert_ptr_nonnull(r);
+	ck_assert_int_eq(cw_records_next(r, &out, &err), -1);
+	ck_assert_msg(strstr(err.msg, ":2: NUL byte") != NULL, "%s", err.msg);
+	expect(r, "{\"a\":\"3\",\"b\":\"4\"}", 3);
+	expect_end(&r);
+	cw_buf_release(&out);
+}
+END_TEST
+
 START_TEST(empty_file_has_no_records)
 {
 	struct cw_records *r = open_text("", 0);
@@ -190,6 +219,8 @@ int main(void)
 	tcase_add_test(tc, long_record_is_refused_and_the_next_is_read);
 	tcase_add_test(tc, cut_gzip_is_told_from_the_end);
 	tcase_add_test(tc, what_cannot_be_opened_says_why);
+	tcase_add_test(tc, json_array_is_no_csv);
+	tcase_add_test(tc, nul_in_a_csv_row_cuts_nothing_off);
 	tcase_add_test(tc, empty_file_has_no_records);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
