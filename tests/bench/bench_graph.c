@@ -167,6 +167,7 @@ static void bench(const char *title, bool skewed, const char *options)
 
 int main(int argc, char **argv)
 {
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc > 1 && strcmp(argv[1], "quick") == 0)
 		runs = 1;
 	stream = malloc(TRANSFERS * sizeof(*stream));
