@@ -164,43 +164,48 @@ static double distance(double x, double center, int log)
 	return log != 0 ? fabs(log_from_1(x) - log_from_1(center)) : fabs(x - center);
 }
 
-/* Two fingers start at the center and walk outwards, always the nearer one, until half of the numbers are passed. The
- * zeros are one more place at the low end. */
+/* A finger on a bin and how far the bin is from the center; INFINITY: beyond the last one. The zeros are one more place
+ * below the lowest bin. */
+struct finger { int32_t bin; double distance; };
+
+/* Moves a finger on to the next place that holds something. */
+static void settle(const struct cw_ddsketch *s, struct finger *f, int32_t step, double center, int log)
+{
+	while (f->bin >= s->low && f->bin <= s->high && s->n[f->bin - s->first] == 0)
+		f->bin += step;
+	if (f->bin >= s->low && f->bin <= s->high)
+		f->distance = distance(value_of(s, f->bin), center, log);
+	else if (f->bin == s->low - 1 && s->zeros > 0)
+		f->distance = distance(0, center, log);
+	else
+		f->distance = INFINITY;
+}
+
+/* Two fingers start at the center and walk outwards, always the nearer one, until half of the numbers are passed. */
 double cw_ddsketch_mad(const struct cw_ddsketch *s, double center, int log)
 {
 	uint64_t want = s->count / 2 + 1, seen = 0;
-	int32_t up, down;
+	struct finger up, down;
 	double d = 0;
 
 	if (s->count == 0)
 		return NAN;
-	up = center > 0 && s->low <= s->high ? bin_of(s, center) : s->low;
-	if (up < s->low)
-		up = s->low;
-	down = up - 1;
-	while (seen < want) {
-		double above = INFINITY, below = INFINITY;
+	up.bin = center > 0 && s->low <= s->high ? bin_of(s, center) : s->low;
+	if (up.bin < s->low)
+		up.bin = s->low;
+	if (up.bin > s->high + 1)
+		up.bin = s->high + 1;
+	down.bin = up.bin - 1;
+	settle(s, &up, 1, center, log);
+	settle(s, &down, -1, center, log);
+	while (seen < want && !(isinf(up.distance) && isinf(down.distance))) {
+		struct finger *f = up.distance <= down.distance ? &up : &down;
+		int32_t step = f == &up ? 1 : -1;
 
-		while (up <= s->high && s->n[up - s->first] == 0)
-			up++;
-		while (down >= s->low && (down > s->high || s->n[down - s->first] == 0))
-			down--;
-		if (up <= s->high)
-			above = distance(value_of(s, up), center, log);
-		if (down >= s->low)
-			below = distance(value_of(s, down), center, log);
-		else if (down == s->low - 1 && s->zeros > 0)
-			below = distance(0, center, log);
-		if (isinf(above) && isinf(below))
-			break;
-		if (above <= below) {
-			seen += s->n[up++ - s->first];
-			d = above;
-		} else {
-			seen += down >= s->low ? s->n[down - s->first] : s->zeros;
-			down--;
-			d = below;
-		}
+		seen += f->bin >= s->low ? s->n[f->bin - s->first] : s->zeros;
+		d = f->distance;
+		f->bin += step;
+		settle(s, f, step, center, log);
 	}
 	return d;
 }
