@@ -1,7 +1,7 @@
 -- Globals that the engine gives to scripts; everything else is a mistake.
 std = "luajit"
 max_line_length = 120
-exclude_files = { "scripts/meta/*" }
+exclude_files = { "scripts/meta/*", "tests/fuzz/corpus" }
 local rule_api = { "rule", "alert", "seconds", "window", "stat", "key", "list", "lists", "seq", "sketch", "txs", "tx",
 	"each", "drift", "graph", "series", "outlier", "log" }
 for letter in ("ABCDEFGHIJKLMNOPQRSTUVWXYZ"):gmatch "." do rule_api[#rule_api + 1] = letter end

@@ -133,7 +133,7 @@ bench-detect: $(BENCH_DETECT)
 
 FUZZ_SECONDS ?= 600
 fuzz: deps
-	@$(MAKE) -s $(FUZZ)
+	@$(MAKE) -s -j$$(nproc) $(FUZZ)
 	@tests/fuzz/fuzz.sh $(FUZZ_SECONDS)
 fuzz-smoke:
 	@$(MAKE) -s fuzz FUZZ_SECONDS=10
