@@ -69,7 +69,7 @@ static const struct setting settings[] = {
 	INT("database", "statement_ms", statement_ms, "30000", 0, 3600000, RELOAD, "statement_timeout; 0: none"),
 	INT("database", "connect_ms", connect_ms, "5000", 10, 600000, RELOAD, "time to connect"),
 
-	INT("pipeline", "queue_limit", queue_limit, "16384", 1, 10000000, RELOAD, "transactions admitted, not committed yet"),
+	INT("pipeline", "queue_limit", queue_limit, "16384", 1000, 10000000, RELOAD, "transactions admitted, not committed yet"),
 	INT("pipeline", "group_max", group_max, "1000", 1, 10000, RELOAD, "transactions in one commit"),
 	INT("pipeline", "commit_linger_us", commit_linger_us, "0", 0, 1000000, RELOAD, "wait for company before a commit"),
 	INT("pipeline", "recent_hashes", recent_hashes, "65536", 0, 100000000, RESTART, "known hashes kept in memory"),

@@ -11,8 +11,12 @@
 static int tls_error(struct cw_err *err, const char *what, const char *file)
 {
 	unsigned long code = ERR_peek_last_error();
+	unsigned long first = ERR_peek_error();
 	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
 
+	/* The last one says no more than that the system refused. */
+	if (ERR_SYSTEM_ERROR(first))
+		reason = strerror(ERR_GET_REASON(first));
 	cw_err_set(err, CW_ERR_INVALID, "cannot use %s \"%s\": %s", what, file, reason != NULL ? reason : "unknown reason");
 	ERR_clear_error();
 	return -1;
