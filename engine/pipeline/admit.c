@@ -165,6 +165,17 @@ static void tell_drained(void *arg)
 		fn(p->drained_arg);
 }
 
+/* Everything is committed; or nobody waits any more, and the database is away: nothing was promised then. */
+static void tell_if_drained(struct cw_pipeline *p)
+{
+	bool hopeless = cw_list_empty(&p->waiting) && p->stream.state != STREAM_OPEN;
+
+	if (!p->draining || p->drained == NULL || !cw_list_empty(&p->status_writes) || (p->load > 0 && !hopeless))
+		return;
+	cw_loop_undefer(p->loop, tell_drained, p);
+	cw_loop_defer(p->loop, tell_drained, p);
+}
+
 void cw_admit_answer(struct cw_pipeline *p)
 {
 	struct cw_list *link;
@@ -179,10 +190,7 @@ void cw_admit_answer(struct cw_pipeline *p)
 		submission_free(p, sub);
 	}
 	p->answering = false;
-	if (p->draining && p->load == 0 && cw_list_empty(&p->status_writes) && p->drained != NULL) {
-		cw_loop_undefer(p->loop, tell_drained, p);
-		cw_loop_defer(p->loop, tell_drained, p);
-	}
+	tell_if_drained(p);
 }
 
 /* --- items --- */
@@ -347,8 +355,7 @@ void cw_pipeline_drain(struct cw_pipeline *pipeline, void (*fn)(void *arg), void
 	p->draining = true;
 	p->drained = fn;
 	p->drained_arg = arg;
-	if (p->load == 0 && cw_list_empty(&p->status_writes))
-		cw_loop_defer(p->loop, tell_drained, p);
+	tell_if_drained(p);
 }
 
 void cw_admit_init(struct cw_pipeline *p)

@@ -111,7 +111,8 @@ void cw_pipeline_on_publish(struct cw_pipeline *pipeline, cw_publish_fn *fn, voi
  * cw_state_seq() on. At the start the owner does the same before cw_pipeline_new. */
 typedef void cw_restore_fn(void *arg, struct cw_state *st);
 void cw_pipeline_on_state_lost(struct cw_pipeline *pipeline, cw_restore_fn *fn, void *arg);
-/* Waits until everything admitted is answered, then calls fn (shutdown). New submissions get CW_ERR_BUSY. */
+/* Waits until everything admitted is answered and committed (while the database is away: answered, if only by the
+ * time-out), then calls fn (shutdown). New submissions get CW_ERR_BUSY. */
 void cw_pipeline_drain(struct cw_pipeline *pipeline, void (*fn)(void *arg), void *arg);
 
 #endif

@@ -255,6 +255,32 @@ START_TEST(database_away_and_back)
 }
 END_TEST
 
+static void set_flag(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+START_TEST(drain_ends_while_the_database_is_away)
+{
+	struct cw_pipeline_conf conf = env.conf;
+	struct call *call;
+	bool drained = false;
+
+	conf.wait_ms = 200;
+	cw_pipeline_reconfigure(env.p, &conf);
+	pg_proxy_block(proxy, 1);
+	env_idle(30);
+	call = send_many(3, 0);
+	cw_pipeline_drain(env.p, set_flag, &drained);
+	env_idle(50);
+	ck_assert(!drained && !call->done);
+	env_until(&drained, 5000);
+	ck_assert(call->done);
+	ck_assert_int_eq(call->seen->err.code, CW_ERR_TIMEOUT);
+	call_free(&call);
+}
+END_TEST
+
 /* --- rows that the database refuses --- */
 
 static void refuse(const char *table, const char *condition, const char *how)
@@ -477,6 +503,7 @@ int main(void)
 	tcase_add_test(tc, lost_commit_answer_is_asked_by_key);
 	tcase_add_test(tc, lost_commit_answer_is_published_once);
 	tcase_add_test(tc, database_away_and_back);
+	tcase_add_test(tc, drain_ends_while_the_database_is_away);
 	tc = add_case(s, "server", up_alone, down_alone);
 	tcase_add_test(tc, server_killed_under_load);
 	pg = store_env_start();          /* one for all: a server takes its time where disks are busy */
