@@ -249,15 +249,15 @@ describe("command line", function()
   end)
 
   it("says which certificate is missing, and that a queue must hold a batch", function()
-    local dir = engine.tmpdir()
+    local data = engine.tmpdir()
     for _, case in ipairs {
       { "http.tls_cert=/nowhere.crt --set http.tls_key=/nowhere.key", '"/nowhere.crt": No such file or directory' },
       { "pipeline.queue_limit=100", "pipeline.queue_limit must be between 1000 and" },
     } do
-      local code, text = engine.run(string.format("%s serve -l 127.0.0.1:0 -d %s --set %s", engine.bin, dir, case[1]))
+      local code, text = engine.run(string.format("%s serve -l 127.0.0.1:0 -d %s --set %s", engine.bin, data, case[1]))
       assert.equal(2, code, text)
       assert.is_truthy(text:find(case[2], 1, true), text)
     end
-    os.execute("rm -rf " .. dir)
+    os.execute("rm -rf " .. data)
   end)
 end)
