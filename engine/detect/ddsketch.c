@@ -185,7 +185,7 @@ static void settle(const struct cw_ddsketch *s, struct finger *f, int32_t step, 
 double cw_ddsketch_mad(const struct cw_ddsketch *s, double center, int log)
 {
 	uint64_t want = s->count / 2 + 1, seen = 0;
-	struct finger up, down;
+	struct finger up = { 0, 0 }, down = { 0, 0 };
 	double d = 0;
 
 	if (s->count == 0)

@@ -1,10 +1,11 @@
 /* hll.h - how many different things were seen, in a few kilobytes.
  *
- * HyperLogLog (P. Flajolet and others, AofA 2007) with 2^bits registers of 8 bits. While a sketch is filled directly its
- * estimate is the historic inverse probability sum (E. Cohen, All-distances sketches, revisited, PODS 2014; D. Ting,
- * Streamed approximate counting of distinct elements, KDD 2014): relative standard error 0.833 / sqrt(2^bits). After a
- * merge it is O. Ertl's estimator from the registers (New cardinality estimation algorithms for HyperLogLog sketches,
- * 2017): 1.039 / sqrt(2^bits), from one to 2^60 without tables. Lives in the arena or in plain memory (`st` NULL). */
+ * HyperLogLog (P. Flajolet and others, AofA 2007) with 2^bits registers of 8 bits. While a sketch is filled directly
+ * its estimate is the historic inverse probability sum (E. Cohen, All-distances sketches, revisited, PODS 2014; D.
+ * Ting, Streamed approximate counting of distinct elements, KDD 2014): relative standard error 0.833 / sqrt(2^bits).
+ * After a merge it is O. Ertl's estimator from the registers (New cardinality estimation algorithms for HyperLogLog
+ * sketches, 2017): 1.039 / sqrt(2^bits), from one to 2^60 without tables. Lives in the arena or in plain memory (`st`
+ * NULL). */
 #ifndef CW_DETECT_HLL_H
 #define CW_DETECT_HLL_H
 

@@ -1,9 +1,9 @@
 /* kswin.h - a sliding window whose newest part is compared with its older part by the Kolmogorov-Smirnov test.
  *
  * C. Raab, M. Heusinger, F.-M. Schleif, Reactive soft prototype computing for concept drift streams, Neurocomputing 416
- * (2020). Two things differ from the paper: the older part is taken whole and not sampled, so that the same stream gives
- * the same result without a seed (and no power is thrown away); and the limit of the statistic is computed once, from
- * the exact distribution. Lives in the arena or in plain memory (`st` NULL). */
+ * (2020). Two things differ from the paper: the older part is taken whole and not sampled, so that the same stream
+ * gives the same result without a seed (and no power is thrown away); and the limit of the statistic is computed once,
+ * from the exact distribution. Lives in the arena or in plain memory (`st` NULL). */
 #ifndef CW_DETECT_KSWIN_H
 #define CW_DETECT_KSWIN_H
 

@@ -1,4 +1,4 @@
-/* lists.h - lists of addresses with what is known of them: category, name, source, confidence, first and last seen, expiry.
+/* lists.h - lists of addresses and what is known of them: category, name, source, confidence, times, expiry.
  *
  * Built once, then read only: a sorted table in plain memory of the process that evaluates. Another set of lists is
  * loaded beside it and takes its place between two transactions. Lists are not detector state: they do not rewind.

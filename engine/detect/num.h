@@ -1,7 +1,7 @@
 /* num.h - logarithm and exponential with the same bits on every machine.
  *
- * The C library picks other code where the processor has fused multiply-add, and its last bit differs; a verdict that is
- * recomputed elsewhere must not. Only IEEE additions, multiplications and divisions here. Pure. */
+ * The C library picks other code where the processor has fused multiply-add, and its last bit differs; a verdict that
+ * is recomputed elsewhere must not. Only IEEE additions, multiplications and divisions here. Pure. */
 #ifndef CW_DETECT_NUM_H
 #define CW_DETECT_NUM_H
 

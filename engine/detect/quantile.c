@@ -166,8 +166,8 @@ const struct cw_primitive cw_stat_quantile = {
 	.doc = "A running quantile of a number: a limit that adapts to the traffic, and where a number stands in its past. "
 	       "Numbers below or at 0 are one and the same.",
 	.error = "limit within `error` of a number of that rank while the bins suffice, about doubled each time they do not "
-	         "(128 bins: 4 % for numbers that span a factor of 5000, 8 % for 10^7, 17 % for 10^15), of a past at most 1/32 "
-	         "shorter; sketches merge",
+	         "(128 bins: 4 % for numbers that span a factor of 5000, 8 % for 10^7, 17 % for 10^15), of a past at most "
+	         "1/32 shorter; sketches merge",
 	.memory = "640 bytes a key with 128 bins, 8.3 KB with 2048; add O(1), rank and get with an argument O(bins)",
 	.source = "C. Masson, J. Rim, H. Lee, DDSketch, VLDB 2019; I. Epicoco and others, UDDSketch, IEEE Access 2020",
 	.example = "cut = stat.quantile { q = 0.99, memory = 100000 }   -- cut:add(tx, score)",

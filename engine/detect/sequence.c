@@ -111,8 +111,8 @@ static const struct cw_opt steps_opts[] = {
 };
 static const struct cw_method steps_methods[] = {
 	{ .name = "step", .fn = steps_step, .takes_tx = true, .a = CW_ARG_NUMBER,
-	  .doc = "this transaction is the i-th step (1 to steps): i if the steps before it were done in order within the span, "
-	         "else 0; the last step ends the run" },
+	  .doc = "this transaction is the i-th step (1 to steps): i if the steps before it were done in order within the "
+	         "span, else 0; the last step ends the run" },
 	{ .name = "done", .fn = steps_done, .takes_tx = true, .a = CW_ARG_FIELD,
 	  .doc = "steps done of the longest run that may still go on, 0 if there is none" CW_ARG_LOOKUP_DOC },
 	{ .name = "clear", .fn = steps_clear, .takes_tx = true, .a = CW_ARG_FIELD, .result = CW_RESULT_BOOL,
@@ -126,7 +126,8 @@ const struct cw_primitive cw_sequence_steps = {
 	       "which step, and clears the run when it must not go on.",
 	.error = "exact for steps in order of event time",
 	.memory = "64 bytes a key with up to 6 steps, 128 with more; O(steps)", .source = "",
-	.example = "drain = sequence.steps { key = \"from\", span = \"1h\" }   -- is_approval and drain:step(tx, 1); is_transfer and drain:step(tx, 2) == 2",
+	.example = "drain = sequence.steps { key = \"from\", span = \"1h\" }   "
+	           "-- is_approval and drain:step(tx, 1); is_transfer and drain:step(tx, 2) == 2",
 	.opts = steps_opts, .methods = steps_methods, .open = steps_open, SHARED,
 };
 
@@ -310,7 +311,8 @@ static const struct cw_method nonce_methods[] = {
 
 const struct cw_primitive cw_sequence_nonce = {
 	.table = "sequence", .name = "nonce", .version = 1,
-	.doc = "Nonces of a sender: gaps (transactions that were not seen), late ones and replacements (the same nonce twice).",
+	.doc = "Nonces of a sender: gaps (transactions that were not seen), late ones and replacements (the same nonce "
+	       "twice).",
 	.error = "exact for the 64 nonces up to the highest", .memory = "64 bytes a key; O(1)",
 	.source = "S. Kent, RFC 4303 (2005), section 3.4.3 (anti-replay window)",
 	.example = "order = sequence.nonce { key = \"from\" }   -- order:replaces(tx); order:add(tx)",

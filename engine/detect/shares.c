@@ -1,4 +1,4 @@
-/* shares.c - how a key's past is spread over classes: histogram of a number, first digits (Benford), entropy of a field.
+/* shares.c - how a key's past is spread over classes: histogram of a number, first digits (Benford), entropy.
  *
  * All three count classes in 32 bits each and, with the option "memory", halve all counts when that many are known. */
 #include <math.h>
@@ -250,11 +250,14 @@ static struct shares *open_shares(struct cw_state *st, struct cw_state_root *roo
 enum histogram_opt { H_OF = CW_OPT_AT_OWN, H_WARM, H_MEMORY, H_LO, H_HI, H_BINS, H_SCALE };
 static const struct cw_opt histogram_opts[] = {
 	CW_KEYED_OPTS, FIELD_OPT, WARM_OPT(100),
-	{ .name = "lo", .type = CW_OPT_NUMBER, .required = true, .min = -1e300, .max = 1e300, .doc = "lower end of the range" },
-	{ .name = "hi", .type = CW_OPT_NUMBER, .required = true, .min = -1e300, .max = 1e300, .doc = "upper end of the range" },
+	{ .name = "lo", .type = CW_OPT_NUMBER, .required = true, .min = -1e300, .max = 1e300,
+	  .doc = "lower end of the range" },
+	{ .name = "hi", .type = CW_OPT_NUMBER, .required = true, .min = -1e300, .max = 1e300,
+	  .doc = "upper end of the range" },
 	{ .name = "bins", .type = CW_OPT_COUNT, .def = 32, .min = 2, .max = 4096,
 	  .doc = "bins of equal width between lo and hi; two more hold what is below and above" },
-	{ .name = "scale", .type = CW_OPT_TEXT, .def_text = "linear", .doc = "\"linear\" or \"log\" (then lo must be above 0)" },
+	{ .name = "scale", .type = CW_OPT_TEXT, .def_text = "linear",
+	  .doc = "\"linear\" or \"log\" (then lo must be above 0)" },
 	{ .name = NULL },
 };
 
@@ -353,15 +356,16 @@ const struct cw_primitive cw_stat_histogram = {
 	.error = "exact counts; shares of a new bin start from half a count (Krichevsky-Trofimov)",
 	.memory = "64 + 4 (bins + 2) bytes a key, rounded up to 64 (192 with 32 bins); O(1)",
 	.source = "R. Krichevsky, V. Trofimov, The performance of universal encoding, IEEE Trans. Inf. Theory 27 (1981)",
-	.example = "sizes = stat.histogram { key = \"to\", of = \"input_size\", lo = 1, hi = 1e5, scale = \"log\" }   -- (sizes:add(tx) or 0) > 10",
+	.example = "sizes = stat.histogram { key = \"to\", of = \"input_size\", lo = 1, hi = 1e5, scale = \"log\" }   "
+	           "-- (sizes:add(tx) or 0) > 10",
 	.opts = histogram_opts, .methods = histogram_methods, .open = histogram_open, SHARED,
 };
 const struct cw_primitive cw_stat_benford = {
 	.table = "stat", .name = "benford", .version = 1,
 	.doc = "First digits of a key's amounts against Benford's law: made-up amounts and wash trades do not follow it.",
 	.error = "chance alone gives a deviation of some 0.25 / sqrt(count)", .memory = "128 bytes a key; O(1)",
-	.source = "F. Benford, The law of anomalous numbers, Proc. Am. Phil. Soc. 78 (1938); M. Nigrini, Benford's law (2012), "
-	          "chapter 7 (limits of the mean absolute deviation)",
+	.source = "F. Benford, The law of anomalous numbers, Proc. Am. Phil. Soc. 78 (1938); M. Nigrini, Benford's law "
+	          "(2012), chapter 7 (limits of the mean absolute deviation)",
 	.example = "digits = stat.benford { key = \"from\", of = \"value\" }   -- (digits:deviation(tx) or 0) > 0.03",
 	.opts = benford_opts, .methods = benford_methods, .open = benford_open, SHARED,
 };
@@ -372,6 +376,7 @@ const struct cw_primitive cw_stat_entropy = {
 	.error = "values that are hashed into the same cell count as one: entropy ends at log2 cells",
 	.memory = "64 + 4 cells bytes a key, rounded up to 64 (320 with 64); O(1), two logarithms",
 	.source = "C. E. Shannon, A mathematical theory of communication (1948), section 6",
-	.example = "spread = stat.entropy { key = \"from\", of = \"to\" }   -- (spread:add(tx) or 0) > 6 and spread:bits(tx) < 1",
+	.example = "spread = stat.entropy { key = \"from\", of = \"to\" }   "
+	           "-- (spread:add(tx) or 0) > 6 and spread:bits(tx) < 1",
 	.opts = entropy_opts, .methods = entropy_methods, .open = entropy_open, SHARED,
 };

@@ -368,7 +368,8 @@ static const struct cw_method top_methods[] = {
 	{ .name = "error", .fn = top_error, .takes_tx = true,
 	  .doc = "by how much that may be too large, nil if it is not among the heaviest" },
 	{ .name = "rank", .fn = top_rank, .takes_tx = true, .doc = "1 for the heaviest thing, nil if it is not among them" },
-	{ .name = "share", .fn = top_share, .takes_tx = true, .doc = "this thing's share of all weight, nil if there is none" },
+	{ .name = "share", .fn = top_share, .takes_tx = true,
+	  .doc = "this thing's share of all weight, nil if there is none" },
 	{ .name = "nth", .fn = top_nth, .takes_tx = true, .a = CW_ARG_NUMBER, .doc = "weight of the i-th heaviest, 0 beyond" },
 	{ .name = "total", .fn = top_total, .takes_tx = true, .doc = "weight of all things" },
 	{ .name = NULL },
@@ -576,7 +577,8 @@ static const struct cw_method sample_methods[] = {
 	  .doc = "share of the past below this number (0 to 1, equal ones by half), then takes it; nil at first" },
 	{ .name = "rank", .fn = sample_rank, .takes_tx = true, .a = CW_ARG_NUMBER,
 	  .doc = "share of the past below this number, without taking it" },
-	{ .name = "mean", .fn = sample_mean, .takes_tx = true, .a = CW_ARG_FIELD, .doc = "mean of the sample" CW_ARG_LOOKUP_DOC },
+	{ .name = "mean", .fn = sample_mean, .takes_tx = true, .a = CW_ARG_FIELD,
+	  .doc = "mean of the sample" CW_ARG_LOOKUP_DOC },
 	{ .name = "count", .fn = sample_count, .takes_tx = true, .a = CW_ARG_FIELD,
 	  .doc = "numbers that were taken, in the sample or not" CW_ARG_LOOKUP_DOC },
 	{ .name = NULL },
@@ -593,7 +595,8 @@ const struct cw_primitive cw_sketch_distinct = {
 	.memory = "2^precision + 72 bytes a key (5 KB at 12); O(1)",
 	.source = "P. Flajolet and others, HyperLogLog, AofA 2007; E. Cohen, All-distances sketches, revisited, PODS 2014; "
 	          "O. Ertl, New cardinality estimation algorithms for HyperLogLog sketches, 2017",
-	.example = "users = sketch.distinct { key = \"to\", of = \"from\", every = \"1d\", precision = 10 }   -- users:add(tx)",
+	.example = "users = sketch.distinct { key = \"to\", of = \"from\", every = \"1d\", precision = 10 }   "
+	           "-- users:add(tx)",
 	.opts = distinct_opts, .methods = distinct_methods, .open = distinct_open, SHARED,
 };
 const struct cw_primitive cw_sketch_count = {
@@ -614,7 +617,8 @@ const struct cw_primitive cw_sketch_top = {
 	.memory = "24 bytes an item and 64 a key (1.8 KB with 64); O(k) an addition",
 	.source = "A. Metwally, D. Agrawal, A. El Abbadi, Efficient computation of frequent and top-k elements in data "
 	          "streams, ICDT 2005; P. Agarwal and others, Mergeable summaries, PODS 2012",
-	.example = "payers = sketch.top { key = \"to\", of = \"from\", k = 16 }   -- payers:add(tx, tx.value) > 0.5 * payers:total(tx)",
+	.example = "payers = sketch.top { key = \"to\", of = \"from\", k = 16 }   "
+	           "-- payers:add(tx, tx.value) > 0.5 * payers:total(tx)",
 	.opts = top_opts, .methods = top_methods, .open = top_open, SHARED,
 };
 const struct cw_primitive cw_sketch_seen = {

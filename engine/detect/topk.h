@@ -2,8 +2,8 @@
  *
  * Space-saving (A. Metwally, D. Agrawal, A. El Abbadi, ICDT 2005): k counters; a thing without one takes that of the
  * lightest and inherits its weight as possible error. Everything heavier than total / k is among them, and no weight is
- * too small nor too large by more than its error <= total / k. Merging: P. Agarwal and others, Mergeable summaries, PODS
- * 2012. Lives in the arena or in plain memory (`st` NULL). */
+ * too small nor too large by more than its error <= total / k. Merging: P. Agarwal and others, Mergeable summaries,
+ * PODS 2012. Lives in the arena or in plain memory (`st` NULL). */
 #ifndef CW_DETECT_TOPK_H
 #define CW_DETECT_TOPK_H
 

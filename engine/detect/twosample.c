@@ -96,8 +96,8 @@ double cw_psi(const double *a, size_t n, const double *b, size_t m, int bins, do
 	return psi;
 }
 
-/* Walks from (0, 0) to (n, m): each path of a's and b's is equally likely. u[j] is the probability that a path to (i, j)
- * has been out of the band |i/n - j/m| < d; only sums of positive numbers, so small tails keep their digits. */
+/* Walks from (0, 0) to (n, m): each path of a's and b's is equally likely. u[j] is the probability that a path to (i,
+ * j) has been out of the band |i/n - j/m| < d; only sums of positive numbers, so small tails keep their digits. */
 double cw_ks_p_exact(size_t n, size_t m, double d)
 {
 	/* distances are whole multiples of 1 / (n m) */

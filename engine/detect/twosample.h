@@ -10,9 +10,9 @@
 double cw_ks_statistic(const double *a, size_t n, const double *b, size_t m);
 /* Area between the two distribution functions (Wasserstein-1, earth mover's distance), in the unit of the numbers. */
 double cw_wasserstein(const double *a, size_t n, const double *b, size_t m);
-/* Population stability index over `bins` bins of equal share of the reference `a`: sum of (q - p) ln(q / p) with p and q
- * the bins' shares of a and b, none taken smaller than `floor` (1e-6). By rule of thumb 0.1 is a small shift and 0.25 a
- * large one. 2 to 100 bins. */
+/* Population stability index over `bins` bins of equal share of the reference `a`: sum of (q - p) ln(q / p) with p and
+ * q the bins' shares of a and b, none taken smaller than `floor` (1e-6). By rule of thumb 0.1 is a small shift and
+ * 0.25 a large one. 2 to 100 bins. */
 double cw_psi(const double *a, size_t n, const double *b, size_t m, int bins, double floor);
 
 /* Probability of a KS statistic of `d` or more when both samples come from one continuous distribution. Exact by

@@ -155,7 +155,8 @@ static uint32_t oldest(const struct window *w, uint32_t now)
 	return now >= w->slots ? now - w->slots + 1 : 1;
 }
 
-static void advance_numbers(const struct window *w, struct numbers *r, uint32_t bucket, combine_fn *combine, double none)
+static void advance_numbers(const struct window *w, struct numbers *r, uint32_t bucket, combine_fn *combine,
+                            double none)
 {
 	uint32_t first = r->newest + 1;
 
@@ -190,7 +191,8 @@ static inline double numbers_add(struct window *w, const struct cw_tx *tx, doubl
 	return combine(r->rest, r->slot[r->newest % w->slots]);
 }
 
-static inline double numbers_get(struct window *w, const struct cw_tx *tx, double field, combine_fn *combine, double none)
+static inline double numbers_get(struct window *w, const struct cw_tx *tx, double field, combine_fn *combine,
+                                 double none)
 {
 	const struct numbers *r = cw_keyed_find(&w->k, tx, field);
 	uint32_t now = bucket_of(w, tx->timestamp);

@@ -181,8 +181,8 @@ static void rebuild(const struct distinct *d, struct head *h, const uint64_t *fr
 	}
 }
 
-/* Drops the values that do not pass one more zero bit, in every bucket that sampled less. The print's upper bits are the
- * hash's upper bits, and places in the table come from its lower bits. */
+/* Drops the values that do not pass one more zero bit, in every bucket that sampled less. The print's upper bits are
+ * the hash's upper bits, and places in the table come from its lower bits. */
 static void raise_level(const struct distinct *d, struct head *h, uint64_t *cells)
 {
 	uint8_t *level = levels(d, h);

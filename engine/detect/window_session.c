@@ -1,4 +1,4 @@
-/* window_session.c - runs of transactions without a long pause (sessions), and fixed periods of the clock (tumbling). */
+/* window_session.c - runs of transactions without a long pause (sessions), fixed periods of the clock (tumbling). */
 #include <math.h>
 
 #include "base/assert.h"
@@ -280,7 +280,8 @@ const struct cw_primitive cw_window_tumbling = {
 	       "before.",
 	.error = "exact; a late transaction counts in its own period if that is the newest or the one before, else not",
 	.memory = "128 bytes a key; O(1)", .source = "",
-	.example = "daily = window.tumbling { key = \"from\", span = \"1d\", of = \"value\" }   -- daily:add(tx); daily:sum(tx) > 10 * daily:before_sum(tx)",
+	.example = "daily = window.tumbling { key = \"from\", span = \"1d\", of = \"value\" }   "
+	           "-- daily:add(tx); daily:sum(tx) > 10 * daily:before_sum(tx)",
 	.opts = tumbling_opts, .methods = tumbling_methods, .open = tumbling_open,
 	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch,
 };

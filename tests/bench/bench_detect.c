@@ -1,7 +1,7 @@
 /* Figures of the layer detect, each beside its goal where there is one: nanoseconds a call in processor time of this
  * thread, the least of 5 runs (what else runs on the machine only adds). "hot": 20 keys, so that key, state and
- * transaction are in the cache; "wide": 100,000 keys and transactions in random order, as they come from a chain. A mark
- * after every 200 calls, as a block has. */
+ * transaction are in the cache; "wide": 100,000 keys and transactions in random order, as they come from a chain. A
+ * mark after every 200 calls, as a block has. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -102,7 +102,8 @@ static void put_method(struct cw_buf *out, const struct cw_method *m)
 		cw_buf_printf(out, "[, %s%s", args[m->a], m->b == CW_ARG_NONE ? "]" : "");
 	if (m->b != CW_ARG_NONE)
 		cw_buf_printf(out, "[, %s]]", args[m->b]);
-	cw_buf_printf(out, ")` | %s | ", m->result == CW_RESULT_BOOL ? "boolean" : m->result == CW_RESULT_TEXT ? "text" : "number");
+	cw_buf_printf(out, ")` | %s | ",
+	              m->result == CW_RESULT_BOOL ? "boolean" : m->result == CW_RESULT_TEXT ? "text" : "number");
 	put_cell(out, m->doc);
 	cw_buf_puts(out, " |\n");
 }

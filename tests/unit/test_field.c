@@ -178,7 +178,8 @@ START_TEST(spans_are_read_and_written)
 		double seconds;
 	} good[] = { { "10m", 600 }, { "36h", 129600 }, { "7d", 604800 }, { "90", 90 }, { "1h30m", 5400 }, { "2w", 1209600 },
 	             { "0.5h", 1800 }, { "1d12h30m5s", 131405 }, { "1.5", 1.5 } };
-	static const char *const bad[] = { "", "m", "10x", "-5m", "10m5", "5s5m", "1e3s", "10 m", "1m1m", "1..5s", ".", "nan" };
+	static const char *const bad[] = { "", "m", "10x", "-5m", "10m5", "5s5m", "1e3s",
+	                                  "10 m", "1m1m", "1..5s", ".", "nan" };
 	char text[CW_SPAN_TEXT];
 	double s;
 

@@ -252,7 +252,8 @@ END_TEST
 START_TEST(first_seen_tells_age_and_idleness)
 {
 	struct env_handle e = env_open(st, "key.first_seen", "key=from");
-	struct cw_tx a = env_tx(1, 2, 1000, 0), b = env_tx(1, 2, 1500, 0), c = env_tx(2, 1, 2000, 0), late = env_tx(1, 2, 900, 0);
+	struct cw_tx a = env_tx(1, 2, 1000, 0), b = env_tx(1, 2, 1500, 0), c = env_tx(2, 1, 2000, 0);
+	struct cw_tx late = env_tx(1, 2, 900, 0);
 
 	ck_assert_double_eq(env_call(&e, "is_new", &a), 1);
 	ck_assert(isnan(env_call(&e, "age", &a)));

@@ -118,8 +118,11 @@ static int64_t next_time(uint64_t *rng, int64_t time)
 {
 	uint64_t dice = env_below(rng, 100);
 
-	return dice < 60 ? time : dice < 90 ? time + (int64_t)env_below(rng, 30) : dice < 97 ? time - (int64_t)env_below(rng, 60)
-	       : time + (int64_t)env_below(rng, 4000);
+	if (dice < 60)
+		return time;
+	if (dice < 90)
+		return time + (int64_t)env_below(rng, 30);
+	return dice < 97 ? time - (int64_t)env_below(rng, 60) : time + (int64_t)env_below(rng, 4000);
 }
 
 START_TEST(declarations_make_sense)

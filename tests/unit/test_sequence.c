@@ -49,8 +49,8 @@ START_TEST(clear_forbids_what_was_begun)
 }
 END_TEST
 
-/* A run of steps 1..n ends at event i if some earlier events, after the last finished run, are steps 1..n-1 in order and
- * within the span. */
+/* A run of steps 1..n ends at event i if some earlier events, after the last finished run, are steps 1..n-1 in order
+ * and within the span. */
 START_TEST(steps_find_every_run_there_is)
 {
 	for (uint64_t seed = 1; seed <= 30; seed++) {

@@ -66,7 +66,8 @@ static void refused(const char *name, char *options, const char *message)
 
 START_TEST(nonsense_is_refused)
 {
-	char a[] = "lo=5;hi=5", b[] = "lo=0;hi=5;scale=log", c[] = "lo=0;hi=5;scale=loglog", d[] = "clock=moon", f[] = "bins=2";
+	char a[] = "lo=5;hi=5", b[] = "lo=0;hi=5;scale=log", c[] = "lo=0;hi=5;scale=loglog";
+	char d[] = "clock=moon", f[] = "bins=2";
 
 	refused("histogram", a, "stat.histogram: option \"lo\" must be below \"hi\"");
 	refused("histogram", b, "stat.histogram: option \"lo\" must be below \"hi\" and above 0");

@@ -81,7 +81,8 @@ static void check_value(enum what what, const struct past *p, int64_t now, int64
 	              got, lo, hi);
 }
 
-static void against_exact(enum what what, const char *name, const char *options, int64_t span, int buckets, uint64_t seed)
+static void against_exact(enum what what, const char *name, const char *options, int64_t span, int buckets,
+                          uint64_t seed)
 {
 	static struct past past[3];
 	struct cw_state *st = env_state();
