@@ -175,6 +175,7 @@ bool cw_fieldset_key(const struct cw_tx *tx, cw_fieldset fields, struct cw_dict_
 	uint8_t bytes[3 * FIELD_BYTES];
 	size_t len;
 
+	/* cppcheck-suppress ctuuninitvar ; it is filled here */
 	memcpy(key->b + 20, &chain, sizeof(chain));
 	if (fields == CW_FIELD_FROM) {
 		memcpy(key->b, tx->from.b, 20);

@@ -54,7 +54,6 @@ static inline void *cw_keyed_upsert(const struct cw_keyed *k, const struct cw_tx
 {
 	struct cw_dict_key key;
 
-	/* cppcheck-suppress ctuuninitvar ; the callee fills it */
 	return cw_fieldset_key(tx, k->key, &key) ? cw_dict_upsert(k->dict, &key, tx->timestamp, NULL) : NULL;
 }
 /* A zeroed block beside the dictionary. Where the arena or the owner's cap is full, other entries make room; `*value`
