@@ -63,6 +63,14 @@ void cw_origin_of(const struct cw_request *req, struct cw_origin *origin)
 	origin->start_us = req->start_us;
 }
 
+bool cw_media_json(struct cw_slice media_type)
+{
+	static const char unnamed[] = "application/x-www-form-urlencoded";
+
+	return media_type.len == 0 || memmem(media_type.p, media_type.len, "json", 4) != NULL ||
+	       (media_type.len >= sizeof(unnamed) - 1 && strncasecmp(media_type.p, unnamed, sizeof(unnamed) - 1) == 0);
+}
+
 static uint64_t default_chain(const struct batch *b)
 {
 	return b->env->chain_id != NULL ? *b->env->chain_id : 1;
@@ -513,7 +521,7 @@ void cw_batch_take(const struct cw_script_env *env, struct cw_request *req)
 	cw_list_init(&b->parts);
 	b->retry = cw_timer_new(env->loop, on_retry, b);
 	cw_arena_cleanup(req->arena, batch_release, b);
-	if (!b->ndjson && kind.len > 0 && memmem(kind.p, kind.len, "json", 4) == NULL) {
+	if (!b->ndjson && !cw_media_json(kind)) {
 		answer_problem(b, 415, "media_type", "the body must be application/json or application/x-ndjson", NULL);
 		return;
 	}

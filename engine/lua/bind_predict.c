@@ -118,7 +118,7 @@ static int l_start(lua_State *L)
 	if (req == NULL)
 		return luaL_error(L, "predict.transaction works inside a request only");
 	kind = cw_request_header(req, "Content-Type");
-	if (kind.len > 0 && memmem(kind.p, kind.len, "json", 4) == NULL)
+	if (!cw_media_json(kind))
 		return refuse(L, 415, "media_type", "the body must be application/json", NULL);
 	body = cw_json_parse(req->body, req->body_len, CW_JSON_DEPTH_DEFAULT, req->arena, &error);
 	if (body == NULL)

@@ -259,7 +259,8 @@ end
 local function read_body(ep, req)
 	local text = req.body
 	local kind = req:header("Content-Type")
-	if kind and not kind:lower():find("^application/[%w.+-]*json") then
+	if kind and not kind:lower():find("^application/[%w.+-]*json")
+		and not kind:lower():find("^application/x%-www%-form%-urlencoded") then
 		return problem(415, "media_type", "the body must be application/json")
 	end
 	if text == "" and not ep.body.required then

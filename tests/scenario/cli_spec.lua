@@ -77,6 +77,11 @@ describe("command line", function()
     assert.equal(20, cjson.decode(text).database.pool_size)
   end)
 
+  it("tests the rules that are not loaded by themselves", function()
+    local code, text = cw("rules test --set rules.dir=rules/optional")
+    assert.equal(0, code, text)
+  end)
+
   it("names a broken rule without an engine", function()
     os.execute("mkdir -p " .. dir .. "/rules")
     engine.write(dir .. "/rules/x.lua", "return rule { id = 'a.b' }")
