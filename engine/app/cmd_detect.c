@@ -107,6 +107,7 @@ static int next_line(struct lines *in, struct cw_err *err)
 			return 0;
 		}
 		in->line++;
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): gzgets gave text, so it is not NULL. */
 		len = strlen(in->text);
 		if (len + 1 == LINE_MAX_BYTES)
 			return wrong(in, err, "the line is longer than 1 MiB");
@@ -122,6 +123,7 @@ static int read_header(struct lines *in, struct cw_err *err)
 
 	if (rc == 0)
 		return cw_err_set(err, CW_ERR_INVALID, "%s: the file is empty", in->path);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a line that was split has a first cell. */
 	if (rc > 0 && strncmp(in->cells[0], "\xef\xbb\xbf", 3) == 0)
 		in->cells[0] += 3;     /* byte order mark */
 	return rc > 0 ? 0 : -1;
