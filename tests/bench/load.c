@@ -259,6 +259,14 @@ static double quantile(double q)
 	return nlatencies > 0 ? (double)latencies[(size_t)(q * (double)(nlatencies - 1))] / 1000 : 0;
 }
 
+/* Sleeps until something happens or a request is due: a spinning client would take a core from the server. */
+static int wait_events(int ep, struct epoll_event events[256], int64_t us)
+{
+	struct timespec ts = { .tv_sec = us > 0 ? us / 1000000 : 0, .tv_nsec = us > 0 ? us % 1000000 * 1000 : 0 };
+
+	return epoll_pwait2(ep, events, 256, &ts, NULL);
+}
+
 static void run(const struct sockaddr_in *to)
 {
 	struct client *clients = calloc((size_t)nconns, sizeof(*clients));
@@ -274,6 +282,7 @@ static void run(const struct sockaddr_in *to)
 	end = begin + (int64_t)(seconds * 1e6);
 	while (left) {
 		int64_t now = now_us();
+		bool idle = false;
 		int n;
 
 		left = now < end;
@@ -286,8 +295,9 @@ static void run(const struct sockaddr_in *to)
 					due_next = begin + (int64_t)((double)++sent * 1e6 / rate);
 			}
 			left |= c->busy;
+			idle |= !c->busy;
 		}
-		n = epoll_wait(ep, events, 256, rate > 0 && now < end ? 0 : 100);
+		n = wait_events(ep, events, rate > 0 && now < end && idle ? due_next - now_us() : 100000);
 		for (int i = 0; i < n; i++) {
 			struct client *c = events[i].data.ptr;
 
