@@ -40,7 +40,8 @@ endpoint {
   handler = function()
     local database, evaluator = engine.health()
     if database and evaluator then return reply_raw(200, REPORTS[true][true]) end
-    local why = database and "no transaction gets through the evaluator and into the database now" or "the database is away"
+    local why = database and "no transaction gets through the evaluator and into the database now"
+      or "the database is away"
     return problem(503, "not_ready", why, { retry_after = 1 })
   end,
 }
