@@ -92,7 +92,8 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB)
 deps:
 	@scripts/ops/deps.sh
 
-run: deps
+run:
+	@scripts/ops/deps.sh run
 	@$(MAKE) -s -j$$(nproc) all
 	@scripts/ops/run.sh
 

@@ -1,10 +1,13 @@
 #!/bin/sh
 # Installs the Debian packages that are missing, as root or through sudo. Says nothing when there is nothing to do.
+#
+# usage: deps.sh [run]        run: what building and running take; else also what tests, linters and benchmarks take
 set -eu
 
 packages="gcc make pkg-config git curl ca-certificates
 libluajit2-5.1-dev luajit2 libevent-dev libpq-dev libsodium-dev libssl-dev libseccomp-dev libcurl4-openssl-dev zlib1g-dev
-lua-cjson postgresql-15
+lua-cjson postgresql-15"
+[ "${1:-}" = run ] || packages="$packages
 check lua-busted lua-check lua-socket prometheus wrk nginx-light
 clang clang-tidy cppcheck shellcheck libclang-rt-14-dev"
 
