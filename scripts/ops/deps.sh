@@ -3,19 +3,31 @@
 #
 # usage: deps.sh [run]        run: what building and running take; else also what tests, linters and benchmarks take
 set -eu
+what=${1:-}
 
 packages="gcc make pkg-config git curl ca-certificates
 libluajit2-5.1-dev luajit2 libevent-dev libpq-dev libsodium-dev libssl-dev libseccomp-dev libcurl4-openssl-dev zlib1g-dev
 lua-cjson postgresql-15"
-[ "${1:-}" = run ] || packages="$packages
-check lua-busted lua-check lua-socket prometheus wrk nginx-light
-clang clang-tidy cppcheck shellcheck libclang-rt-14-dev"
+[ "$what" = run ] || packages="$packages
+check lua-busted lua-check lua-socket prometheus prometheus-alertmanager pgbackrest faketime wrk nginx-light
+clang clang-tidy cppcheck shellcheck libclang-rt-14-dev valgrind gcovr"
+# An EVM node, dbmate, linters and S3 servers come from npm; any Node.js from 18 on will do.
+[ "$what" = run ] || command -v npm >/dev/null || packages="$packages nodejs npm"
 
 missing=
 for p in $packages; do
 	dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $p"
 done
-[ -n "$missing" ] || exit 0
+tools=$(dirname "$0")/../../tests/tools
+npm_tools() {
+	if [ "$what" = run ]; then return; fi
+	installed=$tools/node_modules/.package-lock.json
+	if [ -e "$installed" ] && ! [ "$tools/package-lock.json" -nt "$installed" ]; then return; fi
+	echo "installing the test tools of $tools/package.json"
+	(cd "$tools" && npm ci --silent)
+	touch "$installed"
+}
+[ -n "$missing" ] || { npm_tools; exit 0; }
 
 if [ "$(id -u)" -eq 0 ]; then
 	run=
@@ -37,3 +49,4 @@ $run env DEBIAN_FRONTEND=noninteractive apt-get update -qq
 # shellcheck disable=SC2086
 $run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	-o Dpkg::Options::=--force-confold $missing >/dev/null
+npm_tools
