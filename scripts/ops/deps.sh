@@ -24,7 +24,7 @@ npm_tools() {
 	installed=$tools/node_modules/.package-lock.json
 	if [ -e "$installed" ] && ! [ "$tools/package-lock.json" -nt "$installed" ]; then return; fi
 	echo "installing the test tools of $tools/package.json"
-	(cd "$tools" && npm ci --silent)
+	(cd "$tools" && npm install --no-save --silent)
 	touch "$installed"
 }
 [ -n "$missing" ] || { npm_tools; exit 0; }
