@@ -9,6 +9,7 @@
 #include <lua.h>
 #include <string.h>
 
+#include "auth/audit.h"
 #include "auth/role.h"
 #include "base/err.h"
 #include "http/request.h"
@@ -129,11 +130,46 @@ static int l_raw(lua_State *L)
 	return 1;
 }
 
+static void set_text(lua_State *L, const char *name, const char *text)
+{
+	if (text[0] == '\0')
+		return;
+	lua_pushstring(L, text);
+	lua_setfield(L, -2, name);
+}
+
+/* actor() -> who and from where, as columns of the audit log; nothing outside of a request. */
+static int l_actor(lua_State *L)
+{
+	struct cw_job *job = cw_job_current(L);
+	const struct cw_request *req = job != NULL ? cw_job_request(job) : NULL;
+	struct cw_audit_actor actor;
+
+	if (req == NULL)
+		return 0;
+	cw_audit_actor_of(req, &actor);
+	lua_createtable(L, 0, 5);
+	if (actor.user_id != 0) {
+		lua_pushnumber(L, (lua_Number)actor.user_id);
+		lua_setfield(L, -2, "user_id");
+	}
+	if (actor.key_id != 0) {
+		lua_pushnumber(L, (lua_Number)actor.key_id);
+		lua_setfield(L, -2, "api_key_id");
+	}
+	set_text(L, "ip_address", actor.ip);
+	set_text(L, "user_agent", actor.agent);
+	set_text(L, "request_id", actor.request_id);
+	return 1;
+}
+
 void cw_bind_request(lua_State *L)
 {
 	lua_newtable(L);
 	lua_pushcfunction(L, l_raw);
 	lua_setfield(L, -2, "raw");
+	lua_pushcfunction(L, l_actor);
+	lua_setfield(L, -2, "actor");
 	lua_pushcfunction(L, l_header);
 	lua_pushcclosure(L, l_index, 1);
 	lua_setfield(L, -2, "index");

@@ -448,6 +448,17 @@ for repository, functions in pairs(C.db) do
 	globals.db[repository] = t
 end
 
+--- db.audit_logs:append { event_type=, resource=, action=, status=, details=, severity= } -> {id=, seq=} | nil, err:
+--- user, key, address, user agent and request id are those of the running request. `details` is a table. Together with
+--- the act, in one db.transaction, it is written with it or not at all.
+local append = globals.db.audit_logs.append
+function globals.db.audit_logs.append(self, entry)
+	local args = C.request.actor() or {}
+	for k, v in pairs(entry) do args[k] = v end
+	if type(args.details) == "table" then args.details = json.encode(args.details) end
+	return append(self, args)
+end
+
 return {
 	globals = globals, entry = entry, openapi = openapi,
 	begin_file = function(name) loading = name end,

@@ -20,7 +20,8 @@ extern const struct cw_op cw_users_list, cw_users_get, cw_users_by_email, cw_use
 	cw_users_set_password, cw_users_touch, cw_users_count;
 extern const struct cw_op cw_api_keys_by_hash, cw_api_keys_by_prefix, cw_api_keys_list, cw_api_keys_create,
 	cw_api_keys_revoke, cw_api_keys_touch;
-extern const struct cw_op cw_audit_logs_append, cw_audit_logs_last, cw_audit_logs_list, cw_audit_logs_chain;
+extern const struct cw_op cw_audit_logs_append, cw_audit_logs_last, cw_audit_logs_get, cw_audit_logs_list,
+	cw_audit_logs_statistics, cw_audit_logs_chain;
 extern const struct cw_op cw_system_metrics_append, cw_system_metrics_list, cw_system_metrics_names;
 extern const struct cw_op cw_rule_states_list;
 
