@@ -19,10 +19,12 @@
 #include "lua/bind.h"
 #include "lua/job.h"
 #include "lua/scripts.h"
+#include "lua/transaction.h"
 #include "store/repo.h"
 
 struct wait {
 	struct cw_job *job;
+	struct cw_transaction *tx;   /* NULL: the statement is a transaction of its own */
 	struct cw_call *call;
 	const struct cw_op *op;
 	uint64_t ticket;
@@ -53,6 +55,8 @@ static void on_rows(void *arg, const struct cw_rows *rows, const struct cw_err *
 	w->call = NULL;
 	if (err != NULL) {
 		w->err = *err;
+		if (w->tx != NULL)
+			cw_transaction_failed(w->tx, &w->err);
 	} else if (w->op->kind == CW_OP_PAGE || w->op->kind == CW_OP_ROWS) {
 		cw_rows_put_page(rows, &w->json);
 	} else {
@@ -126,6 +130,18 @@ static int read_args(lua_State *L, struct cw_args *args, struct cw_err *err)
 	return 0;
 }
 
+/* Inside db.transaction() on its connection, else on any. */
+static struct cw_call *begin(struct wait *w, struct cw_pool *pool, const struct cw_args *args, struct cw_err *err)
+{
+	struct cw_conn *conn;
+
+	w->tx = cw_transaction_of(w->job);
+	if (w->tx == NULL)
+		return cw_repo_call(pool, args, on_rows, w, err);
+	conn = cw_transaction_conn(w->tx, err);
+	return conn != NULL ? cw_repo_call_on(conn, args, on_rows, w, err) : NULL;
+}
+
 /* Upvalues: the operation, and whether JSON text is wanted. */
 static int l_start(lua_State *L)
 {
@@ -149,7 +165,7 @@ static int l_start(lua_State *L)
 	w->ticket = cw_job_ticket(job);
 	cw_buf_init(&w->json);
 	cw_arena_cleanup(arena, wait_release, w);
-	w->call = cw_repo_call(env->pool, args, on_rows, w, &err);
+	w->call = begin(w, env->pool, args, &err);
 	if (w->call == NULL)
 		return refuse(L, &err);
 	return cw_job_wait(job, wait_cancel, w);

@@ -8,6 +8,7 @@ local json, req_raw, req_index = C.json, C.request.raw, C.request.index
 local format, concat, sort, floor = string.format, table.concat, table.sort, math.floor
 local type, pairs, ipairs, tostring, tonumber, error, setmetatable = type, pairs, ipairs, tostring, tonumber, error,
 	setmetatable
+local next, select, pcall, unpack = next, select, pcall, unpack
 
 --- Joins the two halves of a C function that waits. `start` sends and yields, or answers at once with true, results.
 local function waits(start, collect)
@@ -291,6 +292,74 @@ local function entry(ep)
 	return ep.handler(req)
 end
 
+-- --- database transactions --------------------------------------------------------------------------------------
+
+local begin = waits(C.transaction.start, C.transaction.collect)
+local finish = waits(C.transaction.finish, C.transaction.collect)
+local TRANSACTION_KEYS = { isolation = true, read_only = true, timeout_ms = true, retries = true }
+local ISOLATION = { ["read committed"] = true, ["repeatable read"] = true, ["serializable"] = true }
+
+local function check_transaction(options, fn)
+	if type(fn) ~= "function" or type(options) ~= "table" then
+		error("db.transaction takes a function, or a table of options and a function", 3)
+	end
+	for k in pairs(options) do
+		if not TRANSACTION_KEYS[k] then
+			local near = C.engine.suggest(tostring(k), { "isolation", "read_only", "timeout_ms", "retries" })
+			error(format("db.transaction: unknown option \"%s\"%s", tostring(k),
+				near and format(", did you mean \"%s\"?", near) or ""), 3)
+		end
+	end
+	if options.isolation ~= nil and not ISOLATION[options.isolation] then
+		error("db.transaction: isolation must be \"read committed\", \"repeatable read\" or \"serializable\"", 3)
+	end
+	for key, most in pairs { timeout_ms = 600000, retries = 10 } do
+		local v = options[key]
+		if v ~= nil and not (type(v) == "number" and v == floor(v) and v >= (key == "retries" and 0 or 1) and v <= most) then
+			error(format("db.transaction: %s must be a whole number up to %d", key, most), 3)
+		end
+	end
+	if C.transaction.depth() > 0 and next(options) ~= nil then
+		error("db.transaction: one inside another is a savepoint and takes no options", 3)
+	end
+end
+
+local function pack(...)
+	return { n = select("#", ...), ... }
+end
+
+--- db.transaction(function() ... end) or db.transaction({isolation=, read_only=, timeout_ms=, retries=}, function):
+--- every db.* call of the function in one database transaction. Commits and returns what the function returned (true if
+--- that was nothing); rolls back when it raises (and raises on) or returns nil and an error (and returns them). Done
+--- again up to `retries` times (3) after a serialization failure, a deadlock, or a connection lost before the commit.
+local function transaction(options, fn)
+	if fn == nil then options, fn = {}, options end
+	check_transaction(options, fn)
+	local nested, pause = C.transaction.depth() > 0, 0
+	local left = nested and 0 or options.retries or 3
+	while true do
+		local ok, err = begin(options.isolation or "read committed", options.read_only or false,
+			options.timeout_ms or 30000, pause)
+		if not ok then return nil, err end
+		local r = pack(pcall(fn))
+		local keep = r[1] and not (r[2] == nil and r[3] ~= nil)
+		ok, err = finish(keep)
+		if not ok and err.again and left > 0 then
+			left, pause = left - 1, pause == 0 and 20 or pause * 3
+		elseif not r[1] then
+			error(r[2], 0)
+		elseif not keep then
+			return nil, r[3]
+		elseif not ok then
+			return nil, err
+		elseif r.n == 1 then
+			return true
+		else
+			return unpack(r, 2, r.n)
+		end
+	end
+end
+
 -- --- OpenAPI ---------------------------------------------------------------------------------------------------
 
 local SCHEMA_OF = {
@@ -447,6 +516,7 @@ for repository, functions in pairs(C.db) do
 	for name, start in pairs(functions) do t[name] = waits(start, C.db_collect) end
 	globals.db[repository] = t
 end
+globals.db.transaction = transaction
 
 --- db.audit_logs:append { event_type=, resource=, action=, status=, details=, severity= } -> {id=, seq=} | nil, err:
 --- user, key, address, user agent and request id are those of the running request. `details` is a table. Together with

@@ -41,6 +41,8 @@ struct cw_job {
 	bool waiting, cancelled;
 	cw_job_cancel_fn *cancel;
 	void *wait;
+	void (*drop)(void *held);
+	void *held;
 };
 
 struct cw_jobs *cw_jobs_new(struct cw_vm *vm, int64_t turn_us)
@@ -78,6 +80,8 @@ static void job_free(struct cw_job *job, bool dead)
 {
 	struct cw_jobs *jobs = job->jobs;
 
+	if (job->drop != NULL)
+		job->drop(job->held);
 	give_thread(jobs, job->thread, dead);
 	cw_list_remove(&job->link);
 	jobs->count--;
@@ -138,6 +142,18 @@ struct cw_arena *cw_job_arena(const struct cw_job *job)
 void *cw_job_owner(const struct cw_job *job)
 {
 	return job->arg;
+}
+
+void cw_job_hold(struct cw_job *job, void (*drop)(void *held), void *held)
+{
+	cw_assert(drop == NULL || job->drop == NULL);
+	job->drop = drop;
+	job->held = held;
+}
+
+void *cw_job_held(const struct cw_job *job)
+{
+	return job->held;
 }
 
 void cw_job_run(struct cw_job *job, int nargs)

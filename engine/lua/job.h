@@ -44,6 +44,11 @@ void cw_job_run(struct cw_job *job, int nargs);
 /* Cancels what it waits for and forgets it; `ended` is not called. Not from inside its own turn. */
 void cw_job_cancel(struct cw_job *job);
 
+/* Something that must not outlive the job, however it ends (an open database transaction): `drop(held)` is called at its
+ * end unless cw_job_hold(job, NULL, NULL) came before. One thing at a time. */
+void cw_job_hold(struct cw_job *job, void (*drop)(void *held), void *held);
+void *cw_job_held(const struct cw_job *job);
+
 /* --- for C functions that wait --- */
 
 typedef void cw_job_cancel_fn(void *wait);

@@ -31,6 +31,7 @@
 #include "lua/job.h"
 #include "lua/load.h"
 #include "lua/sandbox.h"
+#include "lua/transaction.h"
 #include "lua/vm.h"
 
 #define FILE_MAX (256u << 10)
@@ -216,6 +217,8 @@ static void push_functions(struct generation *gen, lua_State *L)
 	lua_setfield(L, -2, "db");
 	lua_pushcfunction(L, cw_bind_db_collect);
 	lua_setfield(L, -2, "db_collect");
+	cw_bind_transaction(L);
+	lua_setfield(L, -2, "transaction");
 	cw_arena_free(&arena);
 }
 

@@ -26,7 +26,8 @@ struct related {
 
 struct cw_call {
 	uint32_t magic;
-	struct cw_pool *pool;
+	struct cw_pool *pool;            /* or, inside a transaction, conn */
+	struct cw_conn *conn;
 	const struct cw_op *op;
 	struct cw_arena *arena;
 	cw_rows_fn *fn;
@@ -92,6 +93,17 @@ static void finish(struct cw_call *call, const struct cw_err *err)
 	call_free(call);
 }
 
+/* Inside a transaction each statement is answered before the next is sent: one that fails is told by its own error. */
+static void ask(struct cw_call *call, const struct cw_stmt *stmt, const struct cw_params *params, cw_query_fn *fn)
+{
+	if (call->conn != NULL)
+		cw_conn_exec(call->conn, stmt, params, fn, call);
+	else if (call->op->kind == CW_OP_EXEC)
+		call->query = cw_pool_query(call->pool, stmt, params, fn, call);
+	else
+		call->query = cw_pool_read(call->pool, stmt, params, fn, call);
+}
+
 /* --- relations --- */
 
 static void fetch_next(struct cw_call *call);
@@ -150,8 +162,7 @@ static void fetch_next(struct cw_call *call)
 	cw_render_columns(&sql, "SELECT ", relation->columns, relation->ncolumns);
 	cw_buf_putc(&sql, ' ');
 	cw_buf_puts(&sql, relation->tail);
-	call->query = cw_pool_read(call->pool, statement(call->op, sql.data, sql.len, call->arena), &params, on_related,
-	                           call);
+	ask(call, statement(call->op, sql.data, sql.len, call->arena), &params, on_related);
 	cw_buf_release(&sql);
 }
 
@@ -270,8 +281,8 @@ static int build(struct cw_build *b, const struct cw_args *args, struct cw_arena
 	return 0;
 }
 
-struct cw_call *cw_repo_call(struct cw_pool *pool, const struct cw_args *args, cw_rows_fn *fn, void *arg,
-                             struct cw_err *err)
+static struct cw_call *begin(struct cw_pool *pool, struct cw_conn *conn, const struct cw_args *args, cw_rows_fn *fn,
+                             void *arg, struct cw_err *err)
 {
 	struct cw_arena *arena = cw_arena_new();
 	const struct cw_stmt *stmt;
@@ -285,6 +296,7 @@ struct cw_call *cw_repo_call(struct cw_pool *pool, const struct cw_args *args, c
 	call = cw_zalloc(sizeof(*call));
 	call->magic = CALL_MAGIC;
 	call->pool = pool;
+	call->conn = conn;
 	call->op = args->op;
 	call->arena = arena;
 	call->fn = fn;
@@ -296,12 +308,21 @@ struct cw_call *cw_repo_call(struct cw_pool *pool, const struct cw_args *args, c
 	if (args->op->nrelations > 0)
 		plan_relations(call, cw_build_arg(&b, "include"));
 	stmt = b.plan_anew ? unprepared(b.sql.data, b.sql.len, arena) : statement(args->op, b.sql.data, b.sql.len, arena);
-	if (args->op->kind == CW_OP_EXEC)
-		call->query = cw_pool_query(pool, stmt, &b.params, on_rows, call);
-	else
-		call->query = cw_pool_read(pool, stmt, &b.params, on_rows, call);
+	ask(call, stmt, &b.params, on_rows);
 	cw_buf_release(&b.sql);
 	return call;
+}
+
+struct cw_call *cw_repo_call(struct cw_pool *pool, const struct cw_args *args, cw_rows_fn *fn, void *arg,
+                             struct cw_err *err)
+{
+	return begin(pool, NULL, args, fn, arg, err);
+}
+
+struct cw_call *cw_repo_call_on(struct cw_conn *conn, const struct cw_args *args, cw_rows_fn *fn, void *arg,
+                                struct cw_err *err)
+{
+	return begin(NULL, conn, args, fn, arg, err);
 }
 
 void cw_repo_cancel(struct cw_call **call)
@@ -311,7 +332,9 @@ void cw_repo_cancel(struct cw_call **call)
 	*call = NULL;
 	if (c == NULL)
 		return;
-	if (c->query != 0)
+	if (c->conn != NULL)
+		cw_conn_forget(c->conn, c);
+	else if (c->query != 0)
 		cw_pool_cancel(c->pool, c->query);
 	call_free(c);
 }

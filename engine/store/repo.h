@@ -17,6 +17,7 @@ struct cw_arena;
 struct cw_buf;
 struct cw_build;
 struct cw_call;
+struct cw_conn;
 struct cw_err;
 struct cw_pool;
 struct cw_result;
@@ -146,6 +147,9 @@ typedef void cw_rows_fn(void *arg, const struct cw_rows *rows, const struct cw_e
  * this operation; `fn` will not be called. The handle is gone when `fn` has been called. */
 struct cw_call *cw_repo_call(struct cw_pool *pool, const struct cw_args *args, cw_rows_fn *fn, void *arg,
                              struct cw_err *err);
+/* The same inside a transaction that is open on `conn` (pg/conn.h), which must live until the answer or the cancel. */
+struct cw_call *cw_repo_call_on(struct cw_conn *conn, const struct cw_args *args, cw_rows_fn *fn, void *arg,
+                                struct cw_err *err);
 /* `fn` will not be called. */
 void cw_repo_cancel(struct cw_call **call);
 
