@@ -22,6 +22,7 @@ return rule {
     pause = "6h",            -- before the same receiver is reported again
     known = "exchange,mining_pool,payment,bridge,mixer",
   },
+  when = function(p) return { kind = "transfer", min_ether = p.min_ether } end,
   state = function(p)
     return {
       seen = window.distinct { key = "to", of = "from", span = p.window },
@@ -30,7 +31,6 @@ return rule {
     }
   end,
   evaluate = function(tx, s, p)
-    if tx.input_size > 0 or tx.ether < p.min_ether then return end
     local n = s.seen:add(tx)
     if n == nil or n < p.senders or s.service:has(tx, "to") then return end
     if (s.told:idle(tx) or 1 / 0) < seconds(p.pause) then return end

@@ -21,6 +21,7 @@ return rule {
     pause = "6h",            -- before the same sender is reported again
     known = "exchange,mining_pool,payroll,mev_builder,bridge",
   },
+  when = function(p) return { kind = "transfer", min_ether = p.min_ether } end,
   state = function(p)
     return {
       seen = window.distinct { key = "from", of = "to", span = p.window },
@@ -29,7 +30,6 @@ return rule {
     }
   end,
   evaluate = function(tx, s, p)
-    if tx.input_size > 0 or tx.ether < p.min_ether then return end
     local n = s.seen:add(tx)
     if n == nil or n < p.receivers or s.service:has(tx, "from") then return end
     if (s.told:idle(tx) or 1 / 0) < seconds(p.pause) then return end

@@ -19,6 +19,7 @@ return rule {
     min_confidence = 0,      -- entries that are less sure do not count
     min_ether = 0.001,       -- for high and medium: less is dust
   },
+  when = function(p) return { listed = p.critical .. "," .. p.high .. "," .. p.medium } end,
   state = function(p)
     return {
       critical = list.contains { category = p.critical, min_confidence = p.min_confidence },

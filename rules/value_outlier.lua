@@ -18,6 +18,7 @@ return rule {
     least_past = 0.001,      -- ether; smaller amounts say nothing about what is usual
     known = "exchange,custodian,bridge,mev_builder",
   },
+  when = function(p) return { min_ether = p.least_past } end,
   state = function(p)
     return {
       chain = stat.robust { of = "value", min = p.least_past * 1e18, warm = 500, min_spread = 1 },
@@ -26,7 +27,6 @@ return rule {
     }
   end,
   evaluate = function(tx, s, p)
-    if tx.ether < p.least_past then return end
     local chain, sender = s.chain:add(tx) or 0, 0
     if tx.ether >= p.min_ether and (s.sender:count(tx) or 0) >= p.sender_past then
       sender = (math.log(tx.value) - s.sender:mean(tx)) / math.max(s.sender:sd(tx), p.sender_spread)

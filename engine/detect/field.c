@@ -25,6 +25,9 @@ static const char *const field_names[CW_FIELD_COUNT] = {
 	[CW_FIELD_STATUS] = "status",
 	[CW_FIELD_INDEX] = "index",
 	[CW_FIELD_FEE] = "fee",
+	[CW_FIELD_ARG1] = "arg1",
+	[CW_FIELD_ARG2] = "arg2",
+	[CW_FIELD_ARG3] = "arg3",
 };
 
 static enum cw_field parse_name(const char *name, size_t len)
@@ -101,6 +104,30 @@ char *cw_fieldset_format(cw_fieldset fields, char out[CW_FIELDSET_TEXT])
 	return out;
 }
 
+const uint8_t *cw_field_word(const struct cw_tx *tx, enum cw_field field)
+{
+	uint32_t end = 4 + 32 * ((uint32_t)field - CW_FIELD_ARG1 + 1);
+
+	return (tx->has & CW_TX_HAS_INPUT) != 0 && tx->input_head_size >= end ? tx->input_head + end - 32 : NULL;
+}
+
+const struct cw_address *cw_field_address(const struct cw_tx *tx, enum cw_field field)
+{
+	static const uint8_t none[12];
+	const uint8_t *word;
+
+	switch (field) {
+	case CW_FIELD_FROM: return &tx->from;
+	case CW_FIELD_TO: return (tx->has & CW_TX_HAS_TO) != 0 ? &tx->to : NULL;
+	case CW_FIELD_ARG1:
+	case CW_FIELD_ARG2:
+	case CW_FIELD_ARG3: break;
+	default: return NULL;
+	}
+	word = cw_field_word(tx, field);
+	return word != NULL && memcmp(word, none, sizeof(none)) == 0 ? (const struct cw_address *)(word + sizeof(none)) : NULL;
+}
+
 static size_t put_u64(uint8_t *out, uint64_t value)
 {
 	memcpy(out, &value, sizeof(value));
@@ -141,6 +168,16 @@ static size_t field_bytes(const struct cw_tx *tx, enum cw_field field, uint8_t o
 			return 0;
 		memcpy(out, &fee, sizeof(fee));
 		return sizeof(fee);
+	}
+	case CW_FIELD_ARG1:
+	case CW_FIELD_ARG2:
+	case CW_FIELD_ARG3: {
+		const struct cw_address *address = cw_field_address(tx, field);
+
+		if (address == NULL)
+			return 0;
+		memcpy(out, address->b, 20);
+		return 20;
 	}
 	case CW_FIELD_NONE:
 	case CW_FIELD_COUNT: break;
@@ -188,6 +225,13 @@ bool cw_fieldset_key(const struct cw_tx *tx, cw_fieldset fields, struct cw_dict_
 	memset(key->b, 0, 20);
 	if (fields == 0)
 		return true;
+	if (fields >= CW_FIELD_ARG1 && fields <= CW_FIELD_ARG3) {   /* an account, in whatever role */
+		const struct cw_address *address = cw_field_address(tx, (enum cw_field)fields);
+
+		if (address != NULL)
+			memcpy(key->b, address->b, 20);
+		return address != NULL;
+	}
 	len = set_bytes(tx, fields, bytes);
 	if (len == 0)
 		return false;
@@ -213,6 +257,16 @@ static double u256_number(const struct cw_u256 *a)
 	return (a->w[1] | a->w[2] | a->w[3]) == 0 ? (double)a->w[0] : cw_u256_to_double(a);
 }
 
+static double word_number(const uint8_t *word)
+{
+	struct cw_u256 number;
+
+	if (word == NULL)
+		return NAN;
+	number = cw_u256_from_be(word, 32);
+	return u256_number(&number);
+}
+
 double cw_field_number(const struct cw_tx *tx, enum cw_field field)
 {
 	switch (field) {
@@ -228,6 +282,9 @@ double cw_field_number(const struct cw_tx *tx, enum cw_field field)
 	case CW_FIELD_INDEX: return (tx->has & CW_TX_HAS_INDEX) != 0 ? (double)tx->index : NAN;
 	case CW_FIELD_FEE:
 		return (tx->has & CW_TX_HAS_GAS_USED) != 0 ? (double)tx->gas_used * u256_number(&tx->gas_price) : NAN;
+	case CW_FIELD_ARG1:
+	case CW_FIELD_ARG2:
+	case CW_FIELD_ARG3: return word_number(cw_field_word(tx, field));
 	default: return NAN;
 	}
 }

@@ -190,6 +190,13 @@ const struct cw_lists_row *cw_lists_find(const struct cw_lists *l, const struct 
 	return NULL;
 }
 
+bool cw_lists_know(const struct cw_lists *l, const struct cw_address *address)
+{
+	size_t n;
+
+	return cw_lists_find(l, address, &n) != NULL;
+}
+
 void cw_lists_prefetch(const struct cw_lists *l, const struct cw_address *address)
 {
 	if (l->index != NULL)

@@ -6,6 +6,7 @@
 #ifndef CW_DETECT_LISTS_H
 #define CW_DETECT_LISTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,8 @@ int cw_lists_add(struct cw_lists *lists, const char *name, const struct cw_list_
 /* Sorts; after it nothing can be added, and it can be used. */
 void cw_lists_seal(struct cw_lists *lists);
 
+/* Is there any entry for the address, expired or not? */
+bool cw_lists_know(const struct cw_lists *lists, const struct cw_address *address);
 size_t cw_lists_count(const struct cw_lists *lists);          /* entries of all lists */
 size_t cw_lists_bytes(const struct cw_lists *lists);          /* memory */
 /* Walks the entries of one address: start with *at = 0; false at the end. `list` gets the list's name; texts live as

@@ -111,7 +111,8 @@ static int load_file(struct cw_rules *rules, const struct cw_bundle_file *file, 
 	int failed;
 
 	*rule = (struct cw_rule){ .index = rules->n, .line = 1, .enabled = true, .evaluate = LUA_NOREF, .state = LUA_NOREF,
-		                      .params = LUA_NOREF, .tests = LUA_NOREF, .file = cw_strdup(file->name) };
+		                      .params = LUA_NOREF, .when = LUA_NOREF, .tests = LUA_NOREF,
+		                      .file = cw_strdup(file->name) };
 	rules->n++;
 	if (file->len > FILE_MAX)
 		return cw_err_set(err, CW_ERR_SCRIPT, "%s:1: file has %zu bytes, more than %zu", file->name, file->len, FILE_MAX);
@@ -295,8 +296,13 @@ int cw_rules_attach(struct cw_rules *rules, struct cw_state *st, struct cw_err *
 
 void cw_rules_prefetch(struct cw_rules *rules, const struct cw_tx *tx, int stage)
 {
+	double numbers[CW_RULE_NUMBERS];
+	struct cw_when_view view;
+
+	cw_rules_numbers(tx, numbers);
+	cw_when_look(&view, tx, numbers);
 	for (uint32_t i = 0; i < rules->n; i++)
-		if (rules->rules[i].enabled)
+		if (rules->rules[i].enabled && cw_when_wants(rules->rules[i].live->when, &view))
 			cw_rule_bind_prefetch(rules->rules[i].live, tx, stage);
 }
 
@@ -501,6 +507,10 @@ void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_ru
 	const struct cw_budget budget = { .ticks = rules->conf.ticks, .time_us = rules->conf.wall_us };
 
 	result->kind = CW_RULE_QUIET;
+	result->ticks = 0;
+	result->skipped = !cw_when_wants(bind->when, &rules->view);
+	if (result->skipped)
+		return;
 	cw_rule_bind_push(rules, bind);
 	if (cw_vm_call(rules->vm, cw_vm_state(rules->vm), 3, 1, &budget, &rules->report) == 0) {
 		read_result(rules, bind->rule, result);

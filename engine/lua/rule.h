@@ -31,7 +31,7 @@ struct cw_rule_texts { char **items; int n; };
 struct cw_rule {
 	uint32_t index;
 	char *file;                       /* "rules/fan_out.lua" */
-	int line, alert_line;             /* of `rule {` and of the first `alert {` in it */
+	int line, alert_line, when_line;  /* of `rule {`, of the first `alert {` in it, of `when` */
 	char *id, *version, *title, *description;
 	enum cw_severity severity;
 	enum cw_rule_status status;
@@ -41,7 +41,7 @@ struct cw_rule {
 	bool investigates;                /* has `investigate`, which the scripts VM runs */
 	bool enabled;
 	/* Lua registry references */
-	int evaluate, state, params, tests;
+	int evaluate, state, params, when, tests;
 	struct cw_rule_bind *live;        /* with the configured parameters */
 };
 
@@ -74,6 +74,7 @@ void cw_rules_prefetch(struct cw_rules *rules, const struct cw_tx *tx, int stage
 /* What one rule said about the current transaction. Valid until the next call. */
 struct cw_rule_result {
 	enum { CW_RULE_QUIET = 0, CW_RULE_ALERTED, CW_RULE_FAILED } kind;
+	bool skipped;                     /* quiet because its `when` did not hold: it was not called */
 	struct cw_alert alert;
 	struct cw_rule_fault fault;
 	int64_t ticks;

@@ -7,6 +7,7 @@
 #include "chain/tx.h"
 #include "detect/primitive.h"
 #include "lua/rule.h"
+#include "lua/rulewhen.h"
 
 #define CW_RULES_MAGIC 0x72756c65u
 #define CW_RULE_NUMBERS 15            /* numeric fields of the view, in the order of `store` in rules.lua */
@@ -34,6 +35,7 @@ struct cw_rules {
 	struct cw_rule_refs refs;
 	struct cw_tx tx;
 	double numbers[CW_RULE_NUMBERS];
+	struct cw_when_view view;
 	struct cw_vm_report report;
 	struct cw_buf features, explanation;
 	char dedup[CW_VERDICT_DEDUP_MAX + 1];
@@ -53,10 +55,14 @@ struct cw_rule_state {
 struct cw_rule_bind {
 	struct cw_rule *rule;
 	int s, p, params;                 /* views for the rule; the table behind p */
+	int when_table;                   /* what `when` came to, for reports */
+	struct cw_when *when;
 	struct cw_rule_state *states[CW_RULE_STATES_MAX];
 	int nstates;
 };
 
+/* The numbers of a transaction, in the order of `store` in rules.lua; NaN where it lacks one. */
+void cw_rules_numbers(const struct cw_tx *tx, double out[CW_RULE_NUMBERS]);
 /* Opens rules.lua and exposes everything rules see. In protected mode. */
 void cw_rulebind_open(struct cw_rules *rules, lua_State *L);
 /* `rule`, `alert`. */

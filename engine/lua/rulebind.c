@@ -20,8 +20,12 @@
 CW_EMBED(cw_rules_lua, "engine/lua/rules.lua");
 
 /* Text fields of the view, made when a rule asks for them. */
-enum text { TEXT_HASH, TEXT_FROM, TEXT_TO, TEXT_VALUE_WEI, TEXT_SELECTOR, TEXT_INPUT, TEXT_COUNT };
-static const char *const text_names[TEXT_COUNT] = { "hash", "from", "to", "value_wei", "selector", "input" };
+enum text {
+	TEXT_HASH, TEXT_FROM, TEXT_TO, TEXT_VALUE_WEI, TEXT_SELECTOR, TEXT_INPUT,
+	TEXT_ARG1, TEXT_ARG2, TEXT_ARG3, TEXT_WORD1, TEXT_WORD2, TEXT_WORD3, TEXT_COUNT
+};
+static const char *const text_names[TEXT_COUNT] = { "hash", "from", "to", "value_wei", "selector", "input",
+	                                                "arg1", "arg2", "arg3", "word1", "word2", "word3" };
 #define TEXT_MAX 256                  /* 0x and the 100 bytes of the input's head */
 
 static char declaration_key;          /* registry: metatable of what a constructor returns */
@@ -57,6 +61,20 @@ static int format_text(void *arg, int which, char *out)
 	case TEXT_SELECTOR: return tx->input_head_size >= 4 ? format_hex(out, tx->input_head, 4) : -1;
 	case TEXT_INPUT:
 		return tx->has & CW_TX_HAS_INPUT ? format_hex(out, tx->input_head, tx->input_head_size) : -1;
+	case TEXT_ARG1:
+	case TEXT_ARG2:
+	case TEXT_ARG3: {
+		const struct cw_address *a = cw_field_address(tx, (enum cw_field)(CW_FIELD_ARG1 + (which - TEXT_ARG1)));
+
+		return a != NULL ? format_hex(out, a->b, sizeof(a->b)) : -1;
+	}
+	case TEXT_WORD1:
+	case TEXT_WORD2:
+	case TEXT_WORD3: {
+		const uint8_t *word = cw_field_word(tx, (enum cw_field)(CW_FIELD_ARG1 + (which - TEXT_WORD1)));
+
+		return word != NULL ? format_hex(out, word, 32) : -1;
+	}
 	case TEXT_COUNT: break;
 	}
 	return -1;
@@ -83,13 +101,10 @@ static int l_numbers(lua_State *L)
 	return CW_RULE_NUMBERS;
 }
 
-void cw_rules_set_tx(struct cw_rules *rules, const struct cw_tx *tx)
+void cw_rules_numbers(const struct cw_tx *tx, double n[CW_RULE_NUMBERS])
 {
-	lua_State *L = cw_vm_state(rules->vm);
-	double *n = rules->numbers;
 	double price = cw_u256_to_double(&tx->gas_price);
 
-	rules->tx = *tx;
 	n[0] = cw_u256_to_double(&tx->value);
 	n[1] = n[0] / 1e18;
 	n[2] = (double)tx->gas;
@@ -105,6 +120,15 @@ void cw_rules_set_tx(struct cw_rules *rules, const struct cw_tx *tx)
 	n[12] = n[11] * price;
 	n[13] = tx->has & CW_TX_HAS_STATUS ? (double)tx->status : NAN;
 	n[14] = tx->has & CW_TX_HAS_INDEX ? (double)tx->index : NAN;
+}
+
+void cw_rules_set_tx(struct cw_rules *rules, const struct cw_tx *tx)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+
+	rules->tx = *tx;
+	cw_rules_numbers(&rules->tx, rules->numbers);
+	cw_when_look(&rules->view, &rules->tx, rules->numbers);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, rules->refs.fill);
 	if (lua_pcall(L, 0, 0, 0) != 0)
 		lua_pop(L, 1);
@@ -494,6 +518,22 @@ static int compare_states(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+/* The conditions: the table, or what the function returns for the parameters at `p`. */
+static void read_when(struct job *job, lua_State *L, int p)
+{
+	const struct cw_rule *rule = job->bind->rule;
+
+	if (rule->when == LUA_NOREF)
+		return;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->when);
+	if (lua_isfunction(L, -1)) {
+		lua_pushvalue(L, p);
+		lua_call(L, 1, 1);
+	}
+	cw_when_read(L, rule, &job->bind->when);
+	job->bind->when_table = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
 /* Calls state(p), p at `p`, and collects what it declares, in the order of the names. */
 static void read_states(struct job *job, lua_State *L, int p)
 {
@@ -530,6 +570,7 @@ static int bind_protected(lua_State *L)
 	make_strict(rules, L, "%s: params", bind->rule->id);
 	lua_pushvalue(L, -1);
 	bind->p = luaL_ref(L, LUA_REGISTRYINDEX);
+	read_when(job, L, lua_gettop(L));
 	read_states(job, L, lua_gettop(L));
 	lua_newtable(L);
 	for (int i = 0; i < bind->nstates; i++) {
@@ -548,7 +589,8 @@ struct cw_rule_bind *cw_rule_bind_new(struct cw_rules *rules, struct cw_rule *ru
 	struct job job = { .rules = rules, .bind = bind, .overrides = luaL_ref(L, LUA_REGISTRYINDEX) };
 	int failed;
 
-	*bind = (struct cw_rule_bind){ .rule = rule, .s = LUA_NOREF, .p = LUA_NOREF, .params = LUA_NOREF };
+	*bind = (struct cw_rule_bind){ .rule = rule, .s = LUA_NOREF, .p = LUA_NOREF, .params = LUA_NOREF,
+		                         .when_table = LUA_NOREF };
 	failed = cw_rules_protected(rules, bind_protected, &job, err);
 	luaL_unref(L, LUA_REGISTRYINDEX, job.overrides);
 	if (failed) {
@@ -574,6 +616,8 @@ void cw_rule_bind_free(struct cw_rules *rules, struct cw_rule_bind **bind)
 	luaL_unref(L, LUA_REGISTRYINDEX, b->s);
 	luaL_unref(L, LUA_REGISTRYINDEX, b->p);
 	luaL_unref(L, LUA_REGISTRYINDEX, b->params);
+	luaL_unref(L, LUA_REGISTRYINDEX, b->when_table);
+	cw_when_free(&b->when);
 	cw_free(b);
 }
 
@@ -581,6 +625,10 @@ int cw_rule_bind_open(struct cw_rules *rules, struct cw_rule_bind *bind, struct 
 {
 	const struct cw_rule *rule = bind->rule;
 
+	if (cw_when_open(bind->when, err) != 0) {
+		cw_err_wrap(err, "%s:%d: %s: when", rule->file, rule->when_line, rule->id);
+		goto undo;
+	}
 	for (int i = 0; i < bind->nstates; i++) {
 		struct cw_rule_state *state = bind->states[i];
 		struct cw_state_root *root;
@@ -608,6 +656,7 @@ undo:
 
 void cw_rule_bind_close(struct cw_rule_bind *bind)
 {
+	cw_when_close(bind->when);
 	for (int i = 0; i < bind->nstates; i++) {
 		struct cw_rule_state *state = bind->states[i];
 
@@ -646,6 +695,12 @@ void cw_rule_bind_describe(struct cw_rules *rules, const struct cw_rule_bind *bi
 	lua_rawgeti(L, LUA_REGISTRYINDEX, bind->params);
 	cw_rulejson_write(L, lua_gettop(L), "params", out);
 	lua_pop(L, 1);
+	if (bind->when_table != LUA_NOREF) {
+		cw_buf_puts(out, ",\"when\":");
+		lua_rawgeti(L, LUA_REGISTRYINDEX, bind->when_table);
+		cw_rulejson_write(L, lua_gettop(L), "when", out);
+		lua_pop(L, 1);
+	}
 	cw_buf_puts(out, ",\"states\":[");
 	for (int i = 0; i < bind->nstates; i++) {
 		const struct cw_rule_state *state = bind->states[i];

@@ -21,7 +21,7 @@
 #define TEXTS_MAX 32
 
 static const char *const rule_keys[] = { "id", "version", "severity", "status", "title", "description", "references",
-	                                     "false_positives", "tags", "params", "state", "evaluate", "investigate",
+	                                     "false_positives", "tags", "params", "when", "state", "evaluate", "investigate",
 	                                     "tests", NULL };
 static const char *const statuses[] = { [CW_RULE_STABLE] = "stable", [CW_RULE_EXPERIMENTAL] = "experimental",
 	                                    [CW_RULE_SHADOW] = "shadow", [CW_RULE_SHADOW + 1] = NULL };
@@ -303,6 +303,18 @@ static int read_params(lua_State *L)
 	return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
+/* A table, or a function of the parameters; read when the rule is bound. */
+static int read_when(lua_State *L)
+{
+	lua_getfield(L, 1, "when");
+	if (lua_isnil(L, -1))
+		return LUA_NOREF;
+	if (lua_type(L, -1) != LUA_TTABLE && lua_type(L, -1) != LUA_TFUNCTION)
+		fail(L, "when", "\"when\" must be a table of conditions, or a function that returns one, not a %s",
+		     luaL_typename(L, -1));
+	return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
 /* A local of the file that evaluate, or a function of the file it uses, assigns: its value would not be there after a
  * restart, and a replay would not give the same verdicts. */
 static void check_assignments(struct cw_rules *rules, lua_State *L, int function, int depth)
@@ -351,6 +363,8 @@ static int l_rule(lua_State *L)
 	read_texts(L, "false_positives", &rule->false_positives);
 	read_texts(L, "tags", &rule->tags);
 	rule->params = read_params(L);
+	rule->when = read_when(L);
+	rule->when_line = cw_rule_find_line(rules->text, rules->text_len, "when", rule->line, 1);
 	rule->state = read_function(L, "state", false);
 	rule->evaluate = read_function(L, "evaluate", true);
 	investigate = read_function(L, "investigate", false);

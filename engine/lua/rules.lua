@@ -27,6 +27,7 @@ local TEXTS = host.texts          -- name -> number of those made on demand
 -- No table below ever holds nil for a field: storing nil to a key that is not there makes LuaJIT rebuild the table.
 local current = {}                -- numbers that every transaction has
 local made = {}                   -- texts of this transaction that were asked for; false: not yet
+local arguments_made = true       -- some of arg1 .. word3 were
 local perhaps = {}                -- numbers that may be missing; false: they are
 local text_of = host.text
 
@@ -48,7 +49,10 @@ setmetatable(current, {
     if value then return value end
     if value == false then
       value = text_of(TEXTS[key])
-      if value then made[key] = value end
+      if value then
+        made[key] = value
+        if TEXTS[key] >= TEXTS.arg1 then arguments_made = true end
+      end
       return value
     end
     value = perhaps[key]
@@ -74,6 +78,10 @@ local function store(value, ether, gas, gas_price, gas_price_gwei, nonce, block,
   t.index = index == index and index
   t = made
   t.hash, t.from, t.to, t.value_wei, t.selector, t.input = false, false, false, false, false, false
+  if arguments_made then
+    t.arg1, t.arg2, t.arg3, t.word1, t.word2, t.word3 = false, false, false, false, false, false
+    arguments_made = false
+  end
 end
 
 local fill

@@ -25,7 +25,7 @@
 static const char *const test_keys[] = { "name", "given", "expect", "params", "lists", NULL };
 static const char *const expect_keys[] = { "alerts", "first", "severity", "dedup", "min_score", "max_score", NULL };
 #define TX_KEYS "from", "to", "value", "ether", "gas", "gas_price", "gas_price_gwei", "gas_used", "nonce", "block", \
-	"timestamp", "at", "after", "selector", "input_size", "status", "creation", "chain", "index"
+	"timestamp", "at", "after", "selector", "arg1", "arg2", "arg3", "input_size", "status", "creation", "chain", "index"
 static const char *const tx_keys[] = { TX_KEYS, NULL };
 static const char *const txs_keys[] = { TX_KEYS, "n", "every", NULL };
 
@@ -374,6 +374,44 @@ static bool read_address(struct job *job, lua_State *L, int spec, const char *ke
 	return true;
 }
 
+/* Word `number` of the call data: an address, 32 bytes in hex, or an amount. */
+static bool read_word(struct job *job, lua_State *L, int spec, const char *key, uint64_t i, uint8_t out[32])
+{
+	struct cw_address address;
+	struct cw_u256 amount;
+	const char *text;
+
+	if (!push_field(job, L, spec, key, i))
+		return false;
+	memset(out, 0, 32);
+	text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+	if (strlen(text) == 66 && strncmp(text, "0x", 2) == 0 && cw_hex_decode(out, text + 2, 64)) {
+		lua_pop(L, 1);
+		return true;
+	}
+	if (is_each(job->rules, L, -1) || (strlen(text) == 42 && strncmp(text, "0x", 2) == 0)) {
+		lua_pop(L, 1);
+		read_address(job, L, spec, key, i, &address);
+		memcpy(out + 12, address.b, sizeof(address.b));
+		return true;
+	}
+	lua_pop(L, 1);
+	read_amount(job, L, spec, key, i, 1, &amount);
+	cw_u256_to_be(&amount, out);
+	return true;
+}
+
+static void read_arguments(struct job *job, lua_State *L, int spec, uint64_t i, struct cw_tx *tx)
+{
+	static const char *const keys[] = { "arg1", "arg2", "arg3" };
+
+	for (uint32_t k = 0; k < 3; k++)
+		if (read_word(job, L, spec, keys[k], i, tx->input_head + 4 + 32 * (size_t)k))
+			tx->input_size = tx->input_head_size = 36 + 32 * k;
+	if (tx->input_size > 4)
+		tx->has |= CW_TX_HAS_INPUT;
+}
+
 static void read_input(struct job *job, lua_State *L, int spec, uint64_t i, struct cw_tx *tx)
 {
 	uint64_t size;
@@ -387,6 +425,7 @@ static void read_input(struct job *job, lua_State *L, int spec, uint64_t i, stru
 		tx->has |= CW_TX_HAS_INPUT;
 		tx->input_size = tx->input_head_size = 4;
 	}
+	read_arguments(job, L, spec, i, tx);
 	if (!read_whole(job, L, spec, "input_size", i, &size))
 		return;
 	if (size > UINT32_MAX || size < tx->input_head_size)

@@ -109,6 +109,29 @@ static const struct { const char *text, *message; } declarations[] = {
 	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'a', given = tx {}, expect = { alert = 1 } } } }",
 	  "rule: test 1: expect: unknown key \"alert\" (did you mean \"alerts\"?)" },
 	{ "rule { id = 'a.b' } " RULES_HEAD RULES_EVALUATE RULES_TESTS, "rules/x.lua:1: rule: \"version\" is missing" },
+	/* when */
+	{ RULES_HEAD "when = 5, " RULES_EVALUATE RULES_TESTS,
+	  "rule: \"when\" must be a table of conditions, or a function that returns one, not a number" },
+	{ RULES_HEAD "\nwhen = { kind = 'creations' }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:3: x.y: when: \"kind\" must be transfer, call or creation, not \"creations\" (did you mean \"creation\"?)" },
+	{ RULES_HEAD "when = { kind = 5 }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: \"kind\" must be text or a list of texts" },
+	{ RULES_HEAD "when = { kind = {} }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: \"kind\" must be text or a list of texts" },
+	{ RULES_HEAD "when = { min_eter = 1 }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: there is no condition \"min_eter\" (did you mean \"min_ether\"?)" },
+	{ RULES_HEAD "when = { min_timestamp = 1 }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: there is no condition \"min_timestamp\"" },
+	{ RULES_HEAD "when = { min_ether = '1' }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: \"min_ether\" must be a number, not a string" },
+	{ RULES_HEAD "when = { selector = { '0xa9059cbb', 'transfer' } }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: \"selector\" must be text like \"0xa9059cbb\", not \"transfer\"" },
+	{ RULES_HEAD "when = { listed = { 'mixer' } }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: \"listed\" must be categories of address lists, like \"mixer,sanctioned\"" },
+	{ RULES_HEAD "when = function(p) return 1 end, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: must be a table, like { kind = \"transfer\", min_ether = 1 }, not a number" },
+	{ RULES_HEAD "when = function(p) return { min_ether = p.last } end, params = { least = 1 }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: params has no \"last\" (did you mean \"least\"?)" },
 	/* state(p) */
 	{ RULES_HEAD "state = function() return 1 end, " RULES_EVALUATE RULES_TESTS,
 	  "rules/x.lua:1: x.y: state must return a table of states" },
@@ -243,6 +266,76 @@ START_TEST(fields_of_given_reach_the_rule)
 		"tests = { { name = 'all', given = tx { from = B, to = C, ether = 500, gas = 90000, gas_price_gwei = 3, gas_used = 60000,\n"
 		"  nonce = 7, block = 123, at = '10m', selector = '0xa9059cbb', input_size = 68, status = 0, index = 3, chain = 137 },\n"
 		"  expect = 'alert' }, { name = 'quiet', given = tx { from = Z }, expect = 'quiet' } } }";
+
+	ck_assert_str_eq(try_rule(text, NULL), "");
+}
+END_TEST
+
+/* --- when: conditions that are looked at before the rule is called --- */
+
+static const struct { const char *when, *given; int called; } whens[] = {
+	{ "{}", "", 1 },
+	{ "{ kind = 'transfer' }", "", 1 },
+	{ "{ kind = 'transfer' }", "selector = '0xa9059cbb'", 0 },
+	{ "{ kind = 'call' }", "selector = '0xa9059cbb'", 1 },
+	{ "{ kind = { 'call', 'transfer' } }", "creation = true", 0 },
+	{ "{ kind = 'creation' }", "creation = true", 1 },
+	{ "{ selector = '0xa9059cbb' }", "selector = '0xa9059cbb'", 1 },
+	{ "{ selector = { '0x095ea7b3', '0xa9059cbb' } }", "selector = '0xa9059cbb'", 1 },
+	{ "{ selector = '0x095ea7b3' }", "selector = '0xa9059cbb'", 0 },
+	{ "{ selector = '0x00000000' }", "", 0 },
+	{ "{ min_ether = 1 }", "ether = 1", 1 },
+	{ "{ min_ether = 1 }", "ether = 0.999", 0 },
+	{ "{ max_ether = 1, min_ether = 0.5 }", "ether = 0.7", 1 },
+	{ "{ max_ether = 1, min_ether = 0.5 }", "ether = 1.1", 0 },
+	{ "{ max_nonce = 2, min_gas_price_gwei = 20 }", "nonce = 2, gas_price_gwei = 20", 1 },
+	{ "{ max_nonce = 2 }", "nonce = 3", 0 },
+	{ "{ status = 0 }", "status = 0", 1 },
+	{ "{ status = 0 }", "status = 1", 0 },
+	{ "{ status = 0 }", "", 0 },                     /* not known: no condition holds */
+	{ "{ max_gas_used = 1e9 }", "", 0 },
+	{ "{ min_input_size = 36 }", "selector = '0xa9059cbb', arg1 = C", 1 },
+	{ "{ from_listed = 'mixer' }", "from = L", 1 },
+	{ "{ from_listed = 'mixer' }", "to = L", 0 },
+	{ "{ to_listed = 'scam,mixer' }", "to = L", 1 },
+	{ "{ to_listed = 'scam' }", "to = L", 0 },
+	{ "{ listed = 'mixer' }", "to = L", 1 },
+	{ "{ listed = 'mixer' }", "", 0 },
+	{ "{ listed = 'mixer' }", "to = L, creation = true", 0 },
+	{ "{ listed = '' }", "from = L", 1 },            /* any category */
+	{ "{ min_ether = p.limit }", "ether = 3", 1 },
+	{ "{ min_ether = p.limit }", "ether = 2.9", 0 },
+};
+
+START_TEST(when_holds_or_not)
+{
+	char text[2048];
+	const char *got;
+
+	/* The last two tests are there because a rule needs one that fires and one that does not. */
+	snprintf(text, sizeof(text), RULES_HEAD "params = { limit = 3, what = 0 }, when = function(p)\n"
+	         "  if p.what == 1 then return {} elseif p.what == 2 then return { min_ether = 1e9 } end return %s end,\n"
+	         "evaluate = function(tx, s, p) return alert { score = 1 } end,\n"
+	         "tests = { { name = 'it', lists = { [L] = 'mixer' }, given = tx { %s }, expect = { alerts = %d } },\n"
+	         "  { name = 'fires', params = { what = 1 }, given = tx {}, expect = 'alert' },\n"
+	         "  { name = 'quiet', params = { what = 2 }, given = tx {}, expect = 'quiet' } } }",
+	         whens[_i].when, whens[_i].given, whens[_i].called);
+	got = try_rule(text, NULL);
+	ck_assert_msg(got[0] == '\0', "%s with %s: %s", whens[_i].when, whens[_i].given, got);
+}
+END_TEST
+
+START_TEST(arguments_of_calls_reach_the_rule)
+{
+	static const char text[] = RULES_HEAD
+		"evaluate = function(tx, s, p)\n"
+		"  if tx.from == Z then assert(tx.arg1 == nil and tx.word1 == nil) return end\n"
+		"  assert(tx.arg1 == C and tx.arg2 == nil and tx.arg3 == D, 'arguments')\n"
+		"  assert(tx.word2 == '0x' .. ('f'):rep(64) and #tx.word1 == 66 and tx.input_size == 100, 'words')\n"
+		"  return alert { score = 1 }\n"
+		"end,\n"
+		"tests = { { name = 'all', given = tx { selector = '0x23b872dd', arg1 = C, arg3 = D, arg2 = '0x' .. ('f'):rep(64) },\n"
+		"  expect = 'alert' }, { name = 'quiet', given = tx { from = Z, selector = '0x23b872dd' }, expect = 'quiet' } } }";
 
 	ck_assert_str_eq(try_rule(text, NULL), "");
 }
@@ -447,6 +540,8 @@ int main(void)
 	tcase_add_loop_test(tc, declaration_is_taken_or_refused, 0, (int)(sizeof(declarations) / sizeof(declarations[0])));
 	tcase_add_loop_test(tc, expectation_holds_or_says_why, 0, (int)(sizeof(expectations) / sizeof(expectations[0])));
 	tcase_add_test(tc, fields_of_given_reach_the_rule);
+	tcase_add_loop_test(tc, when_holds_or_not, 0, (int)(sizeof(whens) / sizeof(whens[0])));
+	tcase_add_test(tc, arguments_of_calls_reach_the_rule);
 	tcase_add_test(tc, absent_fields_are_nil);
 	tcase_add_test(tc, huge_amounts_are_exact_as_text);
 	tcase_add_loop_test(tc, evaluate_is_taken_or_refused, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));

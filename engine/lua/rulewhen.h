@@ -1,0 +1,38 @@
+/* rulewhen.h - `when = { ... }` of a rule: conditions that are looked at in C before the rule is called at all.
+ *
+ * A table, or a function of the parameters that returns one. Keys: `kind`, `selector`, `min_x` / `max_x` / `x` of the
+ * numbers of a transaction, `from_listed`, `to_listed`, `listed`; rules/README.md describes them. Owned by the rule's
+ * binding, which frees it. */
+#ifndef CW_LUA_RULEWHEN_H
+#define CW_LUA_RULEWHEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <lua.h>
+
+struct cw_err;
+struct cw_rule;
+struct cw_tx;
+struct cw_when;
+
+/* What conditions look at: made once a transaction, for all rules. `numbers` as cw_rules_numbers makes them. */
+struct cw_when_view {
+	const struct cw_tx *tx;
+	const double *numbers;
+	unsigned kind;
+	uint32_t selector;
+	bool has_selector, listed[2];     /* sender, receiver: on any list at all */
+};
+void cw_when_look(struct cw_when_view *view, const struct cw_tx *tx, const double *numbers);
+
+/* Do all conditions hold? NULL: yes. */
+bool cw_when_wants(const struct cw_when *when, const struct cw_when_view *view);
+
+/* Reads the table on top of the stack; raises for the author of the rule. `*out` is set before anything can raise. */
+void cw_when_read(lua_State *L, const struct cw_rule *rule, struct cw_when **out);
+int cw_when_open(struct cw_when *when, struct cw_err *err);   /* finds the lists in use; NULL is fine */
+void cw_when_close(struct cw_when *when);
+void cw_when_free(struct cw_when **when);
+
+#endif
