@@ -42,6 +42,7 @@
 #include "pg/result.h"
 #include "pipeline/pipeline.h"
 #include "state/state.h"
+#include "store/partitions.h"
 #include "store/position.h"
 
 #define DRAIN_MS 10000           /* for requests in flight at the end; then they are cut */
@@ -306,6 +307,16 @@ static int start_state(struct cw_engine *e, struct cw_err *err)
 	return 0;
 }
 
+/* Not waited for: what comes before goes to the default partition. */
+static void on_partitions(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	(void)arg;
+	if (err != NULL && err->code != CW_ERR_CANCELLED)
+		cw_log_err(CW_LOG_WARN, "store", "could not make the partitions of the coming months", err);
+	else if (err == NULL && cw_result_i64(res, 0, 0) > 0)
+		cw_log(CW_LOG_INFO, "store", "made partitions", "count=%d", (int)cw_result_i64(res, 0, 0));
+}
+
 static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct cw_err *err)
 {
 	const struct cw_config *c = e->config;
@@ -321,6 +332,7 @@ static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct 
 	e->pool = cw_pool_new(e->loop, &pool, err);
 	if (e->pool == NULL || start_state(e, err) != 0)
 		return -1;
+	cw_partitions_ahead(e->pool, CW_PARTITIONS_AHEAD, on_partitions, e);
 	e->pipeline = cw_pipeline_new(e->loop, e->pool, zygote, e->state, &pipeline, &supervisor, err);
 	if (e->pipeline == NULL)
 		return -1;

@@ -27,7 +27,8 @@ static const struct cw_arg_spec list_args[] = {
 static void build_list(struct cw_build *b)
 {
 	cw_build_select(b);
-	cw_build_sql(b, " FROM predictions p JOIN transactions t ON t.id = p.transaction_id");
+	cw_build_sql(b, " FROM predictions p JOIN transactions t ON t.id = p.transaction_id"
+	             " AND p.created_at >= t.created_at - interval '1 day'");
 	cw_build_filter(b, "hash", "t.hash = %");
 	cw_build_flag(b, "is_anomaly", "p.is_anomaly", "NOT p.is_anomaly");
 }

@@ -169,7 +169,9 @@ static const struct cw_relation relations[] = {
 	{ "anomalies", anomaly_columns, CW_COUNT(anomaly_columns),
 	  "FROM anomalies a WHERE a.transaction_id = ANY ($1::int8[]) AND NOT a.shadow ORDER BY a.transaction_id, a.id" },
 	{ "predictions", prediction_columns, CW_COUNT(prediction_columns),
-	  "FROM predictions p WHERE p.transaction_id = ANY ($1::int8[]) ORDER BY p.transaction_id, p.id" },
+	  "FROM transactions t CROSS JOIN LATERAL (SELECT * FROM predictions q WHERE q.transaction_id = t.id AND"
+	  " q.created_at >= t.created_at - interval '1 day' OFFSET 0) p WHERE t.id = ANY ($1::int8[])"
+	  " ORDER BY p.transaction_id, p.id" },
 };
 #define RELATIONS .relations = relations, .nrelations = CW_COUNT(relations)
 #define INCLUDE_ARG { .name = "include", .type = CW_ARG_CHOICES, .choices = "anomalies|predictions" }

@@ -6,7 +6,8 @@
 #include "pg/query.h"
 #include "pg/result.h"
 
-/* LATERAL with ORDER BY keeps the planner on the indexes, whatever it thinks of the length of an array. */
+/* LATERAL with ORDER BY keeps the planner on the indexes, whatever it thinks of the length of an array. A prediction is
+ * not older than its transaction (a day for clocks that were set): months before it are not looked into. */
 static const struct cw_stmt find_stmt = {
 	"verdicts_find",
 	"SELECT k.ord, t.id, p.is_anomaly, p.anomaly_score, p.confidence, p.ruleset, a.id, a.anomaly_score, a.confidence,"
@@ -15,7 +16,7 @@ static const struct cw_stmt find_stmt = {
 	" JOIN transactions t ON t.hash = k.hash AND t.chain_id = k.chain_id"
 	" LEFT JOIN LATERAL (SELECT q.is_anomaly, q.anomaly_score, q.confidence, coalesce(v.checksum, v.version) AS ruleset"
 	" FROM predictions q JOIN model_versions v ON v.id = q.model_version_id JOIN models m ON m.id = v.model_id"
-	" WHERE q.transaction_id = t.id ORDER BY (m.model_type = 'ruleset') DESC, q.id LIMIT 1) p ON true"
+	" WHERE q.transaction_id = t.id AND q.created_at >= t.created_at - interval '1 day' ORDER BY (m.model_type = 'ruleset') DESC, q.id LIMIT 1) p ON true"
 	" LEFT JOIN LATERAL (SELECT n.* FROM anomalies n WHERE n.transaction_id = t.id AND NOT n.shadow"
 	" ORDER BY n.id) a ON true ORDER BY k.ord, a.id",
 };

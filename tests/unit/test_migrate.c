@@ -215,14 +215,15 @@ START_TEST(repository_has_what_the_design_fixes)
 	struct cw_err err;
 
 	ck_assert_msg(up(&m, conninfo, NULL, &err) == m.count, "%s", err.msg);
-	ck_assert_str_eq(pgtest_value(pg, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname IN ('users', "
+	ck_assert_str_eq(pgtest_value(pg, "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p') AND relname IN ('users', "
 	                                  "'api_keys', 'transactions', 'anomalies', 'models', 'model_versions', "
 	                                  "'predictions', 'audit_logs', 'system_metrics')"), "9");
-	ck_assert_int_ge(atoi(pgtest_value(pg, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'")), 12);
+	ck_assert_int_ge(atoi(pgtest_value(pg, "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conparentid = 0")),
+	                 12);
 	ck_assert_str_eq(pgtest_value(pg, "SELECT string_agg(enumlabel, ' ' ORDER BY enumsortorder) FROM pg_enum WHERE "
 	                                  "enumtypid = 'severity'::regtype"), "low medium high critical");
 	/* every table explains itself */
-	ck_assert_str_eq(pgtest_value(pg, "SELECT coalesce(string_agg(relname, ' '), '') FROM pg_class WHERE relkind = 'r' "
+	ck_assert_str_eq(pgtest_value(pg, "SELECT coalesce(string_agg(relname, ' '), '') FROM pg_class WHERE relkind IN ('r', 'p') "
 	                                  "AND relnamespace = 'public'::regnamespace AND relname NOT LIKE 'schema_%' AND "
 	                                  "obj_description(oid, 'pg_class') IS NULL"), "");
 	/* no index is a prefix of another one of the same method and predicate */
@@ -232,6 +233,108 @@ START_TEST(repository_has_what_the_design_fixes)
 	                                  "b.indpred AND NOT a.indisunique WHERE a.indrelid IN (SELECT oid FROM pg_class WHERE "
 	                                  "relnamespace = 'public'::regnamespace)"), "");
 	ck_assert_int_eq(down(&m, conninfo, 99, NULL, &err), m.count);
+	cw_migrations_release(&m);
+}
+END_TEST
+
+static char *text_of(const char *conninfo, const char *sql)
+{
+	PGconn *conn = PQconnectdb(conninfo);
+	PGresult *res = PQexec(conn, sql);
+	char *text;
+
+	ck_assert_msg(PQresultStatus(res) == PGRES_TUPLES_OK || PQresultStatus(res) == PGRES_COMMAND_OK, "%s: %s", sql,
+	              PQerrorMessage(conn));
+	text = strdup(PQntuples(res) > 0 ? PQgetvalue(res, 0, 0) : "");
+	PQclear(res);
+	PQfinish(conn);
+	return text;
+}
+
+static void expect(const char *conninfo, const char *sql, const char *value)
+{
+	char *text = text_of(conninfo, sql);
+
+	ck_assert_msg(strcmp(text, value) == 0, "%s: %s, not %s", sql, text, value);
+	free(text);
+}
+
+static void denied(const char *conninfo, const char *sql, const char *sqlstate)
+{
+	PGconn *conn = PQconnectdb(conninfo);
+	PGresult *res = PQexec(conn, sql);
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+	ck_assert_msg(state != NULL && strcmp(state, sqlstate) == 0, "%s: %s", sql, PQerrorMessage(conn));
+	PQclear(res);
+	PQfinish(conn);
+}
+
+#define BEFORE_PARTITIONS "20260105090100"
+#define PARTITIONS "20260120090000"
+#define ALL_ROWS "SELECT md5(string_agg(t, chr(10) ORDER BY t)) FROM (SELECT 'p' || p.*::text FROM predictions p UNION ALL" \
+	" SELECT 'a' || a.*::text FROM audit_logs a UNION ALL SELECT 's' || s.*::text FROM system_metrics s) AS all_rows (t)"
+
+/* Tables with rows become partitioned ones and plain ones again: the same rows, the same schema. */
+START_TEST(partitions_keep_rows_and_schema_both_ways)
+{
+	struct cw_migrations m = load("migrations");
+	char conninfo[512], *before, *after, *rows;
+	struct cw_err err;
+	size_t len;
+
+	snprintf(conninfo, sizeof(conninfo), "%s", pgtest_create_database(pg, "partitions"));
+	ck_assert_msg(up(&m, conninfo, BEFORE_PARTITIONS, &err) >= 1, "%s", err.msg);
+	free(text_of(conninfo,
+	             "INSERT INTO users (email) VALUES ('a@example.com'); INSERT INTO models (name, model_type) VALUES ('m', 'x');"
+	             "INSERT INTO model_versions (model_id, version) VALUES (1, '1');"
+	             "INSERT INTO transactions (chain_id, block_number, timestamp, gas, nonce, hash, from_address, value, gas_price)"
+	             " SELECT 1, 1, now(), 1, i, sha256(i::text::bytea), '\\x0000000000000000000000000000000000000001', 1, 1"
+	             " FROM generate_series(1, 500) i;"
+	             "INSERT INTO predictions (transaction_id, model_version_id, user_id, created_at, anomaly_score, confidence,"
+	             " is_anomaly) SELECT i, 1, 1, timestamptz '2026-01-31 23:00+00' + i * interval '12 minutes', 0, 1, false"
+	             " FROM generate_series(1, 500) i; DELETE FROM predictions WHERE id = 500;"
+	             "INSERT INTO system_metrics (metric_name, metric_value, timestamp) SELECT 'm', i,"
+	             " timestamptz '2025-12-31 23:59:59.999999+00' + i * interval '1 microsecond' FROM generate_series(0, 9) i;"
+	             "INSERT INTO audit_logs (event_type, user_id, details, timestamp, previous_hash, hash) SELECT 'e', 1,"
+	             " '{\"b\":1, \"a\":2}', timestamptz '2026-02-27 00:00+00' + i * interval '1 day', sha256('x'),"
+	             " sha256(i::text::bytea) FROM generate_series(1, 5) i"));
+	rows = text_of(conninfo, ALL_ROWS);
+	before = dump(conninfo, &len);
+	ck_assert_msg(up(&m, conninfo, PARTITIONS, &err) == 1, "%s", err.msg);
+
+	expect(conninfo, ALL_ROWS, rows);
+	expect(conninfo, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relkind = 'r' AND relnamespace ="
+	       " 'partitions'::regnamespace", "audit_logs_2026_02 audit_logs_2026_03 audit_logs_default predictions_2026_01"
+	       " predictions_2026_02 predictions_default system_metrics_2025_12 system_metrics_2026_01 system_metrics_default");
+	expect(conninfo, "SELECT count(*) FROM partitions.predictions_2026_01", "4");
+	expect(conninfo, "SELECT count(*) FROM partitions.system_metrics_2025_12", "1");
+	expect(conninfo, "SELECT (SELECT count(*) FROM partitions.predictions_default) + (SELECT count(*) FROM"
+	       " partitions.audit_logs_default) + (SELECT count(*) FROM partitions.system_metrics_default)", "0");
+	/* identities go on where they were, rows of a month to come wait in the default partition until it has its own */
+	free(text_of(conninfo, "INSERT INTO predictions (transaction_id, model_version_id, created_at, anomaly_score, confidence,"
+	             " is_anomaly) VALUES (1, 1, '2031-05-05', 0, 1, false)"));
+	expect(conninfo, "SELECT id FROM partitions.predictions_default", "501");
+	expect(conninfo, "SELECT partition_add('predictions', '2031-05-01')", "predictions_2031_05");
+	expect(conninfo, "SELECT coalesce(partition_add('predictions', '2031-05-31'), 'there')", "there");
+	expect(conninfo, "SELECT tableoid::regclass FROM predictions WHERE id = 501", "partitions.predictions_2031_05");
+	free(text_of(conninfo, "DELETE FROM predictions WHERE id = 501; SELECT setval('predictions_id_seq', 500)"));
+	denied(conninfo, "UPDATE audit_logs SET action = 'x'", "42501");
+	denied(conninfo, "DELETE FROM audit_logs", "42501");
+	denied(conninfo, "TRUNCATE audit_logs", "42501");
+	denied(conninfo, "TRUNCATE partitions.audit_logs_2026_02", "42501");
+	denied(conninfo, "TRUNCATE partitions.audit_logs_default", "42501");
+	denied(conninfo, "INSERT INTO predictions (transaction_id, model_version_id, anomaly_score, confidence, is_anomaly)"
+	        " VALUES (999, 1, 0, 1, false)", "23503");
+
+	ck_assert_msg(down(&m, conninfo, 0, BEFORE_PARTITIONS, &err) == 1, "%s", err.msg);
+	expect(conninfo, ALL_ROWS, rows);
+	after = dump(conninfo, &len);
+	ck_assert_str_eq(before, after);
+	expect(conninfo, "SELECT last_value FROM predictions_id_seq", "501");
+	free(before);
+	free(after);
+	free(rows);
 	cw_migrations_release(&m);
 }
 END_TEST
@@ -528,6 +631,7 @@ int main(void)
 	tcase_add_checked_fixture(server, make_dir, drop_dir);
 	tcase_add_test(server, repository_goes_up_down_and_up_again);
 	tcase_add_test(server, repository_has_what_the_design_fixes);
+	tcase_add_test(server, partitions_keep_rows_and_schema_both_ways);
 	tcase_add_test(server, versions_choose_the_steps);
 	tcase_add_test(server, failing_step_leaves_nothing_and_names_the_line);
 	tcase_add_test(server, step_outside_a_transaction_runs);
