@@ -59,6 +59,8 @@ return {
 		-- hang_ms = 500,                          -- an evaluator without progress is replaced (restart)
 		-- load_ms = 30000,                        -- time for loading and testing all rules (restart)
 		-- state_mb = 1024,                        -- limit of all detector state (restart)
+		-- warm_max = 1000000,                     -- history that new state is given, transactions
+		-- warm_hours = 168,                       -- and no older than this before the newest; 0: any age
 		-- journal_mb = 256,                       -- undo log of detector state (restart)
 	},
 	scripts = {

@@ -90,6 +90,8 @@ static const struct setting settings[] = {
 	INT("rules", "load_ms", load_ms, "30000", 100, 600000, RESTART, "time for loading and testing all rules"),
 	INT("rules", "state_mb", state_mb, "1024", 16, 1048576, RESTART, "limit of all detector state"),
 	INT("rules", "checkpoint_s", checkpoint_s, "300", 0, 86400, RELOAD, "detector state to disk so often; 0: never"),
+	INT("rules", "warm_max", warm_max, "1000000", 0, 1000000000000, RELOAD, "history that new state is given, transactions"),
+	INT("rules", "warm_hours", warm_hours, "168", 0, 1000000, RELOAD, "and no older than this before the newest; 0: any age"),
 	INT("rules", "journal_mb", journal_mb, "256", 1, 1048576, RESTART, "undo log of detector state"),
 
 	TXT("scripts", "dir", NULL, scripts_dir, "scripts", RELOAD, "folder with api/, policy/, jobs/, lib/"),

@@ -236,6 +236,8 @@ struct cw_pipeline_conf cw_engine_pipeline_conf(const struct cw_config *c)
 	conf.recent_hashes = (uint32_t)c->recent_hashes;
 	conf.wait_ms = c->wait_ms;
 	conf.replay_max = (uint64_t)c->replay_max;
+	conf.warm_max = (uint64_t)c->warm_max;
+	conf.warm_hours = c->warm_hours;
 	return conf;
 }
 

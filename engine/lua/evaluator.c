@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <sodium.h>
 
@@ -17,9 +18,11 @@
 #include "detect/lists.h"
 #include "lua/guard.h"
 #include "lua/rule.h"
+#include "lua/rulestate.h"
 #include "lua/ruletest.h"
 #include "pipeline/evaluate.h"
 #include "pipeline/verdict.h"
+#include "state/state.h"
 
 #define CONTEXT_MAGIC 0x6c756165u
 
@@ -28,7 +31,14 @@ struct context {
 	struct cw_rules *rules;
 	struct cw_lists *lists;
 	const struct cw_lists *lists_before;
+	struct cw_state *st;
+	uint64_t judged;                  /* seq of the last transaction */
+	struct cw_rule_meter *meters, *own_meters;
+	struct cw_buf dropped;            /* verdicts of history */
+	uint32_t turn;                    /* counts transactions, to sample */
 };
+
+static struct cw_rule_meter *bound_meters;
 
 /* --- options --- */
 
@@ -198,6 +208,8 @@ static void ops_free(void *ctx)
 	if (cw_lists_current() == c->lists)
 		cw_lists_use(c->lists_before);
 	cw_lists_free(&c->lists);
+	cw_free(c->own_meters);
+	cw_buf_release(&c->dropped);
 	c->magic = 0;
 	cw_free(c);
 }
@@ -229,6 +241,10 @@ static void *ops_load(const struct cw_bundle *bundle, struct cw_state *scratch, 
 	int failed;
 
 	c->magic = CONTEXT_MAGIC;
+	c->dropped = (struct cw_buf)CW_BUF_INIT;
+	c->meters = bound_meters;
+	if (c->meters == NULL)
+		c->meters = c->own_meters = cw_zalloc(CW_RULES_MAX * sizeof(*c->meters));
 	failed = load(c, bundle, scratch, arena, report, err);
 	cw_arena_free(&arena);
 	if (failed) {
@@ -238,38 +254,136 @@ static void *ops_load(const struct cw_bundle *bundle, struct cw_state *scratch, 
 	return c;
 }
 
+/* How complete the state of a rule is, for the engine to see. */
+static void show_state(const struct context *c, uint32_t i)
+{
+	const struct cw_rule *rule = cw_rules_at(c->rules, i);
+
+	c->meters[i].gap = rule->warming ? cw_rulestate_seen(rule) + 1 : 0;
+	c->meters[i].owner = cw_rulestate_owner(rule);
+}
+
 static int ops_attach(void *ctx, struct cw_state *st, struct cw_err *err)
 {
 	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
 
 	c->lists_before = cw_lists_use(c->lists);
-	return cw_rules_attach(c->rules, st, err);
+	c->st = st;
+	c->judged = cw_state_seq(st);
+	if (cw_rules_attach(c->rules, st, err) != 0)
+		return -1;
+	for (uint32_t i = 0; i < cw_rules_count(c->rules); i++)
+		show_state(c, i);
+	return 0;
 }
 
 /* --- evaluate --- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void measure(struct cw_rule_meter *m, uint64_t ns)
+{
+	int i = 0;
+
+	while (i < CW_METER_BUCKETS - 1 && ns > cw_meter_bounds_ns[i])
+		i++;
+	m->buckets[i]++;
+	m->sampled++;
+	m->sampled_ns += ns;
+}
+
+/* One rule on the current transaction. */
+static void judge(struct context *c, struct cw_rule *rule, struct cw_rule_meter *m, struct cw_buf *out)
+{
+	struct cw_rule_result result;
+
+	cw_rule_run(c->rules, rule->live, &result);
+	m->calls++;
+	m->ticks += (uint64_t)result.ticks;
+	if (result.kind == CW_RULE_ALERTED) {
+		m->fires++;
+		cw_verdict_alert(out, &result.alert);
+	} else if (result.kind == CW_RULE_FAILED) {
+		m->faults[result.fault.kind]++;
+		cw_verdict_fault(out, &result.fault);
+	}
+}
+
+/* A rule that lacks nothing of what was judged so far takes part from now on. */
+static bool is_ready(struct context *c, uint32_t i)
+{
+	struct cw_rule *rule = cw_rules_at(c->rules, i);
+
+	if (!rule->enabled)
+		return false;
+	if (!rule->warming)
+		return true;
+	if (cw_rulestate_seen(rule) < c->judged)
+		return false;
+	cw_rulestate_set_seen(rule, c->st, CW_RULESTATE_COMPLETE);
+	show_state(c, i);
+	return true;
+}
 
 static void ops_evaluate(void *ctx, const struct cw_tx *tx, struct cw_buf *out, volatile uint32_t *running)
 {
 	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
 	uint32_t n = cw_rules_count(c->rules);
+	bool sampled = c->turn++ % CW_METER_SAMPLE == 0;
+	uint64_t before = sampled ? now_ns() : 0;
 
 	cw_verdict_begin(out, tx->seq);
 	cw_rules_set_tx(c->rules, tx);
 	for (uint32_t i = 0; i < n; i++) {
-		struct cw_rule *rule = cw_rules_at(c->rules, i);
-		struct cw_rule_result result;
-
-		if (!rule->enabled)
+		if (!is_ready(c, i))
 			continue;
 		*running = i + 1;
-		cw_rule_run(c->rules, rule->live, &result);
-		if (result.kind == CW_RULE_ALERTED)
-			cw_verdict_alert(out, &result.alert);
-		else if (result.kind == CW_RULE_FAILED)
-			cw_verdict_fault(out, &result.fault);
+		judge(c, cw_rules_at(c->rules, i), &c->meters[i], out);
+		if (sampled) {
+			uint64_t after = now_ns();
+
+			measure(&c->meters[i], after - before);
+			before = after;
+		}
 	}
 	*running = 0;
+	c->judged = tx->seq;
 	cw_verdict_end(out);
+	cw_vm_tidy(cw_rules_vm(c->rules));
+}
+
+static void ops_warm(void *ctx, const struct cw_tx *tx, bool end, volatile uint32_t *running)
+{
+	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
+	struct cw_rule_meter unused = { 0 };
+	bool set = false;
+
+	for (uint32_t i = 0; i < cw_rules_count(c->rules); i++) {
+		struct cw_rule *rule = cw_rules_at(c->rules, i);
+
+		if (!rule->enabled || !rule->warming || cw_rulestate_seen(rule) >= tx->seq)
+			continue;
+		if (!end) {
+			if (!set)
+				cw_rules_set_tx(c->rules, tx);
+			set = true;
+			*running = i + 1;
+			cw_buf_clear(&c->dropped);
+			cw_verdict_begin(&c->dropped, tx->seq);
+			judge(c, rule, &unused, &c->dropped);
+			c->meters[i].warmed++;
+		}
+		cw_rulestate_set_seen(rule, c->st, tx->seq);
+		show_state(c, i);
+		(void)is_ready(c, i);
+	}
+	*running = 0;
 	cw_vm_tidy(cw_rules_vm(c->rules));
 }
 
@@ -285,8 +399,19 @@ static void ops_set_enabled(void *ctx, uint32_t rule, bool enabled)
 	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
 	struct cw_rule *r = cw_rules_at(c->rules, rule);
 
-	if (r != NULL)
-		r->enabled = enabled;
+	if (r == NULL)
+		return;
+	/* What it will not see from here on it lacks. */
+	if (r->enabled && !enabled && !r->warming && c->st != NULL) {
+		cw_rulestate_set_seen(r, c->st, c->judged);
+		show_state(c, rule);
+	}
+	r->enabled = enabled;
+}
+
+static void bind_meters(struct cw_rule_meter *meters)
+{
+	bound_meters = meters;
 }
 
 const struct cw_evaluator_ops cw_lua_evaluator = {
@@ -297,4 +422,6 @@ const struct cw_evaluator_ops cw_lua_evaluator = {
 	.set_enabled = ops_set_enabled,
 	.free = ops_free,
 	.bind_stop = cw_guard_watch,
+	.bind_meters = bind_meters,
+	.warm = ops_warm,
 };

@@ -18,6 +18,7 @@
 #include "lua/load.h"
 #include "lua/rule_internal.h"
 #include "lua/rulejson.h"
+#include "lua/rulestate.h"
 #include "pipeline/evaluate.h"
 
 #define FILE_MAX ((size_t)64 << 10)   /* a rule is a page of Lua */
@@ -86,12 +87,50 @@ static int check_returned(struct cw_rules *rules, const struct cw_rule *rule, st
 	return cw_err_set(err, CW_ERR_SCRIPT, "%s:1: the file must return rule { ... }", rule->file);
 }
 
-static int check_unique(const struct cw_rules *rules, const struct cw_rule *rule, struct cw_err *err)
+bool cw_rule_is_shadow(const struct cw_rule *rule)
 {
-	for (const struct cw_rule *other = rules->rules; other < rule; other++)
-		if (strcmp(other->id, rule->id) == 0)
-			return cw_err_set(err, CW_ERR_SCRIPT, "%s:%d: rule id \"%s\" is already used in %s", rule->file, rule->line,
-			                  rule->id, other->file);
+	return rule->role == CW_RULE_CANDIDATE || rule->status == CW_RULE_SHADOW;
+}
+
+static int set_role(struct cw_rule *rule, enum cw_rule_role role, struct cw_err *err)
+{
+	int n = snprintf(rule->space, sizeof(rule->space), "%s%s", role == CW_RULE_CANDIDATE ? "~" : "", rule->id);
+
+	rule->role = role;
+	if (n > 64)                           /* the longest name of a root is 64, a slash, and 30 */
+		return cw_err_set(err, CW_ERR_SCRIPT, "%s:%d: the id of a candidate has at most 63 characters", rule->file,
+		                  rule->line);
+	return 0;
+}
+
+/* Of two files with one id, one may be a candidate: that of candidates/, else the one with status "shadow". */
+static int take_role(const struct cw_rules *rules, struct cw_rule *rule, struct cw_err *err)
+{
+	bool given = strncmp(rule->file, CW_RULE_CANDIDATES, strlen(CW_RULE_CANDIDATES)) == 0;
+
+	if (set_role(rule, given ? CW_RULE_CANDIDATE : CW_RULE_LIVE, err) != 0)
+		return -1;
+	for (struct cw_rule *other = rules->rules; other < rule; other++) {
+		if (strcmp(other->id, rule->id) != 0 || other->role != rule->role)
+			continue;
+		if (!given && other->status != CW_RULE_SHADOW && rule->status == CW_RULE_SHADOW)
+			return set_role(rule, CW_RULE_CANDIDATE, err);
+		if (!given && other->status == CW_RULE_SHADOW && rule->status != CW_RULE_SHADOW)
+			return set_role(other, CW_RULE_CANDIDATE, err);
+		return cw_err_set(err, CW_ERR_SCRIPT, "%s:%d: rule id \"%s\" is already used in %s", rule->file, rule->line,
+		                  rule->id, other->file);
+	}
+	return 0;
+}
+
+/* When all files are read: two candidates of one rule are one too many. */
+static int check_candidates(const struct cw_rules *rules, struct cw_err *err)
+{
+	for (const struct cw_rule *a = rules->rules; a < rules->rules + rules->n; a++)
+		for (const struct cw_rule *b = rules->rules; b < a; b++)
+			if (a->role == b->role && strcmp(a->id, b->id) == 0)
+				return cw_err_set(err, CW_ERR_SCRIPT, "%s:%d: rule \"%s\" has another %s in %s", a->file, a->line, a->id,
+				                  a->role == CW_RULE_CANDIDATE ? "candidate" : "version", b->file);
 	return 0;
 }
 
@@ -131,7 +170,7 @@ static int load_file(struct cw_rules *rules, const struct cw_bundle_file *file, 
 	}
 	if (check_returned(rules, rule, err) != 0)
 		return -1;
-	return check_unique(rules, rule, err);
+	return take_role(rules, rule, err);
 }
 
 static const char *unknown_rule(const struct cw_rules *rules, const char *id)
@@ -199,7 +238,7 @@ static int load_all(struct cw_rules *rules, const struct cw_bundle *bundle, stru
 	for (int i = 0; i < bundle->nrules; i++)
 		if (load_file(rules, &bundle->rules[i], err) != 0)
 			return -1;
-	if (check_params(rules, params, err) != 0)
+	if (check_candidates(rules, err) != 0 || check_params(rules, params, err) != 0)
 		return -1;
 	return bind_all(rules, params, err);
 }
@@ -285,8 +324,9 @@ const struct cw_rules_conf *cw_rules_conf(const struct cw_rules *rules)
 
 int cw_rules_attach(struct cw_rules *rules, struct cw_state *st, struct cw_err *err)
 {
+	cw_rulestate_tidy(rules, st);
 	for (uint32_t i = 0; i < rules->n; i++)
-		if (cw_rule_bind_open(rules, rules->rules[i].live, st, err) != 0) {
+		if (cw_rulestate_open(rules, &rules->rules[i], st, err) != 0) {
 			while (i-- > 0)
 				cw_rule_bind_close(rules->rules[i].live);
 			return -1;
@@ -420,7 +460,7 @@ static void read_alert(struct cw_rules *rules, const struct cw_rule *rule, int t
 		return;
 	}
 	*alert = (struct cw_alert){ .rule = rule->index, .severity = rule->severity,
-		                        .flags = rule->status == CW_RULE_SHADOW ? CW_ALERT_SHADOW : 0 };
+		                        .flags = cw_rule_is_shadow(rule) ? CW_ALERT_SHADOW : 0 };
 	if (!read_share(L, table, "score", &alert->score)) {
 		fail(rules, rule, result, "alert: \"score\" must be a number from 0 to 1");
 		return;
@@ -547,6 +587,7 @@ void cw_rule_describe(struct cw_rules *rules, const struct cw_rule *rule, struct
 	put_text(out, "sha256", rule->sha256);
 	put_text(out, "severity", cw_severity_name(rule->severity));
 	put_text(out, "status", cw_rule_status_name(rule->status));
+	put_text(out, "role", rule->role == CW_RULE_CANDIDATE ? "candidate" : "live");
 	put_text(out, "title", rule->title);
 	put_text(out, "description", rule->description);
 	put_texts(out, "references", &rule->references);

@@ -26,6 +26,11 @@ struct cw_tx;
 enum cw_rule_status { CW_RULE_STABLE = 0, CW_RULE_EXPERIMENTAL, CW_RULE_SHADOW };
 const char *cw_rule_status_name(enum cw_rule_status status);
 
+/* A candidate runs beside the live version of its rule, with state of its own; its alerts are shadow whatever its status
+ * says. It is a file of the folder candidates/, or one with status "shadow" where another file has the rule live. */
+enum cw_rule_role { CW_RULE_LIVE = 0, CW_RULE_CANDIDATE };
+#define CW_RULE_CANDIDATES "candidates/"
+
 struct cw_rule_texts { char **items; int n; };
 
 struct cw_rule {
@@ -35,11 +40,15 @@ struct cw_rule {
 	char *id, *version, *title, *description;
 	enum cw_severity severity;
 	enum cw_rule_status status;
+	enum cw_rule_role role;
+	char space[65];                   /* of its state: its id, "~" in front for a candidate */
 	struct cw_rule_texts references, false_positives, tags;
 	char sha256[65];                  /* of the file's text */
 	int ntests;
 	bool investigates;                /* has `investigate`, which the scripts VM runs */
 	bool enabled;
+	struct cw_rule_record *record;    /* in the arena: how complete its state is; NULL: it has none (lua/rulestate.h) */
+	bool warming;                     /* it lacks history: it does not judge */
 	/* Lua registry references */
 	int evaluate, state, params, when, tests;
 	struct cw_rule_bind *live;        /* with the configured parameters */
@@ -64,7 +73,7 @@ struct cw_rule *cw_rules_at(const struct cw_rules *rules, uint32_t index);
 struct cw_vm *cw_rules_vm(const struct cw_rules *rules);
 const struct cw_rules_conf *cw_rules_conf(const struct cw_rules *rules);
 
-/* Opens the states of all rules in the arena: found again by "<rule id>/<state name>" and digest, else made. */
+/* Opens the states of all rules in the arena: found again by "<space>/<state name>" and digest, else made. */
 int cw_rules_attach(struct cw_rules *rules, struct cw_state *st, struct cw_err *err);
 
 /* Makes `tx` the current transaction: what the view shows and primitives read. Copied. */
@@ -79,6 +88,7 @@ struct cw_rule_result {
 	struct cw_rule_fault fault;
 	int64_t ticks;
 };
+bool cw_rule_is_shadow(const struct cw_rule *rule);
 void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_rule_result *result);
 
 /* Appends the JSON object of one rule to the report of a ruleset: index, id, version, sha256, severity, status, title,

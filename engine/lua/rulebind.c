@@ -634,7 +634,7 @@ int cw_rule_bind_open(struct cw_rules *rules, struct cw_rule_bind *bind, struct 
 		struct cw_state_root *root;
 		char name[sizeof(root->name)];
 
-		snprintf(name, sizeof(name), "%s/%s", rule->id, state->name);
+		snprintf(name, sizeof(name), "%s/%s", rule->space, state->name);
 		root = cw_state_root_open(st, name, state->digest);
 		if (root == NULL) {
 			cw_err_set(err, CW_ERR_BUSY, "%s: no room for state \"%s\" in the arena's directory", rule->file, name);

@@ -617,7 +617,7 @@ static void send_next(struct cw_pipeline *p)
 		send_kept(p);
 		return;
 	}
-	if (p->queued == 0 || p->replay_needed || p->replay != NULL)
+	if (p->queued == 0 || p->replay_needed || p->replay != NULL || cw_warm_holds(p))
 		return;
 	if (p->gen == NULL || !cw_supervisor_ready(p->supervisor)) {
 		cw_timer_set(p->again, NOT_READY_MS);
@@ -636,6 +636,7 @@ void cw_commit_pump(struct cw_pipeline *p)
 		cw_replay_start(p);
 	if (p->committing == NULL)
 		send_next(p);
+	cw_warm_step(p);
 }
 
 static void on_kick(void *arg)

@@ -29,6 +29,7 @@ struct group;
 struct recent;
 struct replay;
 struct submission;
+struct warm;
 
 #define PIPELINE_MAGIC 0x50495045u   /* "PIPE" */
 
@@ -229,6 +230,17 @@ double cw_replay_progress(const struct cw_pipeline *p);      /* 0 to 1 */
 void cw_replay_restart(struct cw_pipeline *p);
 void cw_replay_release(struct cw_pipeline *p);
 
+/* --- warm-up (warm.c) --- */
+
+void cw_warm_init(struct cw_pipeline *p);
+void cw_warm_release(struct cw_pipeline *p);
+void cw_warm_step(struct cw_pipeline *p);        /* begins, or goes on */
+/* Begins again from what the rules have seen: a new generation, or the arena was rewound or lost. */
+void cw_warm_restart(struct cw_pipeline *p, bool ring_is_empty);
+bool cw_warm_judging(const struct cw_pipeline *p);
+bool cw_warm_holds(const struct cw_pipeline *p); /* nothing new is to be judged for a moment */
+double cw_warm_progress(const struct cw_pipeline *p, uint64_t gap);   /* 0 to 1 */
+
 /* The evaluator has transactions in hand. */
 bool cw_pipeline_judging(const struct cw_pipeline *p);
 
@@ -285,6 +297,7 @@ struct cw_pipeline {
 	/* replay */
 	struct replay *replay;
 	bool replay_needed, replayed;
+	struct warm *warm;
 
 	cw_publish_fn *publish;
 	void *publish_arg;

@@ -153,6 +153,8 @@ void cw_supervisor_on_live_death(struct cw_supervisor *s, struct cw_worker *w, c
 	if (cw_worker_is_fresh(s, w))
 		activation_failed(s, o.err.msg);
 	repair(s, w, &o);
+	if (w->state == CW_ROLE_LIVE)
+		cw_supervisor_keep_meters(w);
 	cw_worker_free(&w);
 	s->busy = false;
 }

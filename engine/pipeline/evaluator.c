@@ -167,6 +167,11 @@ void cw_evaluator_report(const struct cw_evaluator *e, struct cw_buf *out)
 	cw_buf_add(out, e->page->report, len <= CW_REPORT_MAX ? len : CW_REPORT_MAX);
 }
 
+void cw_evaluator_meter(const struct cw_evaluator *e, uint32_t rule, struct cw_rule_meter *out)
+{
+	*out = *(volatile const struct cw_rule_meter *)&e->page->meters[rule];
+}
+
 static void wake(const struct cw_evaluator *e)
 {
 	const uint64_t one = 1;

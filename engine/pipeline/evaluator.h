@@ -51,6 +51,8 @@ enum cw_phase cw_evaluator_phase(const struct cw_evaluator *e);
 int64_t cw_evaluator_cpu_us(const struct cw_evaluator *e);   /* CPU time used; -1 when unknown */
 uint64_t cw_evaluator_begun(const struct cw_evaluator *e);
 int cw_evaluator_running(const struct cw_evaluator *e);      /* rule at work, or -1 */
+/* What it has counted for a rule so far. */
+void cw_evaluator_meter(const struct cw_evaluator *e, uint32_t rule, struct cw_rule_meter *out);
 void cw_evaluator_report(const struct cw_evaluator *e, struct cw_buf *out);
 
 /* Its turn: from this position on. */

@@ -113,6 +113,8 @@ static void load(struct child *c, struct cw_err *err)
 
 	if (c->ops->bind_stop != NULL)
 		c->ops->bind_stop(&c->page->stop);
+	if (c->ops->bind_meters != NULL)
+		c->ops->bind_meters(c->page->meters);
 	c->ctx = c->ops->load(&c->bundle, c->scratch, &report, err);
 	if (c->ctx == NULL) {
 		if (err->code == CW_OK)
@@ -190,10 +192,34 @@ static void prefetch(struct child *c, uint64_t sent, int stage, uint64_t ahead)
 		c->ops->prefetch(c->ctx, cw_ring_tx(c->ring, c->fetched[stage]), stage);
 }
 
+/* History: counts for rules that lack it and for nobody else. Sequence and block stay those of the last transaction that
+ * was judged; how far each rule has got is state. */
+static void warm(struct child *c, const struct cw_tx *tx)
+{
+	struct cw_page *page = c->page;
+	struct cw_tx plain = *tx;
+
+	plain.has &= ~(CW_TX_WARM | CW_TX_WARM_END);
+	atomic_store_explicit(&page->begun, c->at + 1, memory_order_relaxed);
+	page->stop = 0;
+	if (c->ops->warm != NULL)
+		c->ops->warm(c->ctx, &plain, (tx->has & CW_TX_WARM_END) != 0, &page->running);
+	page->running = 0;
+	cw_buf_clear(&c->out);
+	cw_verdict_begin(&c->out, tx->seq);
+	cw_verdict_end(&c->out);
+	cw_ring_write(c->ring, c->out.data, c->out.len);
+	c->open = true;
+}
+
 static void evaluate(struct child *c, const struct cw_tx *tx)
 {
 	struct cw_page *page = c->page;
 
+	if (tx->has & CW_TX_WARM) {
+		warm(c, tx);
+		return;
+	}
 	/* A mark at each change of block, so that a reorg finds the end of any block. */
 	if (c->open && tx->block_number != c->block)
 		cw_state_mark(c->state, c->seq, c->block);
@@ -286,6 +312,10 @@ _Noreturn void cw_evaluator_main(const struct cw_evaluator_ops *ops, const struc
 	c->switches = ~atomic_load(&c->page->switches);   /* look at all of them once */
 	if (cw_state_protect(c->state, false, &err) != 0 || c->ops->attach(c->ctx, c->state, &err) != 0)
 		fail(c, &err);
+	/* What attaching changed (states that are new, states that nobody wants any more) is part of the last batch. */
+	c->seq = cw_state_seq(c->state);
+	c->block = cw_state_block(c->state);
+	cw_state_mark(c->state, c->seq, c->block);
 	set_phase(c, CW_PHASE_LIVE);
 	work(c);
 }

@@ -32,6 +32,7 @@ struct cw_page {
 	_Atomic uint64_t begun;                    /* position of the transaction at work, + 1 */
 	volatile uint32_t running;                 /* rule at work, + 1 */
 	struct cw_err err;                         /* FAILED: why */
+	struct cw_rule_meter meters[CW_RULES_MAX];
 	uint32_t report_len;
 	char report[CW_REPORT_MAX];
 };

@@ -16,6 +16,8 @@ const struct cw_pipeline_conf cw_pipeline_conf_default = {
 	.recent_hashes = 1 << 16,
 	.wait_ms = 30000,
 	.replay_max = 1000000,
+	.warm_max = 1000000,
+	.warm_hours = 168,
 };
 
 static void on_verdict(void *arg, uint64_t seq, const void *bytes, size_t len)
@@ -44,6 +46,7 @@ static void on_event(void *arg, enum cw_supervisor_event event, int rule, const 
 		       reason != NULL ? reason : "");
 		if (p->restore != NULL)
 			p->restore(p->restore_arg, p->st);
+		cw_warm_restart(p, true);
 		if (p->replay != NULL)
 			cw_replay_restart(p);
 		else
@@ -52,6 +55,7 @@ static void on_event(void *arg, enum cw_supervisor_event event, int rule, const 
 	case CW_ACTIVATED:
 	case CW_ACTIVATION_FAILED:
 		cw_rules_activated(p, event == CW_ACTIVATED, reason);
+		cw_warm_restart(p, false);
 		cw_commit_evaluate(p);
 		cw_replay_step(p);
 		cw_commit_kick(p);
@@ -67,7 +71,7 @@ void cw_pipeline_on_state_lost(struct cw_pipeline *pipeline, cw_restore_fn *fn, 
 
 bool cw_pipeline_judging(const struct cw_pipeline *p)
 {
-	return cw_replay_judging(p) || (p->front != NULL && p->front->judged < p->front->submitted);
+	return cw_replay_judging(p) || cw_warm_judging(p) || (p->front != NULL && p->front->judged < p->front->submitted);
 }
 
 static void collect(void *arg)
@@ -135,6 +139,7 @@ struct cw_pipeline *cw_pipeline_new(struct cw_loop *loop, struct cw_pool *pool, 
 	cw_admit_init(p);
 	cw_known_init(p);
 	cw_commit_init(p);
+	cw_warm_init(p);
 	return p;
 }
 
@@ -148,6 +153,7 @@ void cw_pipeline_free(struct cw_pipeline **pipeline)
 	cw_supervisor_free(&p->supervisor);
 	cw_metrics_off_collect(collect, p);
 	cw_replay_release(p);
+	cw_warm_release(p);
 	cw_commit_release(p);
 	cw_known_release(p);
 	cw_admit_release(p);

@@ -28,6 +28,8 @@ struct cw_pipeline_conf {
 	uint32_t recent_hashes;       /* kept in memory, 1 << 16 */
 	int64_t wait_ms;              /* a transaction's waiters get CW_ERR_TIMEOUT after this, 30000 */
 	uint64_t replay_max;          /* at most so many of the newest transactions are replayed, 1000000; 0: none */
+	uint64_t warm_max;            /* a rule whose state begins empty is given so many of the newest transactions, 1000000 */
+	int64_t warm_hours;           /* and none that is older than this before the newest, 168; 0: any */
 };
 extern const struct cw_pipeline_conf cw_pipeline_conf_default;
 
@@ -95,7 +97,7 @@ bool cw_pipeline_ready(const struct cw_pipeline *pipeline);
 
 struct cw_pipeline_stats {
 	uint64_t fresh, duplicate, failed;    /* outcomes of transactions */
-	uint64_t groups, retries, alerts, refused, timeouts, replayed;
+	uint64_t groups, retries, alerts, refused, timeouts, replayed, warmed;
 	uint64_t committed_id;        /* transactions.id of the newest committed one: what a checkpoint may contain */
 	uint32_t queued, load;        /* waiting for a group; admitted and not done */
 	bool replaying;

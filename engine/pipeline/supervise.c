@@ -209,6 +209,7 @@ static bool deliver(struct cw_supervisor *s, struct cw_worker *w, const char *by
 {
 	struct cw_verdict v;
 	uint64_t seq = cw_ring_tx(s->ring, s->received)->seq;
+	bool warm;
 
 	if (cw_verdict_read(&v, bytes, len, consumed, s->arena, err) != 0)
 		return false;
@@ -216,10 +217,17 @@ static bool deliver(struct cw_supervisor *s, struct cw_worker *w, const char *by
 		cw_err_set(err, CW_ERR_INTERNAL, "verdict for %" PRIu64 " comes out of turn", v.seq);
 		return false;
 	}
+	warm = (cw_ring_tx(s->ring, s->received)->has & CW_TX_WARM) != 0;
 	s->received++;
-	s->acked = seq;
+	if (!warm)
+		s->acked = seq;
 	s->stats.verdicts++;
 	cw_supervisor_note_recovery(s);
+	if (warm) {
+		if (s->on_warmed != NULL)
+			s->on_warmed(s->arg, seq);
+		return true;
+	}
 	s->on_verdict(s->arg, seq, bytes, *consumed);
 	if (v.nfaults > 0)
 		count_faults(s, w, &v);
@@ -533,6 +541,36 @@ void cw_supervisor_enable(struct cw_supervisor *s, uint32_t rule, bool enabled)
 		s->generation->faults[rule] = 0;
 	if (s->live != NULL && s->live->generation == s->generation)
 		cw_evaluator_switch(s->live->evaluator, rule, enabled);
+}
+
+void cw_supervisor_keep_meters(struct cw_worker *w)
+{
+	for (uint32_t rule = 0; rule < CW_RULES_MAX; rule++) {
+		struct cw_rule_meter meter;
+
+		cw_evaluator_meter(w->evaluator, rule, &meter);
+		cw_meter_add(&w->generation->meters[rule], &meter);
+	}
+}
+
+bool cw_supervisor_meter(const struct cw_supervisor *s, uint32_t rule, struct cw_rule_meter *out)
+{
+	struct cw_rule_meter meter;
+
+	*out = (struct cw_rule_meter){ .gap = 0 };
+	if (s->generation == NULL || rule >= CW_RULES_MAX)
+		return false;
+	*out = s->generation->meters[rule];
+	if (s->live == NULL || s->live->state != CW_ROLE_LIVE || s->live->generation != s->generation)
+		return false;
+	cw_evaluator_meter(s->live->evaluator, rule, &meter);
+	cw_meter_add(out, &meter);
+	return true;
+}
+
+void cw_supervisor_on_warmed(struct cw_supervisor *s, cw_warmed_fn *fn)
+{
+	s->on_warmed = fn;
 }
 
 bool cw_supervisor_ready(const struct cw_supervisor *s)

@@ -88,6 +88,12 @@ uint32_t cw_supervisor_room(const struct cw_supervisor *s);
 void cw_supervisor_submit(struct cw_supervisor *s, const struct cw_tx *const *txs, uint32_t n);
 /* Switches a rule of the live generation; read by the evaluator before its next batch. Enabling forgets its faults. */
 void cw_supervisor_enable(struct cw_supervisor *s, uint32_t rule, bool enabled);
+/* What has been counted for a rule of the live generation, by all evaluators it has had. False: none is live. */
+bool cw_supervisor_meter(const struct cw_supervisor *s, uint32_t rule, struct cw_rule_meter *out);
+/* Told instead of the verdict function for what was submitted with CW_TX_WARM. Such transactions may have any seq and
+ * leave that of the arena as it is. */
+typedef void cw_warmed_fn(void *arg, uint64_t seq);
+void cw_supervisor_on_warmed(struct cw_supervisor *s, cw_warmed_fn *fn);
 /* An evaluator is live, or its successor is on its way and has not failed several times. */
 bool cw_supervisor_ready(const struct cw_supervisor *s);
 struct cw_supervisor_stats {

@@ -24,6 +24,7 @@ struct cw_generation {
 	size_t bundle_size;
 	bool disabled[CW_RULES_MAX];
 	uint32_t faults[CW_RULES_MAX];
+	struct cw_rule_meter meters[CW_RULES_MAX];   /* of evaluators that are gone */
 };
 
 enum cw_role { CW_ROLE_LOADING = 0, CW_ROLE_LOADED, CW_ROLE_STARTING, CW_ROLE_LIVE };
@@ -54,6 +55,7 @@ struct cw_supervisor {
 	struct cw_supervisor_conf conf;
 	cw_verdict_fn *on_verdict;
 	cw_supervisor_event_fn *on_event;
+	cw_warmed_fn *on_warmed;
 	void *arg;
 
 	struct cw_ring *ring;
@@ -92,6 +94,8 @@ void cw_supervisor_tell(struct cw_supervisor *s, enum cw_supervisor_event event,
 void cw_supervisor_tell_load(struct cw_supervisor *s, const char *report, const struct cw_err *err);
 void cw_supervisor_quarantine(struct cw_supervisor *s, struct cw_worker *w, uint32_t rule, const char *reason);
 void cw_supervisor_log(enum cw_log_level level, const char *msg, int rule, const char *reason);
+/* Keeps what the dead one has counted. */
+void cw_supervisor_keep_meters(struct cw_worker *w);
 void cw_generation_free(struct cw_generation **generation);
 void cw_worker_free(struct cw_worker **worker);
 /* Of the generation that is on its way in. */

@@ -16,6 +16,15 @@ static const struct cw_stmt range_stmt = {
 	" coalesce((SELECT max(id) FROM transactions), 0)",
 };
 
+/* The newest `$1`, and of them those of the last `$2` hours before the newest; BRIN on time finds the first of these. */
+static const struct cw_stmt warm_range_stmt = {
+	"transactions_warm_range",
+	"SELECT greatest(coalesce((SELECT id FROM transactions ORDER BY id DESC OFFSET $1 LIMIT 1), 0),"
+	" CASE WHEN $2 > 0 THEN coalesce((SELECT min(id) - 1 FROM transactions WHERE timestamp >= (SELECT max(timestamp)"
+	" FROM (SELECT timestamp FROM transactions ORDER BY id DESC LIMIT 1000) newest) - $2 * interval '1 hour'), 0)"
+	" ELSE 0 END)",
+};
+
 /* 100 = CW_TX_INPUT_HEAD: all of the call data that a rule may see. */
 static const struct cw_stmt page_stmt = {
 	"transactions_replay_page",
@@ -34,6 +43,20 @@ uint64_t cw_transactions_replay_range(struct cw_pool *pool, uint64_t newest, cw_
 	cw_params_init(&params, arena);
 	cw_params_i64(&params, (int64_t)newest);
 	query = cw_pool_read(pool, &range_stmt, &params, fn, arg);
+	cw_arena_free(&arena);
+	return query;
+}
+
+uint64_t cw_transactions_warm_range(struct cw_pool *pool, uint64_t newest, int64_t hours, cw_query_fn *fn, void *arg)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_params params;
+	uint64_t query;
+
+	cw_params_init(&params, arena);
+	cw_params_i64(&params, (int64_t)newest);
+	cw_params_i64(&params, hours);
+	query = cw_pool_read(pool, &warm_range_stmt, &params, fn, arg);
 	cw_arena_free(&arena);
 	return query;
 }

@@ -15,6 +15,9 @@ struct cw_tx;
 /* Where a replay begins and ends: answers one row, the identity before the `newest` newest transactions (0: that is
  * all of them) and the newest identity (0: there is none). */
 uint64_t cw_transactions_replay_range(struct cw_pool *pool, uint64_t newest, cw_query_fn *fn, void *arg);
+/* Where history for a rule that begins empty begins: one row, the identity before the first of the `newest` newest
+ * transactions that are at most `hours` (0: any) of block time older than the newest. */
+uint64_t cw_transactions_warm_range(struct cw_pool *pool, uint64_t newest, int64_t hours, cw_query_fn *fn, void *arg);
 /* Canonical transactions with id > after and <= up_to, in the order of evaluation; read them with
  * cw_transactions_read. */
 uint64_t cw_transactions_replay_page(struct cw_pool *pool, uint64_t after, uint64_t up_to, uint32_t limit,

@@ -391,9 +391,17 @@ static const char *features_of(void *ctx, uint64_t seq)
 	return v.alerts[0].features;
 }
 
+static void warm(void *ctx, uint64_t seq, bool end)
+{
+	const struct cw_tx tx = rules_tx(seq, 'C', 'B');
+
+	ops->warm(ctx, &tx, end, &running);
+}
+
 /* A new generation goes on with the state of the old one, if the declaration is the same. */
 START_TEST(state_survives_a_reload)
 {
+	struct cw_tx tx;
 	struct set set;
 	void *ctx;
 
@@ -412,7 +420,91 @@ START_TEST(state_survives_a_reload)
 	add(&set, "rules/a.lua", RULE("x.a", "state = function() return { n = window.count { key = 'to', span = '1h' } } end,",
 	    FIRE_FOR_Y "local n = s.n:add(tx) return alert { score = 0, explain = { n = n } }"));
 	ctx = load_attached(&set);
-	ck_assert_str_eq(features_of(ctx, 4), "{\"n\":1}");
+	/* Another declaration begins empty, and does not judge before it has been given what it lacks. */
+	ck_assert_uint_eq(evaluate(ctx, &(struct cw_tx){ .seq = 4 }).nalerts, 0);
+	for (uint64_t seq = 1; seq <= 3; seq++)
+		warm(ctx, seq, false);
+	warm(ctx, 2, false);                   /* given twice: taken once */
+	tx = rules_tx(5, 'C', 'B');
+	ck_assert_uint_eq(evaluate(ctx, &tx).nalerts, 0);
+	warm(ctx, 4, false);
+	warm(ctx, 5, false);
+	ck_assert_str_eq(features_of(ctx, 6), "{\"n\":6}");
+	ops->free(ctx);
+}
+END_TEST
+
+/* A rule that was off lacks what it did not see; the end mark says that there is no more. */
+START_TEST(rule_that_was_off_is_given_what_it_missed)
+{
+	struct cw_tx tx = rules_tx(3, 'C', 'B');
+	struct set set;
+	void *ctx;
+
+	add(make_set(&set, NULL), "rules/a.lua", counter);
+	ctx = load_attached(&set);
+	features_of(ctx, 1);
+	ops->set_enabled(ctx, 0, false);
+	for (tx.seq = 2; tx.seq <= 4; tx.seq++)
+		ck_assert_uint_eq(evaluate(ctx, &tx).nalerts, 0);
+	ops->set_enabled(ctx, 0, true);
+	tx.seq = 5;
+	ck_assert_uint_eq(evaluate(ctx, &tx).nalerts, 0);
+	warm(ctx, 2, false);
+	warm(ctx, 3, false);                   /* 4 and 5 were never stored */
+	warm(ctx, UINT64_MAX - 1, true);
+	ck_assert_str_eq(features_of(ctx, 6), "{\"n\":4}");
+	ops->free(ctx);
+}
+END_TEST
+
+/* State that nobody declares any more is gone: found again it would have a gap. */
+START_TEST(state_of_a_rule_that_went_is_dropped)
+{
+	uint64_t before;
+	struct set set;
+	void *ctx;
+
+	add(make_set(&set, NULL), "rules/b.lua", RULE("x.b", "", FIRE_FOR_Y));
+	ops->free(load_attached(&set));
+	cw_state_mark(live, 0, 0);
+	before = cw_state_account(live, 1).bytes;
+	add(make_set(&set, NULL), "rules/a.lua", counter);
+	ctx = load_attached(&set);
+	ck_assert_str_eq(features_of(ctx, 1), "{\"n\":1}");
+	ck_assert(cw_state_account(live, 1).bytes > before);
+	ops->free(ctx);
+	add(make_set(&set, NULL), "rules/b.lua", RULE("x.b", "", FIRE_FOR_Y));
+	ops->free(load_attached(&set));
+	ck_assert_uint_eq(cw_state_account(live, 1).bytes, before);
+	ck_assert_ptr_null(cw_state_root_next(live, NULL));
+}
+END_TEST
+
+/* A candidate has state of its own; the version takes it along when it goes live. */
+START_TEST(candidate_brings_its_state)
+{
+	static const char next[] = RULE("x.a", "state = function() return { m = window.count { key = 'to', span = '1h' } } "
+	    "end,", FIRE_FOR_Y "local n = s.m:add(tx) return alert { score = 1, explain = { m = n } }");
+	struct cw_tx tx = rules_tx(1, 'C', 'B');
+	struct cw_verdict v;
+	struct set set;
+	void *ctx;
+
+	add(make_set(&set, NULL), "candidates/x.a.lua", next);
+	add(&set, "rules/a.lua", counter);
+	ctx = load_attached(&set);
+	for (tx.seq = 1; tx.seq <= 3; tx.seq++) {
+		v = evaluate(ctx, &tx);
+		ck_assert_uint_eq(v.nalerts, 2);
+		ck_assert_uint_eq(v.alerts[0].flags & CW_ALERT_SHADOW, CW_ALERT_SHADOW);
+		ck_assert_uint_eq(v.alerts[1].flags, 0);
+		ck_assert_double_eq(v.score, 0);
+	}
+	ops->free(ctx);
+	add(make_set(&set, NULL), "rules/a.lua", next);
+	ctx = load_attached(&set);
+	ck_assert_str_eq(features_of(ctx, 4), "{\"m\":4}");
 	ops->free(ctx);
 }
 END_TEST
@@ -574,6 +666,9 @@ int main(void)
 	tcase_add_test(tc, stop_word_stops_the_rule_at_work);
 	tcase_add_test(tc, disabled_rule_is_skipped);
 	tcase_add_test(tc, state_survives_a_reload);
+	tcase_add_test(tc, rule_that_was_off_is_given_what_it_missed);
+	tcase_add_test(tc, state_of_a_rule_that_went_is_dropped);
+	tcase_add_test(tc, candidate_brings_its_state);
 	tcase_add_test(tc, rewound_state_gives_the_same_verdicts);
 	tcase_add_test(tc, lists_reach_the_rules);
 	tcase_add_test(tc, broken_list_is_refused);
