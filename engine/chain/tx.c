@@ -13,7 +13,7 @@
 
 enum field {
 	HASH = 0, CHAIN_ID, BLOCK_NUMBER, BLOCK_HASH, INDEX, TIMESTAMP, FROM, TO, VALUE, GAS, GAS_PRICE, EFFECTIVE_PRICE,
-	GAS_USED, NONCE, INPUT, INPUT_BYTES, STATUS, FIELDS
+	GAS_USED, NONCE, INPUT, INPUT_BYTES, STATUS, CREATED, LOGS, LOGS_TOTAL, FIELDS
 };
 
 struct value {
@@ -23,6 +23,7 @@ struct value {
 	struct cw_address address;
 	const uint8_t *bytes;
 	size_t len;
+	const struct cw_json *list;
 };
 
 struct reader {
@@ -38,21 +39,26 @@ struct name {
 };
 
 /* By length, so that a name is compared with few others. */
-static const struct name names[20][6] = {
+static const struct name names[28][6] = {
 	[2] = { { "to", TO } },
 	[3] = { { "gas", GAS } },
-	[4] = { { "hash", HASH }, { "from", FROM }, { "data", INPUT } },
+	[4] = { { "hash", HASH }, { "from", FROM }, { "data", INPUT }, { "logs", LOGS } },
 	[5] = { { "value", VALUE }, { "nonce", NONCE }, { "input", INPUT } },
 	[6] = { { "status", STATUS } },
 	[7] = { { "gasUsed", GAS_USED }, { "chainId", CHAIN_ID } },
 	[8] = { { "gasPrice", GAS_PRICE }, { "gas_used", GAS_USED }, { "chain_id", CHAIN_ID } },
-	[9] = { { "timestamp", TIMESTAMP }, { "gas_price", GAS_PRICE }, { "blockHash", BLOCK_HASH } },
-	[10] = { { "to_address", TO }, { "input_data", INPUT }, { "block_hash", BLOCK_HASH }, { "inputBytes", INPUT_BYTES } },
+	[9] = { { "timestamp", TIMESTAMP }, { "gas_price", GAS_PRICE }, { "blockHash", BLOCK_HASH }, { "logsTotal", LOGS_TOTAL } },
+	[10] = { { "to_address", TO }, { "input_data", INPUT }, { "block_hash", BLOCK_HASH }, { "inputBytes", INPUT_BYTES },
+	         { "logs_total", LOGS_TOTAL } },
 	[11] = { { "blockNumber", BLOCK_NUMBER }, { "input_bytes", INPUT_BYTES } },
 	[12] = { { "from_address", FROM }, { "block_number", BLOCK_NUMBER } },
-	[16] = { { "transactionIndex", INDEX } },
+	[14] = { { "receipt_status", STATUS } },
+	[15] = { { "contractAddress", CREATED }, { "block_timestamp", TIMESTAMP } },
+	[16] = { { "transactionIndex", INDEX }, { "contract_address", CREATED }, { "receipt_gas_used", GAS_USED } },
 	[17] = { { "transaction_index", INDEX }, { "effectiveGasPrice", EFFECTIVE_PRICE } },
 	[19] = { { "effective_gas_price", EFFECTIVE_PRICE } },
+	[24] = { { "receipt_contract_address", CREATED } },
+	[27] = { { "receipt_effective_gas_price", EFFECTIVE_PRICE } },
 };
 
 static const struct name *find_name(const char *text, size_t len)
@@ -65,27 +71,41 @@ static const struct name *find_name(const char *text, size_t len)
 	return NULL;
 }
 
-__attribute__((format(printf, 3, 4)))
-static void fault(struct reader *r, const char *name, const char *format, ...)
+static void fault_at(struct cw_tx_faults *faults, const char *slash, const char *name, const char *format,
+                     va_list args)
 {
-	struct cw_tx_faults *faults = r->faults;
 	struct cw_tx_fault *f;
-	va_list args;
 
-	r->failed = true;
 	if (faults->count == CW_TX_FAULTS_MAX)
 		return;
 	f = &faults->list[faults->count++];
-	snprintf(f->pointer, sizeof(f->pointer), "%s%s", name[0] != '\0' ? "/" : "", name);
-	va_start(args, format);
+	snprintf(f->pointer, sizeof(f->pointer), "%s%s", slash, name);
 	vsnprintf(f->what, sizeof(f->what), format, args);
+}
+
+void cw_tx_fault_add(struct cw_tx_faults *faults, const char *pointer, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fault_at(faults, "", pointer, format, args);
+	va_end(args);
+}
+
+__attribute__((format(printf, 3, 4)))
+static void fault(struct reader *r, const char *name, const char *format, ...)
+{
+	va_list args;
+
+	r->failed = true;
+	va_start(args, format);
+	fault_at(r->faults, name[0] != '\0' ? "/" : "", name, format, args);
 	va_end(args);
 }
 
 /* --- reading --- */
 
-/* A JSON integer, a decimal string or 0x hex. */
-static bool read_quantity(const struct cw_json *json, struct cw_u256 *out)
+bool cw_json_quantity(const struct cw_json *json, struct cw_u256 *out)
 {
 	if (json->type == CW_JSON_NUMBER)
 		return cw_u256_parse_decimal(out, json->text, json->len);   /* refuses sign, fraction and exponent */
@@ -98,7 +118,7 @@ static bool read_quantity(const struct cw_json *json, struct cw_u256 *out)
 
 static bool read_below(const struct cw_json *json, struct cw_u256 *out, uint64_t max)
 {
-	return read_quantity(json, out) && cw_u256_fits_u64(out) && out->w[0] <= max;
+	return cw_json_quantity(json, out) && cw_u256_fits_u64(out) && out->w[0] <= max;
 }
 
 static bool read_timestamp(const struct cw_json *json, struct cw_u256 *out)
@@ -146,6 +166,7 @@ static const char *read_value(struct reader *r, enum field field, const struct c
 		return text && cw_hash_parse(&v->hash, json->text, json->len) ? NULL : "must be 0x and 64 hex digits";
 	case FROM:
 	case TO:
+	case CREATED:
 		switch (text ? cw_address_parse(&v->address, json->text, json->len) : CW_ADDRESS_MALFORMED) {
 		case CW_ADDRESS_OK:
 			return NULL;
@@ -158,7 +179,7 @@ static const char *read_value(struct reader *r, enum field field, const struct c
 	case VALUE:
 	case GAS_PRICE:
 	case EFFECTIVE_PRICE:
-		return read_quantity(json, &v->number) ? NULL : "must be a non-negative integer below 2^256";
+		return cw_json_quantity(json, &v->number) ? NULL : "must be a non-negative integer below 2^256";
 	case CHAIN_ID:
 	case BLOCK_NUMBER:
 	case GAS:
@@ -167,6 +188,7 @@ static const char *read_value(struct reader *r, enum field field, const struct c
 		return read_below(json, &v->number, INT64_MAX) ? NULL : "must be a non-negative integer below 2^63";
 	case INDEX:
 	case INPUT_BYTES:
+	case LOGS_TOTAL:
 		return read_below(json, &v->number, INT32_MAX) ? NULL : "must be a non-negative integer below 2^31";
 	case TIMESTAMP:
 		return read_timestamp(json, &v->number) ? NULL
@@ -175,6 +197,9 @@ static const char *read_value(struct reader *r, enum field field, const struct c
 		return read_status(json, &v->number) ? NULL : "must be 0, 1, true or false";
 	case INPUT:
 		return read_input(r, json, v) ? NULL : "must be 0x and an even number of hex digits";
+	case LOGS:
+		v->list = json;
+		return NULL;
 	case FIELDS:
 		break;
 	}
@@ -246,11 +271,25 @@ static void fill_input(struct cw_tx_in *out, struct reader *r)
 	out->input_len = input->len;
 }
 
+static void fill_logs(struct cw_tx *tx, struct reader *r)
+{
+	const struct value *list = &r->values[LOGS], *total = &r->values[LOGS_TOTAL];
+
+	if (list->name == NULL)
+		return;
+	if (cw_logs_from_json(tx, list->list, r->arena, r->faults) != 0)
+		r->failed = true;
+	else if (total->name != NULL && total->number.w[0] < tx->logs_total)
+		fault(r, total->name, "is less than the logs that were given");
+	else if (total->name != NULL)
+		tx->logs_total = (uint32_t)total->number.w[0];
+}
+
 static void fill(struct cw_tx_in *out, struct reader *r, uint64_t default_chain_id)
 {
 	static const struct { enum field field; enum cw_tx_has flag; } flags[] = {
 		{ TO, CW_TX_HAS_TO }, { GAS_USED, CW_TX_HAS_GAS_USED }, { STATUS, CW_TX_HAS_STATUS },
-		{ BLOCK_HASH, CW_TX_HAS_BLOCK_HASH }, { INDEX, CW_TX_HAS_INDEX },
+		{ BLOCK_HASH, CW_TX_HAS_BLOCK_HASH }, { INDEX, CW_TX_HAS_INDEX }, { CREATED, CW_TX_HAS_CREATED },
 	};
 	const struct value *v = r->values;
 	struct cw_tx *tx = &out->tx;
@@ -267,12 +306,14 @@ static void fill(struct cw_tx_in *out, struct reader *r, uint64_t default_chain_
 	tx->block_hash = v[BLOCK_HASH].hash;
 	tx->from = v[FROM].address;
 	tx->to = v[TO].address;
+	tx->created = v[CREATED].address;
 	tx->index = (uint32_t)v[INDEX].number.w[0];
 	tx->status = (uint32_t)v[STATUS].number.w[0];
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
 		if (v[flags[i].field].name != NULL)
 			tx->has |= flags[i].flag;
 	fill_input(out, r);
+	fill_logs(tx, r);
 }
 
 int cw_tx_from_json(struct cw_tx_in *out, const struct cw_json *object, uint64_t default_chain_id,
@@ -376,4 +417,12 @@ void cw_tx_to_json(struct cw_buf *out, const struct cw_tx_in *in)
 	put_hex_or_null(out, in->input, in->input_len, tx->has & CW_TX_HAS_INPUT);
 	PUT(out, ",\"inputBytes\":");
 	put_uint_or_null(out, tx->input_size, (tx->has & CW_TX_HAS_INPUT) || tx->input_size > 0);
+	if ((tx->has & CW_TX_HAS_CREATED) != 0) {
+		PUT(out, ",\"contractAddress\":");
+		put_hex(out, tx->created.b, 20);
+	}
+	if ((tx->has & CW_TX_HAS_LOGS) != 0) {
+		PUT(out, ",\"logs\":");
+		cw_logs_put_json(out, tx);
+	}
 }

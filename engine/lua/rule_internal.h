@@ -10,7 +10,8 @@
 #include "lua/rulewhen.h"
 
 #define CW_RULES_MAGIC 0x72756c65u
-#define CW_RULE_NUMBERS 15            /* numeric fields of the view, in the order of `store` in rules.lua */
+#define CW_RULE_NUMBERS 17            /* numeric fields of the view, in the order of `store` in rules.lua */
+#define CW_RULE_LOG_TEXT_MAX 96       /* of a text field of a log: 78 digits */
 #define CW_RULE_STATES_MAX 32         /* of one rule */
 #define CW_RULE_STATE_NAME 30
 
@@ -65,6 +66,9 @@ struct cw_rule_bind {
 void cw_rules_numbers(const struct cw_tx *tx, double out[CW_RULE_NUMBERS]);
 /* Opens rules.lua and exposes everything rules see. In protected mode. */
 void cw_rulebind_open(struct cw_rules *rules, lua_State *L);
+/* What rules.lua needs for the logs, into the table on the stack (rulelogs.c). */
+void cw_rulelogs_host(struct cw_rules *rules, lua_State *L);
+void cw_rulelogs_open(lua_State *L);                              /* `compare_amounts` */
 /* `rule`, `alert`. */
 void cw_ruledecl_open(struct cw_rules *rules, lua_State *L);
 /* `tx`, `txs`, `each`, A .. Z. */

@@ -22,10 +22,12 @@ CW_EMBED(cw_rules_lua, "engine/lua/rules.lua");
 /* Text fields of the view, made when a rule asks for them. */
 enum text {
 	TEXT_HASH, TEXT_FROM, TEXT_TO, TEXT_VALUE_WEI, TEXT_SELECTOR, TEXT_INPUT,
-	TEXT_ARG1, TEXT_ARG2, TEXT_ARG3, TEXT_WORD1, TEXT_WORD2, TEXT_WORD3, TEXT_COUNT
+	TEXT_ARG1, TEXT_ARG2, TEXT_ARG3, TEXT_WORD1, TEXT_WORD2, TEXT_WORD3,
+	TEXT_CREATED, TEXT_COUNT
 };
 static const char *const text_names[TEXT_COUNT] = { "hash", "from", "to", "value_wei", "selector", "input",
-	                                                "arg1", "arg2", "arg3", "word1", "word2", "word3" };
+	                                                "arg1", "arg2", "arg3", "word1", "word2", "word3",
+	                                                "created" };
 #define TEXT_MAX 256                  /* 0x and the 100 bytes of the input's head */
 
 static char declaration_key;          /* registry: metatable of what a constructor returns */
@@ -75,6 +77,8 @@ static int format_text(void *arg, int which, char *out)
 
 		return word != NULL ? format_hex(out, word, 32) : -1;
 	}
+	case TEXT_CREATED:
+		return tx->has & CW_TX_HAS_CREATED ? format_hex(out, tx->created.b, sizeof(tx->created.b)) : -1;
 	case TEXT_COUNT: break;
 	}
 	return -1;
@@ -120,6 +124,8 @@ void cw_rules_numbers(const struct cw_tx *tx, double n[CW_RULE_NUMBERS])
 	n[12] = n[11] * price;
 	n[13] = tx->has & CW_TX_HAS_STATUS ? (double)tx->status : NAN;
 	n[14] = tx->has & CW_TX_HAS_INDEX ? (double)tx->index : NAN;
+	n[15] = (double)tx->nlogs;
+	n[16] = (double)tx->logs_total;
 }
 
 void cw_rules_set_tx(struct cw_rules *rules, const struct cw_tx *tx)
@@ -766,6 +772,7 @@ static void push_host(struct cw_rules *rules, lua_State *L)
 	lua_setfield(L, -2, "suggest");
 	push_util(L);
 	lua_setfield(L, -2, "util");
+	cw_rulelogs_host(rules, L);
 	set_names(L, "texts", text_names, 0, TEXT_COUNT);
 	set_names(L, "fields", fields, CW_FIELD_NONE + 1, CW_FIELD_COUNT);
 	lua_pushboolean(L, rules->conf.jit);
@@ -807,6 +814,7 @@ void cw_rulebind_open(struct cw_rules *rules, lua_State *L)
 	lua_pop(L, 1);
 	lua_pushcfunction(L, l_seconds);
 	cw_sandbox_expose(L, "seconds");
+	cw_rulelogs_open(L);
 	expose_primitives(rules, L);
 }
 

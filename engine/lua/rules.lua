@@ -66,11 +66,12 @@ setmetatable(current, {
 local TX = setmetatable({}, { __index = current, __newindex = refuse_write, __metatable = false })
 
 local function store(value, ether, gas, gas_price, gas_price_gwei, nonce, block, timestamp, input_size, chain, creation,
-                     gas_used, fee, status, index)
+                     gas_used, fee, status, index, nlogs, logs_total)
   local t = current
   t.value, t.ether, t.gas, t.gas_price, t.gas_price_gwei = value, ether, gas, gas_price, gas_price_gwei
   t.nonce, t.block, t.timestamp, t.input_size, t.chain = nonce, block, timestamp, input_size, chain
   t.is_creation = creation ~= 0
+  t.nlogs, t.logs_total = nlogs, logs_total
   t = perhaps
   t.gas_used = gas_used == gas_used and gas_used
   t.fee = fee == fee and fee
@@ -82,19 +83,100 @@ local function store(value, ether, gas, gas_price, gas_price_gwei, nonce, block,
     t.arg1, t.arg2, t.arg3, t.word1, t.word2, t.word3 = false, false, false, false, false, false
     arguments_made = false
   end
+  t.created = false
 end
 
 local fill
 if host.jit then
   local n = ffi.cast("const double *", host.numbers)
   fill = function()
-    store(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14])
+    store(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14],
+          n[15], n[16])
   end
 else
   local numbers = host.numbers
   fill = function() store(numbers()) end
 end
 fill()
+
+-- --- its logs: tx.logs[i], for i, log in tx.logs() and tx.logs("transfer") ---
+
+local LOG_KINDS, LOG_NUMBERS, LOG_TEXTS = host.log_kinds, host.log_numbers, host.log_texts
+local KIND_NAMES, STANDARD_NAMES = {}, { "erc20", "erc721", "erc1155" }
+for name, number in pairs(LOG_KINDS) do KIND_NAMES[number] = name end
+local log_number, log_text, log_next = host.log_number, host.log_text, host.log_next
+
+if host.jit then
+  local number = ffi.cast("double (*)(void *, int, int)", host.log_number)
+  local format = ffi.cast("int (*)(void *, int, int, char *)", host.log_text)
+  local find = ffi.cast("int (*)(void *, int, int)", host.log_next)
+  local self, buffer, to_string = ffi.cast("void *", host.self), ffi.new("char[?]", host.text_max), ffi.string
+  log_number = function(i, which) return number(self, i, which) end
+  log_text = function(i, which)
+    local n = format(self, i, which, buffer)
+    if n < 0 then return nil end
+    return to_string(buffer, n)
+  end
+  log_next = function(i, kind) return find(self, i, kind) end
+end
+
+local LOG_FIELDS = {}             -- for suggestions
+for _, names in ipairs { LOG_NUMBERS, LOG_TEXTS } do
+  for name in pairs(names) do LOG_FIELDS[name] = true end
+end
+-- What a number stands for, where it is none.
+local MEANING = {
+  kind = function(v) return KIND_NAMES[v] end, standard = function(v) return STANDARD_NAMES[v] end,
+  approved = function(v) return v ~= 0 end, zero_for_one = function(v) return v ~= 0 end,
+}
+
+local LOG_VIEW = {
+  __index = function(view, key)
+    local which = LOG_TEXTS[key]
+    if which then return log_text(view[0], which) end
+    which = LOG_NUMBERS[key]
+    if which then
+      local value = log_number(view[0], which)
+      if value ~= value then return nil end
+      local meaning = MEANING[key]
+      if meaning then return meaning(value) end
+      return value
+    end
+    if type(key) ~= "string" then error("a log has no field that is a " .. type(key), 2) end
+    error('a log has no field "' .. key .. '"' .. suggest(key, LOG_FIELDS), 2)
+  end,
+  __newindex = refuse_write, __metatable = false,
+}
+local LOGS = {}                   -- a view knows its place and nothing else
+for i = 1, host.logs_max do LOGS[i] = setmetatable({ [0] = i }, LOG_VIEW) end
+
+local function next_log(_, i)
+  if i < current.nlogs then return i + 1, LOGS[i + 1] end
+end
+
+local function next_log_of(kind, i)
+  i = log_next(i, kind)
+  if i > 0 then return i, LOGS[i] end
+end
+
+current.logs = setmetatable({}, {
+  __index = function(_, key)
+    if type(key) ~= "number" then
+      error("tx.logs has no key that is a " .. type(key) .. ", only places from 1 to tx.nlogs", 2)
+    end
+    if key >= 1 and key <= current.nlogs then return LOGS[key] end
+  end,
+  __call = function(_, kind)
+    if kind == nil then return next_log, nil, 0 end
+    local number = LOG_KINDS[kind]
+    if not number then
+      error("tx.logs(kind): there is no kind "
+        .. (type(kind) == "string" and '"' .. kind .. '"' .. suggest(kind, LOG_KINDS) or "that is a " .. type(kind)), 2)
+    end
+    return next_log_of, number, 0
+  end,
+  __newindex = refuse_write, __metatable = false,
+})
 for _, fields in ipairs { current, made, perhaps } do
   for name in pairs(fields) do ALL[name] = true end
 end

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "chain/abi.h"
 #include "detect/lists.h"
 #include "lua/rule_internal.h"
 #include "lua/sandbox.h"
@@ -25,7 +26,10 @@
 static const char *const test_keys[] = { "name", "given", "expect", "params", "lists", NULL };
 static const char *const expect_keys[] = { "alerts", "first", "severity", "dedup", "min_score", "max_score", NULL };
 #define TX_KEYS "from", "to", "value", "ether", "gas", "gas_price", "gas_price_gwei", "gas_used", "nonce", "block", \
-	"timestamp", "at", "after", "selector", "arg1", "arg2", "arg3", "input_size", "status", "creation", "chain", "index"
+	"timestamp", "at", "after", "selector", "arg1", "arg2", "arg3", "input_size", "status", "creation", "chain", "index", \
+	"created", "logs"
+static const char *const log_keys[] = { "kind", "standard", "address", "from", "to", "spender", "operator", "token",
+	"amount", "amount_out", "fee", "token_id", "role", "approved", "zero_for_one", "topic", NULL };
 static const char *const tx_keys[] = { TX_KEYS, NULL };
 static const char *const txs_keys[] = { TX_KEYS, "n", "every", NULL };
 
@@ -251,6 +255,7 @@ struct job {
 	uint64_t first;                   /* number of the transaction that fired first */
 	struct cw_alert alert;            /* of it */
 	char dedup[CW_VERDICT_DEDUP_MAX + 1];
+	struct cw_tx_log logs[CW_TX_LOGS_MAX];   /* of the transaction that was made last */
 };
 
 __attribute__((format(printf, 3, 4), noreturn))
@@ -449,6 +454,126 @@ static void read_receipt(struct job *job, lua_State *L, int spec, uint64_t i, st
 		tx->has |= CW_TX_HAS_INDEX;
 		tx->index = (uint32_t)number;
 	}
+	if (read_address(job, L, spec, "created", i, &tx->created))
+		tx->has |= CW_TX_HAS_CREATED;
+}
+
+/* --- logs: every transaction gets all of them; a field that is a list gives its elements in turn --- */
+
+/* Text of spec[key] for that transaction, on the stack; NULL: there is none. */
+static const char *push_text(struct job *job, lua_State *L, int spec, const char *key, uint64_t i)
+{
+	if (!push_field(job, L, spec, key, i))
+		return NULL;
+	if (lua_type(L, -1) != LUA_TSTRING)
+		fail(job, L, "\"%s\" of a log must be text", key);
+	return lua_tostring(L, -1);
+}
+
+static bool read_log_word(struct job *job, lua_State *L, int spec, const char *key, uint64_t i, struct cw_hash *out)
+{
+	const char *text = push_text(job, L, spec, key, i);
+
+	if (text == NULL)
+		return false;
+	if (!cw_hash_parse(out, text, strlen(text)))
+		fail(job, L, "\"%s\" of a log must be 0x and 64 hex digits", key);
+	lua_pop(L, 1);
+	return true;
+}
+
+static void read_log_kind(struct job *job, lua_State *L, int spec, uint64_t i, struct cw_tx_log *log)
+{
+	const char *text = push_text(job, L, spec, "kind", i);
+	enum cw_log_kind kind;
+
+	if (text == NULL)
+		fail(job, L, "a log needs a kind");
+	if (!cw_log_kind_parse(&kind, text, strlen(text)))
+		fail(job, L, "there is no kind of logs \"%s\"", text);
+	log->kind = (uint8_t)kind;
+	lua_pop(L, 1);
+	text = push_text(job, L, spec, "standard", i);
+	if (text == NULL)
+		return;
+	for (uint8_t s = CW_TOKEN_ERC20; s <= CW_TOKEN_ERC1155; s++)
+		if (strcmp(text, cw_log_standard_name(s)) == 0)
+			log->standard = s;
+	if (log->standard == CW_TOKEN_UNKNOWN)
+		fail(job, L, "\"standard\" of a log must be erc20, erc721 or erc1155");
+	lua_pop(L, 1);
+}
+
+static void read_log_extra(struct job *job, lua_State *L, int spec, uint64_t i, struct cw_tx_log *log)
+{
+	const char *extra = cw_log_extra_name(log->kind);
+	struct cw_hash role;
+
+	if (extra == NULL)
+		return;
+	extra = strcmp(extra, "tokenId") == 0 ? "token_id" : strcmp(extra, "amountOut") == 0 ? "amount_out" : extra;
+	if (strcmp(extra, "role") != 0) {
+		log->has |= read_amount(job, L, spec, extra, i, 1, &log->extra) ? CW_LOG_HAS_EXTRA : 0;
+	} else if (read_log_word(job, L, spec, extra, i, &role)) {
+		log->extra = cw_u256_from_be(role.b, sizeof(role.b));
+		log->has |= CW_LOG_HAS_EXTRA;
+	}
+}
+
+static void read_log(struct job *job, lua_State *L, int spec, uint64_t i, struct cw_tx_log *log)
+{
+	const char *third, *flag;
+	struct cw_rule_bad_key bad;
+
+	memset(log, 0, sizeof(*log));
+	if (cw_rule_find_bad_key(L, spec, log_keys, &bad))
+		fail(job, L, "log: %s", bad.what);
+	read_log_kind(job, L, spec, i, log);
+	memset(log->address.b, 'T', sizeof(log->address.b));
+	read_address(job, L, spec, "address", i, &log->address);
+	log->has |= read_address(job, L, spec, "from", i, &log->from) ? CW_LOG_HAS_FROM : 0;
+	log->has |= read_address(job, L, spec, "to", i, &log->to) ? CW_LOG_HAS_TO : 0;
+	log->has |= read_address(job, L, spec, "spender", i, &log->to) ? CW_LOG_HAS_TO : 0;
+	third = cw_log_third_name(log->kind);
+	log->has |= third != NULL && read_address(job, L, spec, third, i, &log->third) ? CW_LOG_HAS_THIRD : 0;
+	log->has |= read_amount(job, L, spec, "amount", i, 1, &log->amount) ? CW_LOG_HAS_AMOUNT : 0;
+	read_log_extra(job, L, spec, i, log);
+	flag = log->kind == CW_LOG_SWAP ? "zero_for_one" : "approved";
+	push_raw(L, spec, flag);
+	if (!lua_isnil(L, -1))
+		log->has |= CW_LOG_HAS_FLAG | (lua_toboolean(L, -1) ? CW_LOG_FLAG : 0);
+	lua_pop(L, 1);
+	log->has |= read_log_word(job, L, spec, "topic", i, &log->topic) ? CW_LOG_HAS_TOPIC : 0;
+}
+
+static void read_logs(struct job *job, lua_State *L, int spec, uint64_t i, struct cw_tx *tx)
+{
+	struct cw_logs logs = { .list = job->logs };
+	struct cw_tx_log log;
+	size_t n;
+
+	push_raw(L, spec, "logs");
+	if (lua_isnil(L, -1)) {
+		lua_pop(L, 1);
+		return;
+	}
+	if (!lua_istable(L, -1))
+		fail(job, L, "\"logs\" must be a list of logs, like { { kind = \"transfer\", from = A, to = B } }");
+	n = lua_objlen(L, -1);
+	for (size_t k = 1; k <= n; k++) {
+		lua_rawgeti(L, -1, (int)k);
+		if (lua_type(L, -1) != LUA_TTABLE)
+			fail(job, L, "a log must be a table, like { kind = \"transfer\", from = A, to = B }");
+		read_log(job, L, lua_gettop(L), i, &log);
+		log.index = (uint32_t)k - 1;
+		cw_logs_add(&logs, &log);
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+	tx->has |= CW_TX_HAS_LOGS;
+	tx->logs = logs.list;
+	tx->nlogs = logs.n;
+	tx->logs_total = logs.total;
 }
 
 /* The i-th transaction (from 0) of the spec at `spec`. */
@@ -479,6 +604,7 @@ static void make_tx(struct job *job, lua_State *L, int spec, uint64_t i, struct 
 	read_whole(job, L, spec, "block", i, &tx->block_number);
 	read_input(job, L, spec, i, tx);
 	read_receipt(job, L, spec, i, tx);
+	read_logs(job, L, spec, i, tx);
 	push_raw(L, spec, "creation");
 	if (lua_toboolean(L, -1))
 		tx->has &= ~(uint32_t)CW_TX_HAS_TO;

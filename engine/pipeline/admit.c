@@ -50,7 +50,8 @@ static void key_of(uint8_t key[ITEM_KEY], const struct cw_tx *tx)
 static struct item *item_new(const struct cw_tx_in *in, const uint8_t key[ITEM_KEY], const struct cw_origin *origin)
 {
 	size_t len = in->input != NULL ? in->input_len : 0;
-	struct item *item = cw_alloc(sizeof(*item) + len);
+	size_t room = (len + 7) / 8 * 8;     /* the logs stand behind, aligned */
+	struct item *item = cw_alloc(sizeof(*item) + room + in->tx.nlogs * sizeof(*in->tx.logs));
 
 	memset(item, 0, offsetof(struct item, in));
 	cw_list_init(&item->link);
@@ -65,6 +66,8 @@ static struct item *item_new(const struct cw_tx_in *in, const uint8_t key[ITEM_K
 	item->in.input_len = len;
 	if (len > 0)
 		memcpy(item->input, in->input, len);
+	if (in->tx.nlogs > 0)
+		item->in.tx.logs = memcpy(item->input + room, in->tx.logs, in->tx.nlogs * sizeof(*in->tx.logs));
 	return item;
 }
 

@@ -67,8 +67,8 @@ struct item {
 	struct keep *keep;
 	struct cw_outcome outcome;       /* once done */
 	struct cw_err err;
-	struct cw_tx_in in;              /* the call data stands behind the struct */
-	uint8_t input[];
+	struct cw_tx_in in;              /* call data and logs stand behind the struct */
+	_Alignas(8) uint8_t input[];
 };
 
 /* One transaction of a submission. */

@@ -34,6 +34,7 @@ struct child {
 	uint64_t at;                       /* position of the next transaction */
 	uint64_t fetched[2];               /* prefetched up to here, by stage */
 	uint64_t seq, block;               /* of the last transaction */
+	struct cw_tx tx;                   /* the one at work, if it has logs */
 	bool open;                         /* there are changes after the last mark */
 	uint32_t switches;
 	uint8_t disabled[CW_RULES_MAX];
@@ -246,7 +247,7 @@ static void run_batch(struct child *c, uint64_t sent)
 			prefetch(c, sent, 0, AHEAD_BUCKET);
 			prefetch(c, sent, 1, AHEAD_ENTRY);
 		}
-		evaluate(c, cw_ring_tx(c->ring, c->at));
+		evaluate(c, cw_ring_tx_full(c->ring, c->at, &c->tx));
 		/* A batch that outgrew the undo log could not be undone. */
 		if (cw_state_open_bytes(c->state) > c->log_limit)
 			finish_batch(c);

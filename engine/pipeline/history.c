@@ -1,6 +1,7 @@
 /* Stored transactions as the stream of a trial. One page is read ahead while the evaluator works on the last. */
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -31,6 +32,7 @@ struct cw_history {
 	cw_history_fn *done;
 	void *arg;
 	struct cw_tx pages[2][PAGE];
+	struct cw_arena *arenas[2];      /* their logs */
 	int page;                        /* the one at hand */
 };
 
@@ -53,6 +55,7 @@ static void on_page(void *arg, const struct cw_result *res, const struct cw_err 
 {
 	struct cw_history *h = arg;
 	struct cw_tx *page = h->pages[1 - h->page];
+	struct cw_arena *arena = h->arenas[1 - h->page];
 	int rows;
 
 	h->query = 0;
@@ -68,10 +71,11 @@ static void on_page(void *arg, const struct cw_result *res, const struct cw_err 
 	}
 	h->tries = 0;
 	rows = cw_result_rows(res);
+	cw_arena_clear(arena);
 	h->ahead = 0;
 	for (int i = 0; i < rows && i < (int)PAGE; i++) {
 		h->read = (uint64_t)cw_result_i64(res, i, 0);
-		if (cw_transactions_read(res, i, &page[h->ahead]))
+		if (cw_transactions_read(res, i, arena, &page[h->ahead]))
 			h->ahead++;
 		else
 			cw_log(CW_LOG_ERROR, "pipeline", "a stored transaction makes no sense", "id=%llu",
@@ -145,6 +149,8 @@ struct cw_history *cw_history_new(struct cw_loop *loop, struct cw_pool *pool, st
 	h->at_end = after >= up_to;
 	h->done = done;
 	h->arg = arg;
+	h->arenas[0] = cw_arena_new();
+	h->arenas[1] = cw_arena_new();
 	h->again = cw_timer_new(loop, on_again, h);
 	return h;
 }
@@ -160,6 +166,8 @@ void cw_history_free(struct cw_history **history)
 		cw_pool_cancel(h->pool, h->query);
 	cw_loop_undefer(h->loop, tell, h);
 	cw_timer_free(&h->again);
+	cw_arena_free(&h->arenas[0]);
+	cw_arena_free(&h->arenas[1]);
 	cw_free(h);
 }
 

@@ -4,6 +4,7 @@
  * meanwhile. One page is read ahead while the evaluator works on the last. */
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -28,6 +29,7 @@ struct replay {
 	uint64_t done;
 	int64_t started_us;
 	struct cw_timer *again;
+	struct cw_arena *arena;          /* the logs of the page */
 	struct cw_tx page[PAGE];
 };
 
@@ -41,6 +43,7 @@ static void replay_free(struct cw_pipeline *p)
 	if (r->query != 0)
 		cw_pool_cancel(p->pool, r->query);
 	cw_timer_free(&r->again);
+	cw_arena_free(&r->arena);
 	cw_free(r);
 }
 
@@ -100,9 +103,10 @@ static void on_page(void *arg, const struct cw_result *res, const struct cw_err 
 		return;
 	rows = cw_result_rows(res);
 	r->n = r->submitted = 0;
+	cw_arena_clear(r->arena);
 	for (int i = 0; i < rows && i < PAGE; i++) {
 		r->after = (uint64_t)cw_result_i64(res, i, 0);
-		if (cw_transactions_read(res, i, &r->page[r->n]))
+		if (cw_transactions_read(res, i, r->arena, &r->page[r->n]))
 			r->n++;
 		else
 			cw_log(CW_LOG_ERROR, "pipeline", "a stored transaction makes no sense", "id=%llu",
@@ -200,6 +204,7 @@ void cw_replay_start(struct cw_pipeline *p)
 	}
 	p->replay = cw_zalloc(sizeof(*p->replay));
 	p->replay->started_us = cw_clock_mono_us();
+	p->replay->arena = cw_arena_new();
 	p->replay->again = cw_timer_new(p->loop, on_again, p);
 	cw_replay_step(p);
 }

@@ -32,15 +32,24 @@ struct control {
 struct cw_ring {
 	struct control *control;
 	struct cw_tx *slots;
+	struct cw_tx_log *logs;   /* CW_TX_LOGS_MAX for each slot, behind the slots */
 	uint8_t *bytes;           /* twice */
 	uint32_t nslots;
 	uint64_t position;        /* private: taken (engine) or written (evaluator) */
 	int fd, wake_fd;
 };
 
-static size_t slots_size(uint32_t nslots)
+#define LOGS_SIZE (CW_TX_LOGS_MAX * sizeof(struct cw_tx_log))   /* of one slot */
+_Static_assert(LOGS_SIZE % PAGE == 0, "a slot's logs begin on a page: few logs touch one");
+
+static size_t records_size(uint32_t nslots)
 {
 	return (nslots * sizeof(struct cw_tx) + PAGE - 1) / PAGE * PAGE;
+}
+
+static size_t slots_size(uint32_t nslots)
+{
+	return records_size(nslots) + nslots * LOGS_SIZE;
 }
 
 static void *map(int fd, size_t at, size_t size, int prot)
@@ -74,6 +83,7 @@ static int map_all(struct cw_ring *ring, int fd, int slots_prot, int bytes_prot,
 	ring->bytes = map_twice(fd, PAGE + slots, CW_RING_BYTES, bytes_prot);
 	if (ring->control == NULL || ring->slots == NULL || ring->bytes == NULL)
 		return cw_err_set(err, CW_ERR_INTERNAL, "could not map ring: %s", strerror(errno));
+	ring->logs = (struct cw_tx_log *)(void *)((char *)ring->slots + records_size(ring->nslots));
 	return 0;
 }
 
@@ -192,7 +202,13 @@ static void wake_evaluator(struct cw_ring *ring, enum cw_ring_wait if_it_waits)
 
 void cw_ring_put(struct cw_ring *ring, uint64_t position, const struct cw_tx *tx)
 {
-	ring->slots[position & (ring->nslots - 1)] = *tx;
+	size_t slot = position & (ring->nslots - 1);
+
+	ring->slots[slot] = *tx;
+	ring->slots[slot].logs = NULL;
+	cw_assert(tx->nlogs <= CW_TX_LOGS_MAX);
+	if (tx->nlogs > 0)
+		memcpy(ring->logs + slot * CW_TX_LOGS_MAX, tx->logs, tx->nlogs * sizeof(*tx->logs));
 }
 
 void cw_ring_publish(struct cw_ring *ring, uint64_t sent)
@@ -236,6 +252,17 @@ uint64_t cw_ring_sent(const struct cw_ring *ring)
 const struct cw_tx *cw_ring_tx(const struct cw_ring *ring, uint64_t position)
 {
 	return &ring->slots[position & (ring->nslots - 1)];
+}
+
+const struct cw_tx *cw_ring_tx_full(const struct cw_ring *ring, uint64_t position, struct cw_tx *copy)
+{
+	size_t slot = position & (ring->nslots - 1);
+
+	if (ring->slots[slot].nlogs == 0)
+		return &ring->slots[slot];
+	*copy = ring->slots[slot];
+	copy->logs = ring->logs + slot * CW_TX_LOGS_MAX;
+	return copy;
 }
 
 size_t cw_ring_room(const struct cw_ring *ring)

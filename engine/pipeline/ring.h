@@ -2,7 +2,8 @@
  *
  * One writer and one reader each way, and the readers change when an evaluator is replaced. Transactions lie in fixed
  * slots, which stay until their verdicts have been received: a successor takes them again from any position. Verdicts
- * are bytes in a ring that is mapped twice back to back, so that none is split. Positions only ever rise: transactions
+ * are bytes in a ring that is mapped twice back to back, so that none is split. The logs of a transaction have a place of
+ * their own beside its slot; the memory of one that is never needed is never touched. Positions only ever rise: transactions
  * are counted, verdicts measured in bytes.
  *
  * The engine believes no word that the evaluator can write: its own positions are private, and it takes a copy of the
@@ -39,7 +40,7 @@ void cw_ring_reset(struct cw_ring *ring);
 
 /* --- engine --- */
 
-/* Copies into the slot at `position` (the caller keeps count and knows it is free); visible after cw_ring_publish. */
+/* Copies record and logs into the slot at `position` (the caller keeps count and knows it is free); visible after cw_ring_publish. */
 void cw_ring_put(struct cw_ring *ring, uint64_t position, const struct cw_tx *tx);
 void cw_ring_publish(struct cw_ring *ring, uint64_t sent);        /* everything below; wakes the evaluator */
 /* Appends all verdict bytes that were published and frees their room. Returns how many bytes, or -1 and
@@ -55,7 +56,10 @@ enum cw_ring_wait { CW_RING_AWAKE = 0, CW_RING_FOR_TX, CW_RING_FOR_ROOM };
 /* Once, when this evaluator's turn has come and the last one is dead: goes on writing where the engine has read to. */
 void cw_ring_begin(struct cw_ring *ring);
 uint64_t cw_ring_sent(const struct cw_ring *ring);
-const struct cw_tx *cw_ring_tx(const struct cw_ring *ring, uint64_t position);   /* read-only memory */
+/* In read-only memory; its `logs` mean nothing. */
+const struct cw_tx *cw_ring_tx(const struct cw_ring *ring, uint64_t position);
+/* The same with its logs: in `copy`, where it has some. */
+const struct cw_tx *cw_ring_tx_full(const struct cw_ring *ring, uint64_t position, struct cw_tx *copy);
 size_t cw_ring_room(const struct cw_ring *ring);                  /* bytes for verdicts */
 void cw_ring_write(struct cw_ring *ring, const void *bytes, size_t len);         /* len <= room */
 void cw_ring_flush(struct cw_ring *ring);                         /* publishes what was written; wakes the engine */

@@ -222,8 +222,13 @@ void cw_trial_submit(struct cw_trial *trial, const struct cw_tx *const *txs, uin
 {
 	if (trial->failed)
 		return;
-	for (uint32_t i = 0; i < n; i++)
-		trial->window[trial->sent++ % trial->slots] = *txs[i];
+	for (uint32_t i = 0; i < n; i++) {
+		struct cw_tx *kept = &trial->window[trial->sent++ % trial->slots];
+
+		*kept = *txs[i];
+		kept->logs = NULL;       /* the caller's memory; the evaluator has got them */
+		kept->nlogs = 0;
+	}
 	cw_supervisor_submit(trial->supervisor, txs, n);
 }
 

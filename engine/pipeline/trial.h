@@ -37,7 +37,7 @@ struct cw_trial_conf {
 struct cw_trial_fns {
 	/* A bundle is loaded and tested; call cw_trial_go. May free the trial. */
 	void (*ready)(void *arg, const char *report_json);
-	/* In the order of submission. `bytes` are what the evaluator wrote for this transaction: equal bytes are equal
+	/* In the order of submission; the record without its logs. `bytes` are what the evaluator wrote for this transaction: equal bytes are equal
 	 * verdicts. All valid during the call. May submit, must not free the trial. */
 	void (*verdict)(void *arg, const struct cw_tx *tx, const struct cw_verdict *v, const void *bytes, size_t len);
 	/* At least half of the ring is free again, or nothing is under way. May submit, must not free. May be NULL. */

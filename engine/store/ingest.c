@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "pg/query.h"
 #include "pg/result.h"
 
@@ -12,10 +13,11 @@ static const struct cw_stmt rollback_stmt = { "ingest_rollback", "ROLLBACK" };
 
 #define TX_COLUMNS \
 	"chain_id, hash, block_number, block_hash, tx_index, timestamp, from_address, to_address, value, gas, " \
-	"gas_price, gas_used, nonce, input_data, input_size, status"
+	"gas_price, gas_used, nonce, input_data, input_size, status, created_address, logs"
 #define TX_ARRAYS \
 	"$1::int8[], $2::bytea[], $3::int8[], $4::bytea[], $5::int4[], $6::timestamptz[], $7::bytea[], $8::bytea[], " \
-	"$9::numeric[], $10::int8[], $11::numeric[], $12::int8[], $13::int8[], $14::bytea[], $15::int4[], $16::int4[]"
+	"$9::numeric[], $10::int8[], $11::numeric[], $12::int8[], $13::int8[], $14::bytea[], $15::int4[], $16::int4[], " \
+	"$17::bytea[], $18::bytea[]"
 
 /* unnest gives its rows in the order of the arrays, and the sequence is drawn as they come: identities rise. */
 static const struct cw_stmt insert_stmt = {
@@ -34,7 +36,7 @@ static const struct cw_stmt reserve_stmt = {
 static const struct cw_stmt insert_again_stmt = {
 	"ingest_transactions_again",
 	"INSERT INTO transactions (" TX_COLUMNS ", id) OVERRIDING SYSTEM VALUE"
-	" SELECT * FROM unnest(" TX_ARRAYS ", $17::int8[])"
+	" SELECT * FROM unnest(" TX_ARRAYS ", $19::int8[])"
 	" ON CONFLICT (chain_id, hash) DO NOTHING RETURNING id, chain_id, hash",
 };
 
@@ -79,12 +81,12 @@ void cw_ingest_reserve(struct cw_conn *conn, int64_t id, struct cw_arena *arena,
 }
 
 enum { CHAIN, HASH, BLOCK, BLOCK_HASH, INDEX, TIME, FROM, TO, VALUE, GAS, GAS_PRICE, GAS_USED, NONCE, INPUT, INPUT_SIZE,
-	   STATUS, ID, NCOLUMNS };
+	   STATUS, CREATED, LOGS, ID, NCOLUMNS };
 
 static const enum cw_elem tx_types[NCOLUMNS] = {
 	CW_ELEM_I64, CW_ELEM_BYTEA, CW_ELEM_I64, CW_ELEM_BYTEA, CW_ELEM_I32, CW_ELEM_TIME, CW_ELEM_BYTEA, CW_ELEM_BYTEA,
 	CW_ELEM_NUMERIC, CW_ELEM_I64, CW_ELEM_NUMERIC, CW_ELEM_I64, CW_ELEM_I64, CW_ELEM_BYTEA, CW_ELEM_I32, CW_ELEM_I32,
-	CW_ELEM_I64,
+	CW_ELEM_BYTEA, CW_ELEM_BYTEA, CW_ELEM_I64,
 };
 
 static void put_i64(struct cw_array *a, bool present, uint64_t value)
@@ -111,7 +113,15 @@ static void put_bytes(struct cw_array *a, bool present, const void *bytes, size_
 		cw_array_null(a);
 }
 
-static void put_row(struct cw_array **c, const struct cw_tx_in *in)
+static void put_logs(struct cw_array *a, const struct cw_tx *tx, struct cw_buf *packed)
+{
+	cw_buf_clear(packed);
+	if ((tx->has & CW_TX_HAS_LOGS) != 0)
+		cw_logs_pack(packed, tx);
+	put_bytes(a, (tx->has & CW_TX_HAS_LOGS) != 0, packed->data, packed->len);
+}
+
+static void put_row(struct cw_array **c, const struct cw_tx_in *in, struct cw_buf *packed)
 {
 	const struct cw_tx *tx = &in->tx;
 	bool input = (tx->has & CW_TX_HAS_INPUT) != 0;
@@ -132,6 +142,8 @@ static void put_row(struct cw_array **c, const struct cw_tx_in *in)
 	put_bytes(c[INPUT], input, in->input, in->input_len);
 	cw_array_i32(c[INPUT_SIZE], (int32_t)tx->input_size);
 	put_i32(c[STATUS], (tx->has & CW_TX_HAS_STATUS) != 0, tx->status);
+	put_bytes(c[CREATED], (tx->has & CW_TX_HAS_CREATED) != 0, tx->created.b, sizeof(tx->created.b));
+	put_logs(c[LOGS], tx, packed);
 }
 
 void cw_ingest_transactions(struct cw_conn *conn, const struct cw_tx_in *const *txs, size_t n, bool keep_ids,
@@ -139,15 +151,17 @@ void cw_ingest_transactions(struct cw_conn *conn, const struct cw_tx_in *const *
 {
 	struct cw_array *columns[NCOLUMNS];
 	struct cw_params params;
+	struct cw_buf packed = CW_BUF_INIT;
 	int count = keep_ids ? NCOLUMNS : ID;
 
 	for (int i = 0; i < count; i++)
 		columns[i] = cw_array_begin(arena, tx_types[i], n);
 	for (size_t i = 0; i < n; i++) {
-		put_row(columns, txs[i]);
+		put_row(columns, txs[i], &packed);
 		if (keep_ids)
 			cw_array_i64(columns[ID], (int64_t)txs[i]->tx.seq);
 	}
+	cw_buf_release(&packed);
 	cw_params_init(&params, arena);
 	for (int i = 0; i < count; i++)
 		cw_params_array(&params, columns[i]);

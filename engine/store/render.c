@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/arena.h"
+#include "chain/tx.h"
 #include "pg/result.h"
 
 #define TYPE_NUMERIC 1700u           /* pg_type.h */
@@ -28,10 +30,26 @@ static void put_quantity(struct cw_buf *out, const struct cw_result *res, int ro
 	cw_buf_putc(out, '"');
 }
 
+static void put_logs(struct cw_buf *out, const struct cw_result *res, int row, int column)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_tx tx = { .has = 0 };
+	size_t len;
+	const uint8_t *bytes = cw_result_bytea(res, row, column, &len);
+
+	if (cw_logs_unpack(&tx, bytes, len, arena))
+		cw_logs_put_json(out, &tx);
+	else
+		cw_buf_puts(out, "null");
+	cw_arena_free(&arena);
+}
+
 static void put_cell(struct cw_buf *out, const struct cw_result *res, int row, int column, unsigned flags)
 {
-	if ((flags & (CW_COL_QUANTITY | CW_COL_SECONDS)) == 0 || cw_result_is_null(res, row, column)) {
+	if ((flags & (CW_COL_QUANTITY | CW_COL_SECONDS | CW_COL_LOGS)) == 0 || cw_result_is_null(res, row, column)) {
 		cw_result_put_json(res, row, column, out);
+	} else if ((flags & CW_COL_LOGS) != 0) {
+		put_logs(out, res, row, column);
 	} else if ((flags & CW_COL_QUANTITY) != 0) {
 		put_quantity(out, res, row, column);
 	} else {

@@ -53,6 +53,7 @@ enum cw_column_flags {
 	CW_COL_SECONDS = 4,           /* a time as a decimal string of seconds since 1970 */
 	CW_COL_OPEN = 8,              /* no column: begins a nested object of this name */
 	CW_COL_CLOSE = 16,            /* no column: ends it */
+	CW_COL_LOGS = 32,             /* packed logs (chain/logs.h) as a list */
 };
 /* `key` is written with quotes and colon: "\"hash\":". */
 struct cw_column { const char *key, *sql; unsigned flags; };

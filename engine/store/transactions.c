@@ -29,7 +29,8 @@ static const struct cw_stmt warm_range_stmt = {
 static const struct cw_stmt page_stmt = {
 	"transactions_replay_page",
 	"SELECT id, chain_id, block_number, timestamp, gas, gas_used, nonce, value, gas_price, hash, block_hash,"
-	" from_address, to_address, tx_index, status, input_size, substring(input_data FROM 1 FOR 100)"
+	" from_address, to_address, tx_index, status, input_size, substring(input_data FROM 1 FOR 100),"
+	" created_address, logs"
 	" FROM transactions WHERE id > $1 AND id <= $2 AND canonical ORDER BY id LIMIT $3",
 };
 _Static_assert(CW_TX_INPUT_HEAD == 100, "page_stmt cuts the call data there");
@@ -88,6 +89,22 @@ static bool read_bytes(const struct cw_result *res, int row, int column, void *o
 	return true;
 }
 
+static bool read_receipt(const struct cw_result *res, int row, struct cw_arena *arena, struct cw_tx *tx)
+{
+	size_t len;
+	const uint8_t *bytes;
+
+	if (!cw_result_is_null(res, row, 17)) {
+		tx->has |= CW_TX_HAS_CREATED;
+		if (!read_bytes(res, row, 17, tx->created.b, sizeof(tx->created.b)))
+			return false;
+	}
+	if (cw_result_is_null(res, row, 18))
+		return true;
+	bytes = cw_result_bytea(res, row, 18, &len);
+	return cw_logs_unpack(tx, bytes, len, arena);
+}
+
 static bool read_optional(const struct cw_result *res, int row, struct cw_tx *tx)
 {
 	size_t len;
@@ -124,7 +141,7 @@ static bool read_optional(const struct cw_result *res, int row, struct cw_tx *tx
 	return true;
 }
 
-bool cw_transactions_read(const struct cw_result *res, int row, struct cw_tx *out)
+bool cw_transactions_read(const struct cw_result *res, int row, struct cw_arena *arena, struct cw_tx *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->seq = (uint64_t)cw_result_i64(res, row, 0);
@@ -136,7 +153,8 @@ bool cw_transactions_read(const struct cw_result *res, int row, struct cw_tx *ou
 	out->input_size = (uint32_t)cw_result_i64(res, row, 15);
 	return cw_result_numeric(res, row, 7, &out->value) && cw_result_numeric(res, row, 8, &out->gas_price) &&
 	       read_bytes(res, row, 9, out->hash.b, sizeof(out->hash.b)) &&
-	       read_bytes(res, row, 11, out->from.b, sizeof(out->from.b)) && read_optional(res, row, out);
+	       read_bytes(res, row, 11, out->from.b, sizeof(out->from.b)) && read_optional(res, row, out) &&
+	       read_receipt(res, row, arena, out);
 }
 
 /* --- operations --- */
@@ -153,7 +171,8 @@ bool cw_transactions_read(const struct cw_result *res, int row, struct cw_tx *ou
 	CW_COLUMN("canonical", "t.canonical", 0), CW_COLUMN("created_at", "t.created_at", 0)
 
 static const struct cw_column brief_columns[] = { BRIEF_COLUMNS };
-static const struct cw_column full_columns[] = { BRIEF_COLUMNS, CW_COLUMN("input", "t.input_data", 0) };
+static const struct cw_column full_columns[] = { BRIEF_COLUMNS, CW_COLUMN("input", "t.input_data", 0),
+	CW_COLUMN("contractAddress", "t.created_address", 0), CW_COLUMN("logs", "t.logs", CW_COL_LOGS) };
 
 static const struct cw_column anomaly_columns[] = {
 	CW_COLUMN("", "a.transaction_id", CW_COL_HIDDEN),

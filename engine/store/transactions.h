@@ -8,6 +8,7 @@
 
 #include "pg/conn.h"
 
+struct cw_arena;
 struct cw_pool;
 struct cw_result;
 struct cw_tx;
@@ -22,7 +23,8 @@ uint64_t cw_transactions_warm_range(struct cw_pool *pool, uint64_t newest, int64
  * cw_transactions_read. */
 uint64_t cw_transactions_replay_page(struct cw_pool *pool, uint64_t after, uint64_t up_to, uint32_t limit,
                                      cw_query_fn *fn, void *arg);
-/* The record as a rule sees it; seq is the identity. false: the row does not make sense. */
-bool cw_transactions_read(const struct cw_result *res, int row, struct cw_tx *out);
+/* The record as a rule sees it; seq is the identity, its logs are memory of the arena. false: the row does not make
+ * sense. */
+bool cw_transactions_read(const struct cw_result *res, int row, struct cw_arena *arena, struct cw_tx *out);
 
 #endif

@@ -51,6 +51,35 @@ static void put(uint64_t position)
 	cw_ring_put(engine, position, &tx);
 }
 
+START_TEST(logs_travel_with_their_transaction)
+{
+	struct cw_tx_log logs[CW_TX_LOGS_MAX] = { { .index = 7 } };
+	struct cw_tx tx = { .seq = 1, .nlogs = CW_TX_LOGS_MAX, .logs_total = 99, .logs = logs }, copy;
+	const struct cw_tx *seen;
+
+	logs[CW_TX_LOGS_MAX - 1].index = 8;
+	for (uint64_t at = 0; at < 200; at += 2) {
+		tx.seq = at;
+		logs[1].index = (uint32_t)at;
+		cw_ring_put(engine, at, &tx);
+		put(at + 1);
+	}
+	for (uint64_t at = 198; at < 200; at++) {
+		seen = cw_ring_tx_full(evaluator, at, &copy);
+		if (at % 2 == 1) {
+			ck_assert_ptr_null(seen->logs);
+			continue;
+		}
+		ck_assert_ptr_eq(seen, &copy);
+		ck_assert_uint_eq(seen->seq, at);
+		ck_assert_uint_eq(seen->logs_total, 99);
+		ck_assert_uint_eq(seen->logs[0].index, 7);
+		ck_assert_uint_eq(seen->logs[1].index, at);
+		ck_assert_uint_eq(seen->logs[CW_TX_LOGS_MAX - 1].index, 8);
+	}
+}
+END_TEST
+
 static bool rung(int fd)
 {
 	uint64_t n;
@@ -303,6 +332,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, logs_travel_with_their_transaction);
 	tcase_add_test(tc, slots_are_a_power_of_two);
 	tcase_add_test(tc, too_many_slots_are_refused);
 	tcase_add_test(tc, transactions_arrive_when_published);
