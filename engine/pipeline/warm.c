@@ -10,6 +10,7 @@
  * skipped by the evaluator. */
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -44,6 +45,7 @@ struct warm {
 	int64_t started_us, hold_us;
 	struct cw_timer *timer;
 	struct cw_tx page[PAGE];
+	struct cw_arena *arena;          /* its logs */
 };
 
 static void step(struct cw_pipeline *p);
@@ -122,9 +124,10 @@ static void on_page(void *arg, const struct cw_result *res, const struct cw_err 
 		return;
 	rows = cw_result_rows(res);
 	w->n = w->submitted = 0;
+	cw_arena_clear(w->arena);
 	for (int i = 0; i < rows && i < PAGE; i++) {
 		w->after = (uint64_t)cw_result_i64(res, i, 0);
-		if (cw_transactions_read(res, i, &w->page[w->n]))
+		if (cw_transactions_read(res, i, w->arena, &w->page[w->n]))
 			w->page[w->n++].has |= CW_TX_WARM;
 	}
 	w->last_page = rows < PAGE;
@@ -287,6 +290,7 @@ double cw_warm_progress(const struct cw_pipeline *p, uint64_t gap)
 void cw_warm_init(struct cw_pipeline *p)
 {
 	p->warm = cw_zalloc(sizeof(*p->warm));
+	p->warm->arena = cw_arena_new();
 	p->warm->timer = cw_timer_new(p->loop, on_timer, p);
 	cw_supervisor_on_warmed(p->supervisor, on_warmed);
 	cw_timer_set(p->warm->timer, LOOK_MS);
@@ -299,6 +303,7 @@ void cw_warm_release(struct cw_pipeline *p)
 	if (w->query != 0)
 		cw_pool_cancel(p->pool, w->query);
 	cw_timer_free(&w->timer);
+	cw_arena_free(&w->arena);
 	cw_free(w);
 	p->warm = NULL;
 }
