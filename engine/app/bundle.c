@@ -125,6 +125,52 @@ int cw_bundle_read(struct cw_bundle *bundle, const char *rules_dir, const char *
 	return read_folder(&bundle->lists, &bundle->nlists, lists_dir, ".csv", CW_LIST_FILE_MAX, arena, err);
 }
 
+static int read_one(struct cw_bundle_file *file, const char *path, struct cw_arena *arena, struct cw_err *err)
+{
+	file->name = cw_arena_strndup(arena, path, strlen(path));
+	file->text = cw_file_read(path, CW_RULE_FILE_MAX, &file->len, arena, err);
+	return file->text != NULL ? 0 : -1;
+}
+
+static int compare_files(const void *a, const void *b)
+{
+	return strcmp(((const struct cw_bundle_file *)a)->name, ((const struct cw_bundle_file *)b)->name);
+}
+
+int cw_bundle_read_paths(struct cw_bundle *bundle, char *const *paths, int n, struct cw_arena *arena,
+                         struct cw_err *err)
+{
+	struct cw_bundle_file *all = cw_arena_zalloc(arena, FILES_MAX * sizeof(*all));
+	int count = 0;
+
+	for (int i = 0; i < n; i++) {
+		struct cw_bundle_file *files = NULL;
+		struct stat st;
+		int more = 1;
+
+		if (stat(paths[i], &st) == 0 && S_ISDIR(st.st_mode)) {
+			if (read_folder(&files, &more, paths[i], ".lua", CW_RULE_FILE_MAX, arena, err) != 0)
+				return -1;
+			if (more == 0)
+				return cw_err_set(err, CW_ERR_INVALID, "folder \"%s\" has no .lua files", paths[i]);
+		}
+		if (count + more > (int)FILES_MAX)
+			return cw_err_set(err, CW_ERR_INVALID, "more than %d files", FILES_MAX);
+		if (files == NULL && read_one(&all[count], paths[i], arena, err) != 0)
+			return -1;
+		if (files != NULL)
+			memcpy(&all[count], files, (size_t)more * sizeof(*files));
+		count += more;
+	}
+	qsort(all, (size_t)count, sizeof(*all), compare_files);
+	bundle->rules = all;
+	bundle->nrules = 0;
+	for (int i = 0; i < count; i++)      /* named twice, counted once */
+		if (i == 0 || strcmp(all[i].name, all[i - 1].name) != 0)
+			all[bundle->nrules++] = all[i];
+	return 0;
+}
+
 const char *cw_bundle_options(const struct cw_config *config, struct cw_arena *arena)
 {
 	struct cw_buf out = CW_BUF_INIT;

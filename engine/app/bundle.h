@@ -19,6 +19,9 @@ struct cw_err;
  * error, a missing folder of lists is none. params_json and options_json are left to the caller. */
 int cw_bundle_read(struct cw_bundle *bundle, const char *rules_dir, const char *lists_dir, struct cw_arena *arena,
                    struct cw_err *err);
+/* Fills the rules only, from files and folders (their .lua files), sorted by name. */
+int cw_bundle_read_paths(struct cw_bundle *bundle, char *const *paths, int n, struct cw_arena *arena,
+                         struct cw_err *err);
 /* Budgets for the evaluator out of the settings. */
 const char *cw_bundle_options(const struct cw_config *config, struct cw_arena *arena);
 /* A whole text file in `arena`, NUL-terminated. */

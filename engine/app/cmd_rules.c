@@ -1,15 +1,65 @@
-/* cmd_rules.c - chainwatch rules list|test: what is live, and whether the files would be taken. */
+/* cmd_rules.c - chainwatch rules: one function a sub-verb, `list`, and what the sub-verbs share. */
+#include "app/cmd_rules.h"
+
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "app/cli.h"
+#include "app/bundle.h"
 #include "app/client.h"
 #include "app/config.h"
-#include "app/try_rules.h"
+#include "app/reload.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/suggest.h"
+#include "pipeline/evaluate.h"
+
+static const struct sub {
+	const char *name;
+	int (*fn)(int argc, char **argv, struct cw_zygote *zygote);
+	const char *what;
+} subs[] = {
+	{ "new", cw_rules_new, "write a rule to start from, with tests that pass" },
+	{ "lint", cw_rules_lint, "look files over: unknown fields, options and methods, missing tests, metadata" },
+	{ "test", cw_rules_test, "run the tests of rules, as a reload would; shows what a failing one saw" },
+	{ "list", cw_rules_list, "the rules of the running engine: version, severity, status" },
+};
+#define SUBS (sizeof(subs) / sizeof(*subs))
+
+/* --- shared --- */
+
+int cw_rules_next(struct cw_cli *cli, int argc, char **argv, const struct option *own, struct cw_operands *operands)
+{
+	for (;;) {
+		int opt = cw_cli_next(cli, argc, argv, own);
+		bool all = optind > 1 && optind <= argc && strcmp(argv[optind - 1], "--") == 0;
+
+		if (opt != -1 || optind >= argc)
+			return opt;
+		do {
+			if (operands->n == CW_OPERANDS_MAX) {
+				cw_cli_usage_error(cli, "more than %d files", CW_OPERANDS_MAX);
+				return '?';
+			}
+			operands->list[operands->n++] = argv[optind++];
+		} while (all && optind < argc);
+	}
+}
+
+int cw_rules_read(const struct cw_config *config, const struct cw_operands *operands, struct cw_bundle *bundle,
+                  struct cw_arena *arena, struct cw_err *err)
+{
+	if (cw_reload_read_bundle(config, bundle, arena, err) != 0) {
+		if (operands->n == 0 || err->code != CW_ERR_NOT_FOUND)
+			return -1;
+		bundle->nrules = bundle->nlists = 0;      /* no folder of rules here: the files named are all there is */
+	}
+	return operands->n > 0 ? cw_bundle_read_paths(bundle, operands->list, operands->n, arena, err) : 0;
+}
+
+/* --- list --- */
 
 static const char *text_of(const struct cw_json *object, const char *name)
 {
@@ -59,54 +109,58 @@ static int list(const struct cw_cli *cli, const struct cw_config *config)
 	return rc;
 }
 
-static int test(const struct cw_cli *cli, const struct cw_config *config, struct cw_zygote *zygote)
+int cw_rules_list(int argc, char **argv, struct cw_zygote *zygote)
 {
-	struct cw_buf report = CW_BUF_INIT;
-	struct cw_err err;
-	int rc = 0;
+	struct cw_cli cli = {
+		.verb = "rules list",
+		.usage = "rules list [options]\n\nThe rules of the running engine: version, severity, status.\n",
+	};
+	struct cw_operands operands = { .n = 0 };
+	struct cw_config *config;
+	int rc;
 
-	if (cw_try_rules(config, zygote, &report, &err) != 0) {
-		fprintf(stderr, "%s\n", err.msg);
-		rc = 1;
-	} else if (cli->json) {
-		printf("%s\n", report.data);
-	} else {
-		print_rules(report.data, report.len);
-		printf("all tests passed\n");
-	}
-	cw_buf_release(&report);
+	(void)zygote;
+	if (cw_rules_next(&cli, argc, argv, NULL, &operands) == '?')
+		return 2;
+	if (cli.help)
+		return cw_cli_help(&cli);
+	if (operands.n > 0)
+		return cw_cli_usage_error(&cli, "takes no argument \"%s\"", operands.list[0]);
+	config = cw_cli_config(&cli);
+	if (config == NULL)
+		return 2;
+	rc = list(&cli, config);
+	cw_config_free(&config);
 	return rc;
+}
+
+/* --- the verb --- */
+
+static int usage(FILE *out)
+{
+	fprintf(out, "usage: chainwatch rules VERB [options]\n\n");
+	for (size_t i = 0; i < SUBS; i++)
+		fprintf(out, "  %-10s %s\n", subs[i].name, subs[i].what);
+	fprintf(out, "\n\"chainwatch rules VERB --help\" tells more; docs/RULES.md is the tutorial.\n");
+	return out == stdout ? 0 : 2;
 }
 
 int cw_cmd_rules(int argc, char **argv, struct cw_zygote **zygote)
 {
-	struct cw_cli cli = {
-		.verb = "rules",
-		.usage = "rules list|test [options]\n\n"
-		         "  list     the rules of the running engine: version, severity, status\n"
-		         "  test     load the rules of the files and run their tests, as a reload would; exit 1 if one fails\n",
-	};
-	const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
-	struct cw_config *config;
-	int opt, rc;
+	const char *names[SUBS + 1], *near;
 
-	if (verb[0] != '\0') {
-		argv[1] = argv[0];
-		argc--;
-		argv++;
+	if (argc < 2)
+		return usage(stderr);
+	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+		return usage(stdout);
+	for (size_t i = 0; i < SUBS; i++) {
+		if (strcmp(argv[1], subs[i].name) == 0)
+			return subs[i].fn(argc - 1, argv + 1, *zygote);
+		names[i] = subs[i].name;
 	}
-	while ((opt = cw_cli_next(&cli, argc, argv, NULL)) != -1)
-		if (opt == '?')
-			return 2;
-	if (cli.help)
-		return cw_cli_help(&cli);
-	if (strcmp(verb, "list") != 0 && strcmp(verb, "test") != 0)
-		return cw_cli_usage_error(&cli, "say list or test%s%s%s", verb[0] != '\0' ? ", not \"" : "", verb,
-		                          verb[0] != '\0' ? "\"" : "");
-	config = cw_cli_config(&cli);
-	if (config == NULL)
-		return 2;
-	rc = strcmp(verb, "list") == 0 ? list(&cli, config) : test(&cli, config, *zygote);
-	cw_config_free(&config);
-	return rc;
+	names[SUBS] = NULL;
+	near = cw_suggest(argv[1], names);
+	fprintf(stderr, "chainwatch rules: unknown verb \"%s\"%s%s%s\n", argv[1], near != NULL ? " (did you mean \"" : "",
+	        near != NULL ? near : "", near != NULL ? "\"?)" : "");
+	return usage(stderr);
 }

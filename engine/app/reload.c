@@ -43,8 +43,8 @@ struct cw_watcher {
 
 /* --- reading --- */
 
-static int read_params(const struct cw_config *config, struct cw_bundle *bundle, struct cw_arena *arena,
-                       struct cw_err *err)
+int cw_reload_read_params(const struct cw_config *config, struct cw_bundle *bundle, struct cw_arena *arena,
+                          struct cw_err *err)
 {
 	struct cw_buf json = CW_BUF_INIT;
 	int rc = 0;
@@ -62,7 +62,7 @@ static int read_params(const struct cw_config *config, struct cw_bundle *bundle,
 int cw_reload_read_bundle(const struct cw_config *config, struct cw_bundle *bundle, struct cw_arena *arena,
                           struct cw_err *err)
 {
-	if (read_params(config, bundle, arena, err) != 0)
+	if (cw_reload_read_params(config, bundle, arena, err) != 0)
 		return -1;
 	return cw_bundle_read(bundle, config->rules_dir, config->lists_dir, arena, err);
 }
@@ -216,7 +216,7 @@ static int begin(struct cw_reload *r)
 	struct cw_scripts_conf scripts;
 
 	r->config = read_config(e, &r->err);
-	if (r->config == NULL || read_params(r->config, &r->bundle, r->arena, &r->err) != 0)
+	if (r->config == NULL || cw_reload_read_params(r->config, &r->bundle, r->arena, &r->err) != 0)
 		return -1;
 	scripts = cw_ops_scripts_conf(r->config);
 	if (cw_scripts_prepare(e->scripts, &scripts, &r->err) != 0)

@@ -27,5 +27,8 @@ void cw_reload_watch(struct cw_engine *e);
 /* All of a generation of rules by these settings; blocks on files. `params_json` of the bundle is made here too. */
 int cw_reload_read_bundle(const struct cw_config *config, struct cw_bundle *bundle, struct cw_arena *arena,
                           struct cw_err *err);
+/* Of these only params_json and options_json. */
+int cw_reload_read_params(const struct cw_config *config, struct cw_bundle *bundle, struct cw_arena *arena,
+                          struct cw_err *err);
 
 #endif

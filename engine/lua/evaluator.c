@@ -68,7 +68,8 @@ static int read_flag(const struct cw_json *options, const char *key, bool *out, 
 
 static int check_names(const struct cw_json *options, struct cw_err *err)
 {
-	static const char *const known[] = { "ticks", "wall_ms", "memory_bytes", "state_bytes", "jit", "run_tests" };
+	static const char *const known[] = { "ticks", "wall_ms", "memory_bytes", "state_bytes", "jit", "run_tests",
+	                                    "loose_params" };
 
 	for (const struct cw_json *m = options->first; m != NULL; m = m->next) {
 		bool is = false;
@@ -96,7 +97,8 @@ static int read_options(const char *text, struct cw_rules_conf *conf, bool *run_
 	    read_count(options, "wall_ms", 0, 60000, &wall_ms, err) != 0 ||
 	    read_count(options, "memory_bytes", 8 << 20, 1e12, &memory, err) != 0 ||
 	    read_count(options, "state_bytes", 0, 1e13, &state, err) != 0 ||
-	    read_flag(options, "jit", &conf->jit, err) != 0 || read_flag(options, "run_tests", run_tests, err) != 0)
+	    read_flag(options, "jit", &conf->jit, err) != 0 || read_flag(options, "run_tests", run_tests, err) != 0 ||
+	    read_flag(options, "loose_params", &conf->loose_params, err) != 0)
 		return -1;
 	conf->ticks = (int64_t)ticks;
 	conf->wall_us = (int64_t)(wall_ms * 1000);

@@ -192,6 +192,8 @@ static int check_params(const struct cw_rules *rules, const struct cw_json *para
 
 		for (uint32_t i = 0; i < rules->n; i++)
 			known = known || strcmp(rules->rules[i].id, m->key) == 0;
+		if (!known && rules->conf.loose_params)
+			continue;
 		if (!known)
 			return cw_err_set(err, CW_ERR_INVALID, "parameters are given for rule \"%s\", which does not exist%s", m->key,
 			                  unknown_rule(rules, m->key));
@@ -348,7 +350,7 @@ void cw_rules_prefetch(struct cw_rules *rules, const struct cw_tx *tx, int stage
 
 /* --- what evaluate returned: read without raising, it is a script's table --- */
 
-static const char *const alert_keys[] = { "score", "severity", "confidence", "dedup", "explain", "text", NULL };
+const char *const cw_rule_alert_keys[] = { "score", "severity", "confidence", "dedup", "explain", "text", NULL };
 
 __attribute__((format(printf, 4, 5)))
 static void fail(struct cw_rules *rules, const struct cw_rule *rule, struct cw_rule_result *result, const char *format, ...)
@@ -455,7 +457,7 @@ static void read_alert(struct cw_rules *rules, const struct cw_rule *rule, int t
 	struct cw_rule_bad_key bad;
 	char severity[16] = "";
 
-	if (cw_rule_find_bad_key(L, table, alert_keys, &bad)) {
+	if (cw_rule_find_bad_key(L, table, cw_rule_alert_keys, &bad)) {
 		fail(rules, rule, result, "alert: %s", bad.what);
 		return;
 	}

@@ -60,6 +60,7 @@ struct cw_rules_conf {
 	size_t memory_bytes;              /* soft limit of the VM */
 	size_t state_bytes;               /* cap of one rule's state in the arena; 0: none */
 	bool jit;
+	bool loose_params;                /* overrides for rules that are not there are passed over, not refused */
 };
 extern const struct cw_rules_conf cw_rules_conf_default;   /* 1,000,000 ticks, 50 ms, 64 MiB, no cap, JIT on */
 

@@ -18,6 +18,7 @@
 /* Registry references to what rules.lua returned and to marks. */
 struct cw_rule_refs {
 	int tx, fill, method, strict, assigned;
+	int fields;                       /* names of all fields of the view, as keys */
 	int token;                        /* what rule{} returns */
 	int alert;                        /* metatable of what alert{} returns */
 	int spec;                         /* metatable of what tx{} and txs{} return */
@@ -90,6 +91,11 @@ bool cw_rule_find_bad_key(lua_State *L, int index, const char *const *names, str
 /* The line at or after `after` in which `word` stands before `{`, `(` or `=` for the nth time; `after` if it does not.
  * Comments do not count. */
 int cw_rule_find_line(const char *text, size_t len, const char *word, int after, int nth);
+
+/* Keys of `rule { }` and `alert { }`, and of the tables in tests; each list ends with NULL. */
+extern const char *const cw_rule_keys[], *const cw_rule_alert_keys[];
+extern const char *const cw_ruletest_test_keys[], *const cw_ruletest_expect_keys[], *const cw_ruletest_tx_keys[];
+extern const char *const cw_ruletest_txs_keys[];
 
 struct cw_rules *cw_rules_of(lua_State *L);
 

@@ -433,6 +433,8 @@ static void check_override(lua_State *L, const struct cw_rule *rule, const char 
 		         luaL_typename(L, -1));
 		fail_param(L, rule, name, what);
 	}
+	if (lua_type(L, -1) == LUA_TNUMBER && !isfinite(lua_tonumber(L, -1)))
+		fail_param(L, rule, name, "is not a finite number");
 	if (lua_type(L, -1) == LUA_TTABLE)
 		check_list(L, rule, name, def);
 }
@@ -811,6 +813,7 @@ void cw_rulebind_open(struct cw_rules *rules, lua_State *L)
 	rules->refs.method = take_ref(L, "method");
 	rules->refs.strict = take_ref(L, "strict");
 	rules->refs.assigned = take_ref(L, "assigned");
+	rules->refs.fields = take_ref(L, "fields");
 	lua_pop(L, 1);
 	lua_pushcfunction(L, l_seconds);
 	cw_sandbox_expose(L, "seconds");

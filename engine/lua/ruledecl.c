@@ -1,5 +1,6 @@
 /* ruledecl.c - `rule { ... }` read and checked, and `alert { ... }`. */
 #include <ctype.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 #define TEXT_MAX 4000
 #define TEXTS_MAX 32
 
-static const char *const rule_keys[] = { "id", "version", "severity", "status", "title", "description", "references",
+const char *const cw_rule_keys[] = { "id", "version", "severity", "status", "title", "description", "references",
 	                                     "false_positives", "tags", "params", "when", "state", "evaluate", "investigate",
 	                                     "tests", NULL };
 static const char *const statuses[] = { [CW_RULE_STABLE] = "stable", [CW_RULE_EXPERIMENTAL] = "experimental",
@@ -294,6 +295,20 @@ static int read_params(lua_State *L)
 	}
 	if (lua_type(L, -1) != LUA_TTABLE)
 		fail(L, "params", "\"params\" must be a table of defaults, not a %s", luaL_typename(L, -1));
+	lua_pushnil(L);
+	while (lua_next(L, -2) != 0) {
+		if (lua_type(L, -1) == LUA_TNUMBER && !isfinite(lua_tonumber(L, -1)))
+			fail(L, lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "params", "parameter \"%s\" is not a finite number",
+			     lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?");
+		if (lua_type(L, -1) == LUA_TTABLE)
+			for (int i = 1, n = (int)lua_objlen(L, -1); i <= n; i++) {
+				lua_rawgeti(L, -1, i);
+				if (lua_type(L, -1) == LUA_TNUMBER && !isfinite(lua_tonumber(L, -1)))
+					fail(L, "params", "a parameter holds a number that is not finite");
+				lua_pop(L, 1);
+			}
+		lua_pop(L, 1);
+	}
 	fault = cw_rulejson_write(L, lua_gettop(L), "params", &scratch);
 	cw_buf_release(&scratch);
 	if (fault != NULL)
@@ -356,7 +371,7 @@ static int l_rule(lua_State *L)
 	if (lua_type(L, 1) != LUA_TTABLE)
 		fail(L, "", "needs a table, like rule { id = ... }");
 	lua_settop(L, 1);
-	if (cw_rule_find_bad_key(L, 1, rule_keys, &bad))
+	if (cw_rule_find_bad_key(L, 1, cw_rule_keys, &bad))
 		fail(L, bad.key, "%s", bad.what);
 	read_identity(L, rule);
 	read_texts(L, "references", &rule->references);

@@ -258,4 +258,4 @@ local function assigned(f)
   end
 end
 
-return { tx = TX, fill = fill, method = method, strict = strict, assigned = assigned }
+return { tx = TX, fill = fill, method = method, strict = strict, assigned = assigned, fields = ALL }

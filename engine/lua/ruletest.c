@@ -23,15 +23,15 @@
 #define TXS_MAX 200000                /* of one test */
 #define NAME_MAX_BYTES 200
 
-static const char *const test_keys[] = { "name", "given", "expect", "params", "lists", NULL };
-static const char *const expect_keys[] = { "alerts", "first", "severity", "dedup", "min_score", "max_score", NULL };
+const char *const cw_ruletest_test_keys[] = { "name", "given", "expect", "params", "lists", NULL };
+const char *const cw_ruletest_expect_keys[] = { "alerts", "first", "severity", "dedup", "min_score", "max_score", NULL };
 #define TX_KEYS "from", "to", "value", "ether", "gas", "gas_price", "gas_price_gwei", "gas_used", "nonce", "block", \
 	"timestamp", "at", "after", "selector", "arg1", "arg2", "arg3", "input_size", "status", "creation", "chain", "index", \
 	"created", "logs"
 static const char *const log_keys[] = { "kind", "standard", "address", "from", "to", "spender", "operator", "token",
 	"amount", "amount_out", "fee", "token_id", "role", "approved", "zero_for_one", "topic", NULL };
-static const char *const tx_keys[] = { TX_KEYS, NULL };
-static const char *const txs_keys[] = { TX_KEYS, "n", "every", NULL };
+const char *const cw_ruletest_tx_keys[] = { TX_KEYS, NULL };
+const char *const cw_ruletest_txs_keys[] = { TX_KEYS, "n", "every", NULL };
 
 static char line_key, many_key;       /* hidden keys of what tx{} and txs{} return */
 
@@ -64,12 +64,12 @@ static int make_spec(lua_State *L, const char *what, const char *const *keys, bo
 
 static int l_tx(lua_State *L)
 {
-	return make_spec(L, "tx", tx_keys, false);
+	return make_spec(L, "tx", cw_ruletest_tx_keys, false);
 }
 
 static int l_txs(lua_State *L)
 {
-	return make_spec(L, "txs", txs_keys, true);
+	return make_spec(L, "txs", cw_ruletest_txs_keys, true);
 }
 
 static bool is_spec(const struct cw_rules *rules, lua_State *L, int index)
@@ -160,7 +160,7 @@ static bool check_expect(lua_State *L, int test, int nth)
 
 	push_raw(L, test, "expect");
 	if (lua_type(L, -1) == LUA_TTABLE) {
-		if (cw_rule_find_bad_key(L, lua_gettop(L), expect_keys, &bad))
+		if (cw_rule_find_bad_key(L, lua_gettop(L), cw_ruletest_expect_keys, &bad))
 			refuse(L, nth, "expect: %s", bad.what);
 		push_raw(L, -1, "alerts");
 		return lua_isnil(L, -1) || lua_tonumber(L, -1) > 0;
@@ -178,7 +178,7 @@ static bool check_test(const struct cw_rules *rules, lua_State *L, int test, int
 
 	if (lua_type(L, test) != LUA_TTABLE)
 		refuse(L, nth, "must be a table, like { name = ..., given = ..., expect = ... }");
-	if (cw_rule_find_bad_key(L, test, test_keys, &bad))
+	if (cw_rule_find_bad_key(L, test, cw_ruletest_test_keys, &bad))
 		refuse(L, nth, "%s", bad.what);
 	push_raw(L, test, "name");
 	if (lua_type(L, -1) != LUA_TSTRING || lua_objlen(L, -1) == 0 || lua_objlen(L, -1) > NAME_MAX_BYTES)

@@ -239,6 +239,11 @@ void cw_sandbox_env(lua_State *L)
 	lua_call(L, 0, 1);
 }
 
+void cw_sandbox_base(lua_State *L)
+{
+	registry_get(L, &base_key);
+}
+
 void cw_sandbox_expose(lua_State *L, const char *name)
 {
 	registry_get(L, &base_key);

@@ -22,6 +22,8 @@ void cw_sandbox_open(struct lua_State *L);
 
 /* Pushes a new environment for one file: empty, frozen, reads from the base. */
 void cw_sandbox_env(struct lua_State *L);
+/* Pushes the table of all globals that scripts can read. For engine code: it can be written. */
+void cw_sandbox_base(struct lua_State *L);
 /* Pops a value and makes it readable as global `name` in every environment of this VM, earlier ones too. */
 void cw_sandbox_expose(struct lua_State *L, const char *name);
 /* Pops a table and pushes a frozen view of it: reads pass through, writes raise, its metatable is hidden. Reading a

@@ -1,0 +1,30 @@
+/* cmd_rules.h - what the files of `chainwatch rules` share: one function a sub-verb, operands, the files of rules. */
+#ifndef CW_APP_CMD_RULES_H
+#define CW_APP_CMD_RULES_H
+
+#include "app/cli.h"
+
+struct cw_arena;
+struct cw_bundle;
+struct cw_config;
+struct cw_err;
+struct cw_zygote;
+
+/* argv[0] is the sub-verb; each returns the exit code. */
+int cw_rules_list(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_new(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_lint(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_test(int argc, char **argv, struct cw_zygote *zygote);
+
+#define CW_OPERANDS_MAX 256
+
+/* Options and operands in any order. The value of the next own option, -1 at the end, '?' after a message. */
+struct cw_operands { int n; char *list[CW_OPERANDS_MAX]; };
+int cw_rules_next(struct cw_cli *cli, int argc, char **argv, const struct option *own, struct cw_operands *operands);
+
+/* The files named by operands (a folder stands for the .lua files in it), or those of the settings when there are none;
+ * lists, overrides and budgets of the settings. Names are as messages shall show them. */
+int cw_rules_read(const struct cw_config *config, const struct cw_operands *operands, struct cw_bundle *bundle,
+                  struct cw_arena *arena, struct cw_err *err);
+
+#endif
