@@ -68,6 +68,9 @@ return {
 		-- memory_mb = 256,                        -- soft memory limit of the scripts VM
 		-- turn_ms = 1000,                         -- CPU time of a handler before it must wait or answer
 	},
+	admin = {
+		-- allow_eval = false,                     -- POST /api/v1/admin/lua runs a text in the sandbox, for its role admin
+	},
 	log = {
 		-- level = "info",                         -- debug, info, warn, error or off; $CHAINWATCH_LOG
 		-- format = "logfmt",                      -- logfmt or json

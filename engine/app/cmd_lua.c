@@ -1,6 +1,9 @@
-/* cmd_lua.c - chainwatch lua run FILE: a file in the sandbox and under the budgets of production, by hand. */
+/* cmd_lua.c - chainwatch lua run FILE: a file in the sandbox and under the budgets of production, by hand; api and
+ * stubs: what there is to see. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "app/bundle.h"
 #include "app/cli.h"
@@ -8,6 +11,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "lua/api.h"
 #include "lua/load.h"
 #include "lua/run.h"
 
@@ -39,22 +43,73 @@ static int run(const struct cw_cli *cli, const struct cw_config *config, enum cw
 	return rc;
 }
 
+/* --- stubs --- */
+
+static int write_stub(const struct cw_cli *cli, const char *dir, const char *name, const struct cw_buf *text)
+{
+	struct cw_err err;
+	char path[4096];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "w");
+	if (f == NULL || fwrite(text->data, 1, text->len, f) != text->len || fclose(f) != 0) {
+		cw_err_set(&err, CW_ERR_INVALID, "could not write \"%s\": %s", path, strerror(errno));
+		return cw_cli_fail(cli, &err);
+	}
+	printf("%s\n", path);
+	return 0;
+}
+
+static int stubs(const struct cw_cli *cli, const char *dir)
+{
+	int rc = mkdir(dir, 0777) == 0 || errno == EEXIST ? 0 : -1;
+	struct cw_err err;
+
+	if (rc != 0) {
+		cw_err_set(&err, CW_ERR_INVALID, "could not make \"%s\": %s", dir, strerror(errno));
+		return cw_cli_fail(cli, &err);
+	}
+	for (int i = 0; rc == 0; i++) {
+		struct cw_buf text = CW_BUF_INIT;
+		const char *name = cw_api_stub(i, &text);
+
+		if (name == NULL)
+			break;
+		rc = write_stub(cli, dir, name, &text);
+		cw_buf_release(&text);
+	}
+	return rc;
+}
+
+static int api(void)
+{
+	struct cw_buf text = CW_BUF_INIT;
+
+	cw_api_markdown(&text);
+	fwrite(text.data, 1, text.len, stdout);
+	cw_buf_release(&text);
+	return 0;
+}
+
 int cw_cmd_lua(int argc, char **argv)
 {
 	static const struct option own[] = { { "world", required_argument, NULL, 256 }, { NULL, 0, NULL, 0 } };
 	struct cw_cli cli = {
 		.verb = "lua",
-		.usage = "lua run [--world rules|scripts] FILE\n\n"
+		.usage = "lua run [--world rules|scripts] FILE | lua api | lua stubs DIR\n\n"
 		         "Runs a file in the very sandbox, guards and budgets of production and prints what it returns, one value\n"
 		         "a line. Exit 1 with file, line and reason if it fails or is stopped.\n\n"
+		         "api prints everything that rules and scripts can see, as docs/LUA_API.md has it. stubs writes the same as\n"
+		         "definition files for lua-language-server: name the folder in its workspace.library.\n\n"
 		         "      --world W            rules (default): with the constructors of states; scripts: the base\n",
 	};
 	enum cw_world world = CW_WORLD_RULES;
 	struct cw_config *config;
-	bool verb = argc > 1 && strcmp(argv[1], "run") == 0;
+	const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
 	int opt, rc;
 
-	if (verb) {
+	if (verb[0] != '\0') {
 		argv[1] = argv[0];
 		argc--;
 		argv++;
@@ -68,8 +123,15 @@ int cw_cmd_lua(int argc, char **argv)
 	}
 	if (cli.help)
 		return cw_cli_help(&cli);
-	if (!verb || optind != argc - 1)
-		return cw_cli_usage_error(&cli, "say run and one file");
+	if (strcmp(verb, "run") != 0 && strcmp(verb, "api") != 0 && strcmp(verb, "stubs") != 0)
+		return cw_cli_usage_error(&cli, "say run and one file, api, or stubs and a folder");
+	if (optind != argc - (strcmp(verb, "api") == 0 ? 0 : 1))
+		return cw_cli_usage_error(&cli, "%s", strcmp(verb, "api") == 0 ? "api takes no argument" :
+		                          strcmp(verb, "run") == 0 ? "run takes one file" : "stubs takes one folder");
+	if (strcmp(verb, "api") == 0)
+		return api();
+	if (strcmp(verb, "stubs") == 0)
+		return stubs(&cli, argv[optind]);
 	config = cw_cli_config(&cli);
 	if (config == NULL)
 		return 2;

@@ -98,12 +98,14 @@ static const struct setting settings[] = {
 	INT("scripts", "memory_mb", script_memory_mb, "256", 8, 65536, RELOAD, "soft memory limit of the scripts VM"),
 	INT("scripts", "turn_ms", turn_ms, "1000", 1, 60000, RELOAD, "CPU time of a handler before it must wait or answer"),
 
+	BIT("admin", "allow_eval", allow_eval, "false", RELOAD, "POST /api/v1/admin/lua runs a text in the sandbox"),
+
 	TXT("log", "level", "CHAINWATCH_LOG", log_level, "info", RELOAD, "debug, info, warn, error or off"),
 	TXT("log", "format", NULL, log_format, "logfmt", RELOAD, "logfmt or json"),
 };
 #define SETTINGS (sizeof(settings) / sizeof(*settings))
 
-static const char *const sections[] = { "general", "http", "database", "pipeline", "rules", "scripts", "log", NULL };
+static const char *const sections[] = { "general", "http", "database", "pipeline", "rules", "scripts", "admin", "log", NULL };
 
 static void *slot(struct cw_config *config, const struct setting *s)
 {

@@ -44,6 +44,7 @@ struct cw_config {
 	const char *scripts_dir;
 	int64_t script_memory_mb, turn_ms;
 	/* log */
+	bool allow_eval;
 	const char *log_level, *log_format;
 	struct cw_log_group log_groups[16];
 	int nlog_groups;

@@ -17,6 +17,7 @@
 #include "app/bundle.h"
 #include "app/checkpoints.h"
 #include "app/config.h"
+#include "app/eval.h"
 #include "app/gate.h"
 #include "app/ops.h"
 #include "app/parts.h"
@@ -461,6 +462,8 @@ static void on_loaded_log(const struct cw_engine *e, int64_t from_us)
 
 static int start_parts(struct cw_engine *e, struct cw_zygote *zygote, struct cw_err *err)
 {
+	e->zygote = zygote;
+	cw_list_init(&e->evals.list);
 	if (lock_data_dir(e, err) != 0 || start_database(e, err) != 0 || migrate(e, err) != 0 ||
 	    start_pipeline(e, zygote, err) != 0 || start_keys(e, err) != 0 || start_scripts(e, err) != 0 ||
 	    start_rules(e, err) != 0 || start_http(e, err) != 0)
@@ -515,6 +518,7 @@ void cw_engine_free(struct cw_engine **engine)
 	if (e == NULL)
 		return;
 	cw_reload_cancel(e);
+	cw_eval_stop(e);
 	cw_server_free(&e->server);
 	cw_scripts_free(&e->scripts);
 	cw_sse_free(&e->anomalies);

@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "app/config.h"
+#include "app/eval.h"
 #include "app/parts.h"
 #include "app/reload.h"
 #include "app/version.h"
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -55,12 +57,41 @@ static void on_reloaded(void *arg, const char *message, const struct cw_err *err
 	cw_free(rc);
 }
 
+/* --- lua --- */
+
+static void on_evaluated(void *arg, const char *report_json, const struct cw_err *err)
+{
+	struct call *c = arg;
+
+	c->done(c->arg, report_json, err);
+	cw_free(c);
+}
+
+static int start_eval(struct cw_engine *e, const char *args_json, struct call *c, struct cw_err *err)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_json_error fault;
+	const struct cw_json *args = cw_json_parse(args_json, strlen(args_json), CW_JSON_DEPTH_DEFAULT, arena, &fault);
+	const struct cw_json *world = args != NULL ? cw_json_get(args, "world") : NULL;
+	const struct cw_json *text = args != NULL ? cw_json_get(args, "text") : NULL;
+	int rc = -1;
+
+	if (!e->config->allow_eval)
+		cw_err_set(err, CW_ERR_DENIED, "running texts is off: admin.allow_eval is false");
+	else if (world == NULL || world->type != CW_JSON_STRING || text == NULL || text->type != CW_JSON_STRING)
+		cw_err_set(err, CW_ERR_INVALID, "\"lua\" needs world and text");
+	else
+		rc = cw_eval_start(e, strcmp(world->text, "scripts") == 0 ? CW_WORLD_SCRIPTS : CW_WORLD_RULES, text->text,
+		                   text->len, on_evaluated, c, err);
+	cw_arena_free(&arena);
+	return rc;
+}
+
 void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_done_fn *done, void *done_arg)
 {
 	struct cw_engine *e = engine;
 	struct call *c = cw_zalloc(sizeof(*c));
 
-	(void)args_json;
 	c->done = done;
 	c->arg = done_arg;
 	if (strcmp(name, "reload") == 0) {
@@ -72,6 +103,11 @@ void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_d
 		return;
 	}
 	c->failed = true;
+	if (strcmp(name, "lua") == 0) {
+		if (start_eval(e, args_json, c, &c->err) != 0)
+			cw_loop_defer(e->loop, answer, c);
+		return;
+	}
 	cw_err_set(&c->err, CW_ERR_NOT_FOUND, "the engine has no operation \"%s\"", name);
 	cw_loop_defer(e->loop, answer, c);
 }

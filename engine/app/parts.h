@@ -6,6 +6,7 @@
 
 #include "app/gate.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "http/server.h"
 #include "pg/pool.h"
 #include "pipeline/pipeline.h"
@@ -37,6 +38,8 @@ struct cw_engine {
 	struct cw_reload *reload;        /* one at a time; NULL: none */
 	struct cw_watcher *watcher;      /* of files, in dev mode */
 	uint64_t chain_id;               /* of transactions that name none */
+	struct cw_zygote *zygote;        /* main's: evaluators come from it */
+	struct { struct cw_list list; int n; } evals;    /* app/eval.c */
 	int pid_fd, exit_code;
 	bool up, stopping;
 };

@@ -20,6 +20,7 @@
 #include "lua/rule.h"
 #include "lua/rulestate.h"
 #include "lua/ruletest.h"
+#include "lua/run.h"
 #include "pipeline/evaluate.h"
 #include "pipeline/verdict.h"
 #include "state/state.h"
@@ -69,7 +70,7 @@ static int read_flag(const struct cw_json *options, const char *key, bool *out, 
 static int check_names(const struct cw_json *options, struct cw_err *err)
 {
 	static const char *const known[] = { "ticks", "wall_ms", "memory_bytes", "state_bytes", "jit", "run_tests",
-	                                    "loose_params" };
+	                                    "loose_params", "run" };
 
 	for (const struct cw_json *m = options->first; m != NULL; m = m->next) {
 		bool is = false;
@@ -82,8 +83,22 @@ static int check_names(const struct cw_json *options, struct cw_err *err)
 	return 0;
 }
 
-static int read_options(const char *text, struct cw_rules_conf *conf, bool *run_tests, struct cw_arena *arena,
-                        struct cw_err *err)
+/* `run`: the world in which the first file is run once instead of loading rules, or NULL. */
+static int read_run(const struct cw_json *options, const char **run, struct cw_err *err)
+{
+	const struct cw_json *value = cw_json_get(options, "run");
+
+	*run = NULL;
+	if (value == NULL)
+		return 0;
+	if (value->type != CW_JSON_STRING || (strcmp(value->text, "rules") != 0 && strcmp(value->text, "scripts") != 0))
+		return cw_err_set(err, CW_ERR_INVALID, "rules: option \"run\" must be rules or scripts");
+	*run = value->text;
+	return 0;
+}
+
+static int read_options(const char *text, struct cw_rules_conf *conf, bool *run_tests, const char **run,
+                        struct cw_arena *arena, struct cw_err *err)
 {
 	double ticks = (double)conf->ticks, wall_ms = (double)conf->wall_us / 1000;
 	double memory = (double)conf->memory_bytes, state = (double)conf->state_bytes;
@@ -98,7 +113,8 @@ static int read_options(const char *text, struct cw_rules_conf *conf, bool *run_
 	    read_count(options, "memory_bytes", 8 << 20, 1e12, &memory, err) != 0 ||
 	    read_count(options, "state_bytes", 0, 1e13, &state, err) != 0 ||
 	    read_flag(options, "jit", &conf->jit, err) != 0 || read_flag(options, "run_tests", run_tests, err) != 0 ||
-	    read_flag(options, "loose_params", &conf->loose_params, err) != 0)
+	    read_flag(options, "loose_params", &conf->loose_params, err) != 0 ||
+	    read_run(options, run, err) != 0)
 		return -1;
 	conf->ticks = (int64_t)ticks;
 	conf->wall_us = (int64_t)(wall_ms * 1000);
@@ -216,14 +232,41 @@ static void ops_free(void *ctx)
 	cw_free(c);
 }
 
+/* Option "run": the first file is no rule; it is run once in that world, and the report is {"output"}. */
+static int run_once(const struct cw_bundle *bundle, const struct cw_rules_conf *rules, const char *world,
+                    struct cw_buf *report, struct cw_err *err)
+{
+	const struct cw_bundle_file *file = &bundle->rules[0];
+	struct cw_run_conf conf = { .world = CW_WORLD_RULES, .jit = rules->jit, .ticks = rules->ticks,
+		                        .memory_bytes = rules->memory_bytes };
+	struct cw_buf out = CW_BUF_INIT;
+	int rc;
+
+	if (strcmp(world, "scripts") == 0)
+		conf.world = CW_WORLD_SCRIPTS;
+	rc = cw_lua_run(&conf, file->name, file->text, file->len, &out, err);
+	if (rc == 0) {
+		cw_buf_puts(report, "{\"output\":");
+		cw_json_put_string(report, out.data, out.len);
+		cw_buf_putc(report, '}');
+	}
+	cw_buf_release(&out);
+	return rc;
+}
+
 static int load(struct context *c, const struct cw_bundle *bundle, struct cw_state *scratch, struct cw_arena *arena,
                 struct cw_buf *report, struct cw_err *err)
 {
 	struct cw_rules_conf conf = cw_rules_conf_default;
 	const char *options = bundle->options_json != NULL ? bundle->options_json : "{}";
 	bool run_tests = true;
+	const char *run = NULL;
 
-	if (read_options(options, &conf, &run_tests, arena, err) != 0 || load_lists(c, bundle, err) != 0)
+	if (read_options(options, &conf, &run_tests, &run, arena, err) != 0)
+		return -1;
+	if (run != NULL && bundle->nrules == 1)
+		return run_once(bundle, &conf, run, report, err);
+	if (load_lists(c, bundle, err) != 0)
 		return -1;
 	/* The rules that go live come from a VM in which no test has run. */
 	c->rules = cw_rules_load(bundle, &conf, err);

@@ -230,6 +230,22 @@ static int l_openapi(lua_State *L)
 	return 1;
 }
 
+/* The tables inside the table on top become frozen views. */
+static void freeze_members(lua_State *L)
+{
+	lua_pushnil(L);
+	while (lua_next(L, -2) != 0) {
+		if (!lua_istable(L, -1)) {
+			lua_pop(L, 1);
+			continue;
+		}
+		lua_pushvalue(L, -2);
+		lua_insert(L, -2);
+		cw_sandbox_freeze(L);
+		lua_rawset(L, -4);
+	}
+}
+
 /* Exposes each member of boot's `globals`; tables as frozen views. */
 static void expose_globals(lua_State *L)
 {
@@ -237,8 +253,10 @@ static void expose_globals(lua_State *L)
 	while (lua_next(L, -2) != 0) {
 		const char *name = lua_tostring(L, -2);
 
-		if (lua_istable(L, -1))
+		if (lua_istable(L, -1)) {
+			freeze_members(L);
 			cw_sandbox_freeze(L);
+		}
 		cw_sandbox_expose(L, name);
 	}
 }

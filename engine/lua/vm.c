@@ -215,15 +215,23 @@ const char *cw_vm_version(void)
 	return LUAJIT_VERSION;
 }
 
-/* The innermost function that came from a file: engine chunks are named with '='. No Lua memory is needed. */
+/* The innermost function that came from a file: engine chunks are named with '='. No Lua memory is needed. Looked for once
+ * a call and not deep: lua_getstack walks to its level, and a stop may be raised again at each of 20,000 frames. */
+#define NOTE_LEVELS 64
 void cw_vm_note_stop(lua_State *L)
 {
 	struct cw_vm *vm = cw_vm_of(L);
 	lua_Debug at;
 
-	for (int level = 0; vm->note[0] == '\0' && lua_getstack(L, level, &at) != 0; level++)
-		if (lua_getinfo(L, "Sl", &at) != 0 && at.source[0] == '@')
-			snprintf(vm->note, sizeof(vm->note), "%s:%d", at.source + 1, at.currentline);
+	if (vm->note[0] != '\0')
+		return;
+	snprintf(vm->note, sizeof(vm->note), "script");
+	for (int level = 0; level < NOTE_LEVELS && lua_getstack(L, level, &at) != 0; level++) {
+		if (lua_getinfo(L, "Sl", &at) == 0 || at.source[0] != '@')
+			continue;
+		snprintf(vm->note, sizeof(vm->note), "%s:%d", at.source + 1, at.currentline);
+		return;
+	}
 }
 
 static void collect(struct cw_vm *vm)

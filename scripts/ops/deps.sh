@@ -22,7 +22,7 @@ tools=$(dirname "$0")/../../tests/tools
 npm_tools() {
 	if [ "$what" = run ]; then return; fi
 	installed=$tools/node_modules/.package-lock.json
-	if [ -e "$installed" ] && ! [ "$tools/package-lock.json" -nt "$installed" ]; then return; fi
+	if [ -e "$installed" ] && [ -z "$(find "$tools/package-lock.json" -newer "$installed")" ]; then return; fi
 	echo "installing the test tools of $tools/package.json"
 	(cd "$tools" && npm install --no-save --silent)
 	touch "$installed"

@@ -1,0 +1,205 @@
+---@meta
+-- What endpoints, jobs and policies see. For editors (lua-language-server); never loaded.
+-- Written by `make docs`, or by `chainwatch lua stubs DIR` for the engine that one has.
+
+db = {}
+
+---declares a route, while a file is loaded; checks, errors and OpenAPI come from the declaration
+---@param declaration cw.Endpoint
+---@return cw.Endpoint
+function endpoint(declaration) end
+
+---@class cw.Endpoint
+---@field method "GET"|"POST"|"PUT"|"PATCH"|"DELETE"
+---@field path string # "/api/v1/things/{id}"
+---@field auth "none"|"viewer"|"analyst"|"operator"|"admin"|"service" # least role that may call it
+---@field summary string # one line
+---@field description string? # more, for the OpenAPI document
+---@field params table<string, cw.Param>? # query and path parameters; anything else is refused
+---@field body table? # { fields = { name = cw.Param }, required = true }: a JSON object, checked; { stream = true }: the handler reads it
+---@field responses table<integer, string|table> # status to what it means
+---@field handler fun(req: cw.Request): ... # ends with return reply(...) or problem(...)
+---@field tags string[]? # groups of the OpenAPI document; the file's name if left out
+---@field timeout_ms integer? # time for the answer
+---@field body_limit integer? # bytes of the body
+
+---@class cw.Param
+---@field type "string"|"integer"|"number"|"boolean"|"time"|"address"|"hash"|"object"|"array" # time: RFC 3339 or seconds, arrives as seconds; address: arrives in lower case
+---@field required boolean?
+---@field default any
+---@field min number?
+---@field max number?
+---@field enum any[]?
+---@field max_length integer? # bytes, 1024 if left out
+---@field doc string? # for the OpenAPI document
+
+---@class cw.Request
+---@field method string
+---@field path string # without the query
+---@field id string # X-Request-Id, the client's or made
+---@field remote string # address of the client
+---@field body string # the body as it came
+---@field json any # the body as a value; what is not JSON ends the request with 400 or 422
+---@field params table<string, any> # query and path parameters, checked
+---@field data table<string, any> # fields of the body, checked, where the endpoint declares them
+---@field user { id: integer, roles: string[] }? # who asks; nil where auth is "none"
+---@field header fun(self: cw.Request, name: string): string? # a header, case of the name ignored
+
+---a JSON answer
+---@param status integer
+---@param value any
+---@param headers? table<string, string>
+---@return ...
+function reply(status, value, headers) end
+
+---an answer that is JSON text already, as from db.*:*_json
+---@param status integer
+---@param json_text string
+---@param headers? table<string, string>
+---@return ...
+function reply_raw(status, json_text, headers) end
+
+---an answer of another type
+---@param status integer
+---@param content_type string
+---@param text string
+---@param headers? table<string, string>
+---@return ...
+function reply_text(status, content_type, text, headers) end
+
+---an RFC 9457 problem document; of an err, or of status, code, detail and { title=, errors=, retry_after= }
+---@param status integer|cw.Err
+---@param code? string
+---@param detail? string
+---@param extra? table
+---@return ...
+function problem(status, code, detail, extra) end
+
+---@class cw.Err
+---@field code string # "not_found", "invalid", "conflict", "busy", "timeout", ...
+---@field status integer # the HTTP status that fits
+---@field message string # what was tried and why it failed
+
+json = {}
+
+---tables with #t > 0 or marked by json.array are arrays, others objects; exact to 17 digits
+---@param value any
+---@return string
+function json.encode(value) end
+
+---strict (RFC 8259); integers beyond 2^53 arrive as text; nil and a message otherwise
+---@param text string
+---@return any, string?
+function json.decode(text) end
+
+---marks a table as an array, so that an empty one is []
+---@param t table
+---@return table
+function json.array(t) end
+
+---JSON text that encode puts in as it is
+---@param text string
+---@return any
+function json.raw(text) end
+
+---null in objects and arrays
+---@type any
+json.null = nil
+
+log = {}
+
+---@param message string
+---@param fields? table<string, any>
+function log.debug(message, fields) end
+
+---@param message string
+---@param fields? table<string, any>
+function log.info(message, fields) end
+
+---@param message string
+---@param fields? table<string, any>
+function log.warn(message, fields) end
+
+---@param message string
+---@param fields? table<string, any>
+function log.error(message, fields) end
+
+time = {}
+
+---seconds since 1970, with fractions
+---@return number
+function time.now() end
+
+---RFC 3339, UTC
+---@param seconds number
+---@return string
+function time.format(seconds) end
+
+---RFC 3339 or digits; nil if it is neither
+---@param text string
+---@return number?
+function time.parse(text) end
+
+db = {}
+
+---db.transaction([{ isolation=, read_only=, timeout_ms=, retries= },] fn): all of fn's operations commit together, or none; gives what fn returns, or nil, err. Inside another it is a savepoint. Waits
+---@param options table|function
+---@param fn? function
+---@return ...
+function db.transaction(options, fn) end
+
+predict = {}
+
+---judges the transaction in the request's body; the verdict as JSON text. Waits
+---@return string?, cw.Err?
+function predict.transaction() end
+
+---takes the request over: {"transactions": [...]} or NDJSON; return what it returns
+---@return any
+function predict.batch() end
+
+anomalies = {}
+
+---takes the request over: server-sent events behind last_id, of severity least (0 low to 3 critical) and above
+---@param last_id integer
+---@param least integer
+---@param rule? string
+---@return any
+function anomalies.stream(last_id, least, rule) end
+
+engine = {}
+
+---@type string
+engine.version = nil
+
+---the settings that scripts may see
+---@type table
+engine.settings = nil
+
+---does the database answer, do rules judge
+---@return boolean, boolean
+function engine.health() end
+
+---Prometheus text
+---@return string
+function engine.metrics() end
+
+---the live ruleset as JSON text
+---@return string
+function engine.ruleset() end
+
+---false: there is no such rule
+---@param id string
+---@param enabled boolean
+---@return boolean
+function engine.enable_rule(id, enabled) end
+
+---the OpenAPI document as JSON text
+---@return string
+function engine.openapi() end
+
+---an operation of the engine, JSON text in and out: "reload", "lua" { world, text }. Waits
+---@param operation string
+---@param args_json? string
+---@return string?, cw.Err?
+function engine.call(operation, args_json) end
