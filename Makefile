@@ -59,6 +59,7 @@ $(BUILD)/engine/app/cmd_version.o: override CPPFLAGS += -DCW_VERSION='"$(VERSION
 # The Lua text is part of the object (.incbin).
 $(BUILD)/engine/lua/sandbox.o: engine/lua/sandbox.lua
 $(BUILD)/engine/lua/rulebind.o: engine/lua/rules.lua
+$(BUILD)/engine/pg/schema.o: engine/pg/schema.sql
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

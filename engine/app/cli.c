@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/client.h"
 #include "app/config.h"
@@ -140,6 +141,24 @@ bool cw_cli_number(const struct cw_cli *cli, const char *option, const char *tex
 	if (end != text && *end == '\0' && errno == 0 && *out >= min && *out <= max)
 		return true;
 	cw_cli_usage_error(cli, "%s must be a whole number between %lld and %lld, not \"%s\"", option, min, max, text);
+	return false;
+}
+
+bool cw_cli_confirm(const struct cw_cli *cli, bool yes, const char *question)
+{
+	char line[16] = "";
+
+	fflush(stdout);
+	if (yes)
+		return true;
+	if (!isatty(STDIN_FILENO)) {
+		cw_cli_usage_error(cli, "nothing was done: say --yes to go on without being asked");
+		return false;
+	}
+	fprintf(stderr, "%s [y/N] ", question);
+	if (fgets(line, sizeof(line), stdin) != NULL && (line[0] == 'y' || line[0] == 'Y'))
+		return true;
+	fprintf(stderr, "chainwatch %s: nothing was done\n", cli->verb);
 	return false;
 }
 

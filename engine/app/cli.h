@@ -35,6 +35,10 @@ struct cw_config *cw_cli_config(const struct cw_cli *cli);
 /* A whole number in [min, max] out of an option's text; false after a message. */
 bool cw_cli_number(const struct cw_cli *cli, const char *option, const char *text, long long min, long long max,
                    long long *out);
+/* Whether to go on with what cannot be undone, after its plan was printed: `yes` is the option --yes; else a terminal is
+ * asked. False after a message: return CW_CLI_NOT_CONFIRMED. */
+enum { CW_CLI_NOT_CONFIRMED = 2 };
+bool cw_cli_confirm(const struct cw_cli *cli, bool yes, const char *question);
 /* The connection string of the database: DATABASE_URL, or the private cluster of a running engine, or one that is
  * started for this process. NULL after a message; release with cw_cli_database_done. */
 struct cw_cli_database;

@@ -1,15 +1,7 @@
-/* embed.h - the text of a Lua file as part of the program. Paths start at the top of the repository. */
+/* embed.h - Lua files as part of the program: see base/embed.h. */
 #ifndef CW_LUA_EMBED_H
 #define CW_LUA_EMBED_H
 
-#include <stddef.h>
-
-/* Declares the text `symbol` (a NUL follows it) and its length `symbol_len`. */
-#define CW_EMBED(symbol, path) \
-	__asm__(".section .rodata\n.global " #symbol "\n.global " #symbol "_len\n" \
-	        #symbol ":\n.incbin \"" path "\"\n0:\n.byte 0\n.balign 8\n" \
-	        #symbol "_len:\n.quad 0b - " #symbol "\n.previous\n"); \
-	extern const char symbol[]; \
-	extern const size_t symbol##_len
+#include "base/embed.h"
 
 #endif

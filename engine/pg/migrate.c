@@ -244,7 +244,7 @@ static int record(PGconn *conn, const struct cw_migration *step, const char *dir
 	const char *log_sql = "INSERT INTO schema_migrations_log (version, name, direction, checksum, duration_ms) "
 	                      "VALUES ($1, $2, $3, $4, $5::bigint)";
 	const char *sql = strcmp(direction, "down") == 0 ? "DELETE FROM schema_migrations WHERE version = $1"
-	                                                 : "INSERT INTO schema_migrations (version) VALUES ($1)";
+	                  : "INSERT INTO schema_migrations (version) VALUES ($1) ON CONFLICT DO NOTHING";
 	char ms[24];
 	const char *values[] = { step->version, step->name, direction, step->checksum, ms };
 	PGresult *res;
@@ -444,10 +444,37 @@ int cw_migrate_stamp(struct cw_migrations *m, const struct cw_migrate_run *run, 
 		step = find(m, version);
 		if (step == NULL)
 			cw_err_set(err, CW_ERR_NOT_FOUND, "there is no migration \"%s\"", version);
-		else if (step->applied)
+		else if (step->applied && (step->missing || !step->drifted))
 			cw_err_set(err, CW_ERR_CONFLICT, "migration %s is applied already", version);
 		else if (exec(conn, "BEGIN", "could not begin", err) == 0 && record(conn, step, "stamp", 0, err) == 0)
 			rc = exec(conn, "COMMIT", "could not commit", err);
+	}
+	PQfinish(conn);
+	return rc;
+}
+
+int cw_migrate_history(const char *conninfo, cw_migrate_event_fn *fn, void *arg, struct cw_err *err)
+{
+	PGconn *conn = open_conn(conninfo, err);
+	PGresult *res;
+	int rc = -1;
+
+	if (conn == NULL)
+		return -1;
+	if (take_lock(conn, err) == 0 && exec(conn, make_tables, "could not make the tables of migrations", err) == 0) {
+		res = PQexec(conn, "SELECT version, name, direction, (extract(epoch FROM applied_at) * 1000000)::bigint, "
+		                   "duration_ms, applied_by FROM schema_migrations_log ORDER BY id");
+		rc = succeeded(res) ? 0 : fail(err, res, "could not read the history of migrations");
+		for (int i = 0; rc == 0 && i < PQntuples(res); i++) {
+			struct cw_migrate_event event = {
+				.version = PQgetvalue(res, i, 0), .name = PQgetvalue(res, i, 1), .direction = PQgetvalue(res, i, 2),
+				.at_us = strtoll(PQgetvalue(res, i, 3), NULL, 10),
+				.duration_ms = strtoll(PQgetvalue(res, i, 4), NULL, 10), .by = PQgetvalue(res, i, 5),
+			};
+
+			fn(arg, &event);
+		}
+		PQclear(res);
 	}
 	PQfinish(conn);
 	return rc;

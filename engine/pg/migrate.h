@@ -15,6 +15,7 @@
 #define CW_PG_MIGRATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct cw_err;
@@ -57,9 +58,22 @@ int cw_migrate_up(struct cw_migrations *m, const struct cw_migrate_run *run, con
 /* The last `steps` (0 with a version: down to that version, exclusive; "0": all). Returns as above. */
 int cw_migrate_down(struct cw_migrations *m, const struct cw_migrate_run *run, int steps, const char *version,
                     struct cw_err *err);
-/* Records a migration as applied without running it, for a database that has its schema already. */
+/* Records a migration as applied without running it, for a database that has its schema already; for one that drifted,
+ * accepts the file as it is now. */
 int cw_migrate_stamp(struct cw_migrations *m, const struct cw_migrate_run *run, const char *version,
                      struct cw_err *err);
+/* What ran when: rows of schema_migrations_log, oldest first. */
+struct cw_migrate_event {
+	const char *version, *name, *direction;   /* up, down or stamp */
+	int64_t at_us, duration_ms;
+	const char *by;
+};
+typedef void cw_migrate_event_fn(void *arg, const struct cw_migrate_event *event);
+int cw_migrate_history(const char *conninfo, cw_migrate_event_fn *fn, void *arg, struct cw_err *err);
+/* Writes `YYYYMMDDHHMMSS_name.sql` with the two sections (empty where NULL), later than every migration of `m`. Its path
+ * goes to `path`. */
+int cw_migrate_new(const struct cw_migrations *m, const char *name, const char *up, const char *down, char *path,
+                   size_t size, struct cw_err *err);
 /* Offline SQL of the steps between two versions, ready for psql: up from `from` (exclusive; NULL or "0": the empty
  * database) to `to` (inclusive; NULL: all); down where `from` is the higher one. */
 void cw_migrate_sql(const struct cw_migrations *m, const char *from, const char *to, struct cw_buf *out);

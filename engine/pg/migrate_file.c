@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -233,6 +234,48 @@ int cw_migrations_load(struct cw_migrations *m, const char *dir, struct cw_err *
 	if (rc != 0)
 		cw_migrations_release(m);
 	return rc;
+}
+
+/* UTC now; or, where a file is dated later already, a second after the last one. */
+static void next_version(const struct cw_migrations *m, char out[16])
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	const char *last = m->count > 0 ? m->list[m->count - 1].version : "";
+
+	gmtime_r(&now, &tm);
+	strftime(out, 16, "%Y%m%d%H%M%S", &tm);
+	if (strcmp(out, last) > 0)
+		return;
+	memset(&tm, 0, sizeof(tm));
+	if (sscanf(last, "%4d%2d%2d%2d%2d%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+	           &tm.tm_sec) != 6)
+		return;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	tm.tm_sec += 1;
+	timegm(&tm);                 /* carries the second over */
+	strftime(out, 16, "%Y%m%d%H%M%S", &tm);
+}
+
+int cw_migrate_new(const struct cw_migrations *m, const char *name, const char *up, const char *down, char *path,
+                   size_t size, struct cw_err *err)
+{
+	struct cw_migration step = { .up = NULL };
+	char version[16], file[160];
+	FILE *f;
+
+	next_version(m, version);
+	snprintf(file, sizeof(file), "%s_%s.sql", version, name);
+	if (parse_name(&step, file, err) != 0)
+		return -1;
+	if (snprintf(path, size, "%s/%s", m->dir, file) >= (int)size)
+		return cw_err_set(err, CW_ERR_INVALID, "path of the folder of migrations is too long");
+	f = fopen(path, "wxe");
+	if (f == NULL || fprintf(f, "-- migrate:up\n\n%s\n-- migrate:down\n\n%s", up != NULL ? up : "",
+	                         down != NULL ? down : "") < 0 || fclose(f) != 0)
+		return cw_err_set(err, CW_ERR_INVALID, "could not write \"%s\": %s", path, strerror(errno));
+	return 0;
 }
 
 void cw_migrations_release(struct cw_migrations *m)

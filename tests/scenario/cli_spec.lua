@@ -32,7 +32,7 @@ describe("command line", function()
     { "", 2, "usage:" }, { "frobnicate", 2, 'unknown verb "frobnicate"' }, { "serve --nothing", 2, 'unknown option "--nothing"' },
     { "serve --set x", 2, "--set takes SECTION.KEY=VALUE" }, { "serve --set http.listn=1", 2, 'unknown setting "http.listn"' },
     { "serve extra", 2, "takes no operand" }, { "ingest", 2, "no file given" }, { "ingest --batch 0 x", 2, "--batch must be" },
-    { "migrate sideways", 2, "say up, down, status or sql" }, { "rules", 2, "usage: chainwatch rules VERB" },
+    { "migrate sideways", 2, "say new, up, down, goto" }, { "rules", 2, "usage: chainwatch rules VERB" },
     { "rules lits", 2, "did you mean" }, { "rules lint /nowhere.lua", 2, "/nowhere.lua" }, { "rules new x", 2, "must be words of a-z" },
     { "simulate --blocks x", 2, "--blocks" }, { "simulate --scenario nonsense --blocks 1", 2, "nonsense" },
     { "detect", 2, "say what to score: series or table" }, { "detect table", 2, "one file is needed" },
