@@ -20,7 +20,8 @@ describe("migrate", function()
   end)
 
   local function migrate(url, args, input)
-    return engine.run(string.format("DATABASE_URL=%q %s migrate %s %s", url, engine.bin, args, input or "</dev/null"))
+    -- scratch clusters in memory: a disk takes seconds for their thousand files
+    return engine.run(string.format("TMPDIR=$(test -w /dev/shm && echo /dev/shm || echo /tmp) DATABASE_URL=%q %s migrate %s %s", url, engine.bin, args, input or "</dev/null"))
   end
   local function ok(url, args)
     local code, words = migrate(url, args)
@@ -233,7 +234,7 @@ describe("migrate", function()
     pg.sql(url, cjson.decode(words).up)
     code, words = engine.run(string.format("tests/tools/node_modules/.bin/migra %q %q --unsafe",
       "postgresql://chainwatch@localhost/ours_left?host=" .. pg.dir, "postgresql://chainwatch@localhost/ours_right?host=" .. pg.dir))
-    assert.equal("", words)
+    assert.equal("", (words:gsub("%s", "")))
     assert.equal(0, code)
   end)
 
@@ -264,7 +265,7 @@ describe("migrate", function()
     assert.is_truthy(words:find('pending: run "chainwatch migrate up"', 1, true), words)
     local e = engine.start { env = string.format("DATABASE_URL=%q", url), sets = { "database.migrate=false" }, wait = false,
       flags = "--migrate" }
-    engine.wait("the engine", 60, function() return (engine.read(e.log) or ""):find("msg=listening", 1, true) end)
+    engine.wait("the engine", 60, function() return (engine.read(e.log) or ""):find("listening", 1, true) end)
     e:stop()
     ok(url, "status")
   end)
