@@ -1,11 +1,12 @@
 --- Many receivers paid from one address within a short window.
 ---@type cw.Rule
 return rule {
-  id = "eth.fan_out",  version = "1.0.0",  severity = "high",  status = "stable",
+  id = "eth.fan_out",  version = "1.1.0",  severity = "high",  status = "stable",
   title = "Many receivers paid from one address",
   description = "Dispersal: one address pays dozens of receivers within minutes, as after a theft or when funds are "
     .. "split for layering. Only plain transfers of value count, so that calls of contracts do not; one alert for a "
-    .. "sender and pause.",
+    .. "sender and pause. Senders with thousands of transactions behind them are pools and services more often than "
+    .. "thieves: medium.",
   references = {
     "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: transaction patterns",
   },
@@ -18,6 +19,7 @@ return rule {
     window = "10m",          -- in which receivers are counted
     receivers = 25,          -- different ones, from this on it is an alert
     min_ether = 0.01,        -- smaller transfers do not count: dust
+    established = 2000,      -- from this nonce on the sender pays people for a living: medium
     pause = "6h",            -- before the same sender is reported again
     known = "exchange,mining_pool,payroll,mev_builder,bridge",
   },
@@ -36,6 +38,7 @@ return rule {
     s.told:add(tx)
     return alert {
       score = 0.5 + n / (8 * p.receivers),
+      severity = tx.nonce >= p.established and "medium" or nil,
       dedup = tx.from,
       explain = { receivers = n, limit = p.receivers, window = p.window, sender = tx.from },
     }
@@ -44,6 +47,8 @@ return rule {
     { name = "quiet below the limit", given = txs { n = 24, from = A, to = each, every = "1s" }, expect = "quiet" },
     { name = "fires once at the limit", given = txs { n = 200, from = A, to = each, every = "1s" },
       expect = { alerts = 1, first = 25, severity = "high", dedup = A } },
+    { name = "is medium for a sender with thousands of transactions", given = txs { n = 25, from = A, to = each, nonce = 90000 },
+      expect = { alerts = 1, severity = "medium" } },
     { name = "reports again after the pause",
       given = { txs { n = 25, from = A, to = each }, txs { n = 25, from = A, to = each, after = "7h" } },
       expect = { alerts = 2 } },

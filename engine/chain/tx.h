@@ -51,6 +51,8 @@ struct cw_tx {
 	uint32_t input_head_size;
 	uint8_t input_head[CW_TX_INPUT_HEAD];
 	uint32_t nlogs, logs_total;      /* at hand, and how many there were */
+	uint32_t log_at;                 /* 1 to nlogs: the log that a rule's loop has reached; 0 wherever else */
+	uint32_t reserved;               /* 0 */
 	const struct cw_tx_log *logs;    /* `nlogs` of them, NULL for none; memory of whoever made this record */
 };
 

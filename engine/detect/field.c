@@ -28,6 +28,12 @@ static const char *const field_names[CW_FIELD_COUNT] = {
 	[CW_FIELD_ARG1] = "arg1",
 	[CW_FIELD_ARG2] = "arg2",
 	[CW_FIELD_ARG3] = "arg3",
+	[CW_FIELD_CREATED] = "created",
+	[CW_FIELD_LOG_ADDRESS] = "log_address",
+	[CW_FIELD_LOG_FROM] = "log_from",
+	[CW_FIELD_LOG_TO] = "log_to",
+	[CW_FIELD_LOG_AMOUNT] = "log_amount",
+	[CW_FIELD_LOG_ID] = "log_id",
 };
 
 static enum cw_field parse_name(const char *name, size_t len)
@@ -104,6 +110,14 @@ char *cw_fieldset_format(cw_fieldset fields, char out[CW_FIELDSET_TEXT])
 	return out;
 }
 
+/* The log that a rule's loop has reached, if it has the member. */
+static const struct cw_tx_log *log_with(const struct cw_tx *tx, uint16_t member)
+{
+	const struct cw_tx_log *log = tx->log_at > 0 && tx->log_at <= tx->nlogs ? &tx->logs[tx->log_at - 1] : NULL;
+
+	return log != NULL && (log->has & member) == member ? log : NULL;
+}
+
 const uint8_t *cw_field_word(const struct cw_tx *tx, enum cw_field field)
 {
 	uint32_t end = 4 + 32 * ((uint32_t)field - CW_FIELD_ARG1 + 1);
@@ -114,9 +128,14 @@ const uint8_t *cw_field_word(const struct cw_tx *tx, enum cw_field field)
 const struct cw_address *cw_field_address(const struct cw_tx *tx, enum cw_field field)
 {
 	static const uint8_t none[12];
+	const struct cw_tx_log *log;
 	const uint8_t *word;
 
 	switch (field) {
+	case CW_FIELD_CREATED: return (tx->has & CW_TX_HAS_CREATED) != 0 ? &tx->created : NULL;
+	case CW_FIELD_LOG_ADDRESS: return (log = log_with(tx, 0)) != NULL ? &log->address : NULL;
+	case CW_FIELD_LOG_FROM: return (log = log_with(tx, CW_LOG_HAS_FROM)) != NULL ? &log->from : NULL;
+	case CW_FIELD_LOG_TO: return (log = log_with(tx, CW_LOG_HAS_TO)) != NULL ? &log->to : NULL;
 	case CW_FIELD_FROM: return &tx->from;
 	case CW_FIELD_TO: return (tx->has & CW_TX_HAS_TO) != 0 ? &tx->to : NULL;
 	case CW_FIELD_ARG1:
@@ -171,13 +190,27 @@ static size_t field_bytes(const struct cw_tx *tx, enum cw_field field, uint8_t o
 	}
 	case CW_FIELD_ARG1:
 	case CW_FIELD_ARG2:
-	case CW_FIELD_ARG3: {
+	case CW_FIELD_ARG3:
+	case CW_FIELD_CREATED:
+	case CW_FIELD_LOG_ADDRESS:
+	case CW_FIELD_LOG_FROM:
+	case CW_FIELD_LOG_TO: {
 		const struct cw_address *address = cw_field_address(tx, field);
 
 		if (address == NULL)
 			return 0;
 		memcpy(out, address->b, 20);
 		return 20;
+	}
+	case CW_FIELD_LOG_AMOUNT:
+	case CW_FIELD_LOG_ID: {
+		bool id = field == CW_FIELD_LOG_ID;
+		const struct cw_tx_log *log = log_with(tx, id ? CW_LOG_HAS_EXTRA : CW_LOG_HAS_AMOUNT);
+
+		if (log == NULL)
+			return 0;
+		memcpy(out, id ? log->extra.w : log->amount.w, 32);
+		return 32;
 	}
 	case CW_FIELD_NONE:
 	case CW_FIELD_COUNT: break;
@@ -225,7 +258,7 @@ bool cw_fieldset_key(const struct cw_tx *tx, cw_fieldset fields, struct cw_dict_
 	memset(key->b, 0, 20);
 	if (fields == 0)
 		return true;
-	if (fields >= CW_FIELD_ARG1 && fields <= CW_FIELD_ARG3) {   /* an account, in whatever role */
+	if (fields >= CW_FIELD_ARG1 && fields <= CW_FIELD_LOG_TO) {   /* an account, in whatever role */
 		const struct cw_address *address = cw_field_address(tx, (enum cw_field)fields);
 
 		if (address != NULL)
@@ -285,6 +318,11 @@ double cw_field_number(const struct cw_tx *tx, enum cw_field field)
 	case CW_FIELD_ARG1:
 	case CW_FIELD_ARG2:
 	case CW_FIELD_ARG3: return word_number(cw_field_word(tx, field));
+	case CW_FIELD_LOG_AMOUNT: {
+		const struct cw_tx_log *log = log_with(tx, CW_LOG_HAS_AMOUNT);
+
+		return log != NULL ? u256_number(&log->amount) : NAN;
+	}
 	default: return NAN;
 	}
 }

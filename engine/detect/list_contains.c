@@ -45,11 +45,9 @@ static const struct cw_lists_row *match(void *handle, const struct cw_tx *tx, do
 		attach(l);
 	if (l->lists == NULL)
 		return NULL;
-	if (isnan(field) ? (tx->has & CW_TX_HAS_TO) != 0 : field == CW_FIELD_TO && (tx->has & CW_TX_HAS_TO) != 0)
-		address = &tx->to;
-	else if (field == CW_FIELD_FROM)
-		address = &tx->from;
-	else
+	address = cw_field_address(tx, isnan(field) ? CW_FIELD_TO
+	                                             : field > 0 && field < CW_FIELD_COUNT ? (enum cw_field)field : CW_FIELD_NONE);
+	if (address == NULL)
 		return NULL;
 	rows = cw_lists_find(l->lists, address, &n);
 	for (size_t i = 0; i < n; i++)
@@ -146,7 +144,7 @@ static const struct cw_opt list_opts[] = {
 	{ .name = NULL },
 };
 
-#define WHICH "; looks at `to`, or at the field that is given (from, to)"
+#define WHICH "; looks at `to`, or at the field that is given: any that is an address"
 
 static const struct cw_method list_methods[] = {
 	{ .name = "has", .fn = list_has, .takes_tx = true, .a = CW_ARG_FIELD, .result = CW_RESULT_BOOL,

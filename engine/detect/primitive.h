@@ -23,6 +23,8 @@ enum cw_field {
 	CW_FIELD_VALUE, CW_FIELD_GAS, CW_FIELD_GAS_PRICE, CW_FIELD_GAS_USED, CW_FIELD_NONCE,   /* numbers; also keys */
 	CW_FIELD_BLOCK, CW_FIELD_TIMESTAMP, CW_FIELD_INPUT_SIZE, CW_FIELD_STATUS, CW_FIELD_INDEX, CW_FIELD_FEE,
 	CW_FIELD_ARG1, CW_FIELD_ARG2, CW_FIELD_ARG3,       /* words of the call data behind the selector; keys: as addresses */
+	CW_FIELD_CREATED,
+	CW_FIELD_LOG_ADDRESS, CW_FIELD_LOG_FROM, CW_FIELD_LOG_TO, CW_FIELD_LOG_AMOUNT, CW_FIELD_LOG_ID,   /* of log_at */
 	CW_FIELD_COUNT
 };
 /* "from", "to", "hash", "chain", "selector", "value" (wei), "gas", "gas_price", ...; NONE if unknown. */
@@ -38,7 +40,8 @@ char *cw_fieldset_format(cw_fieldset fields, char out[CW_FIELDSET_TEXT]);
  * (a contract creation has no "to", a plain transfer no "selector"). A single address keeps its 20 bytes, so that
  * "from" and "to" share entries; others are hashed. No fields: one key for each chain. */
 bool cw_fieldset_key(const struct cw_tx *tx, cw_fieldset fields, struct cw_dict_key *key);
-/* The address in a field: from, to, or an argument of the call that is an address. NULL if there is none. */
+/* The address in a field: from, to, created, an argument of the call that is an address, one of the log that is looked at.
+ * NULL if there is none. */
 const struct cw_address *cw_field_address(const struct cw_tx *tx, enum cw_field field);
 /* The 32 bytes of an argument (ARG1 to ARG3), NULL if the call data at hand is too short. */
 const uint8_t *cw_field_word(const struct cw_tx *tx, enum cw_field field);

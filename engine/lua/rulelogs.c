@@ -124,14 +124,15 @@ static int log_text(void *arg, int i, int which, char *out)
 	return -1;
 }
 
-/* The first log behind `i` of the kind; 0: there is none. */
+/* The first log behind `i` of the kind (below 0: of any); 0: there is none. It is what fields of a log mean from now on. */
 static int log_next(void *arg, int i, int kind)
 {
-	const struct cw_rules *rules = arg;
+	struct cw_rules *rules = arg;
 
 	for (uint32_t at = (uint32_t)i; at < rules->tx.nlogs; at++)
-		if (rules->tx.logs[at].kind == kind)
-			return (int)at + 1;
+		if (kind < 0 || rules->tx.logs[at].kind == kind)
+			return (int)(rules->tx.log_at = at + 1);
+	rules->tx.log_at = 0;
 	return 0;
 }
 

@@ -150,10 +150,6 @@ local LOG_VIEW = {
 local LOGS = {}                   -- a view knows its place and nothing else
 for i = 1, host.logs_max do LOGS[i] = setmetatable({ [0] = i }, LOG_VIEW) end
 
-local function next_log(_, i)
-  if i < current.nlogs then return i + 1, LOGS[i + 1] end
-end
-
 local function next_log_of(kind, i)
   i = log_next(i, kind)
   if i > 0 then return i, LOGS[i] end
@@ -167,7 +163,7 @@ current.logs = setmetatable({}, {
     if key >= 1 and key <= current.nlogs then return LOGS[key] end
   end,
   __call = function(_, kind)
-    if kind == nil then return next_log, nil, 0 end
+    if kind == nil then return next_log_of, -1, 0 end
     local number = LOG_KINDS[kind]
     if not number then
       error("tx.logs(kind): there is no kind "

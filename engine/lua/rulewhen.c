@@ -20,6 +20,7 @@
 
 #define SELECTORS_MAX 64
 #define BOUNDS_MAX 8
+#define ALTERNATIVES_MAX 8
 
 enum kind { KIND_TRANSFER = 1, KIND_CALL = 2, KIND_CREATION = 4 };
 static const char *const kinds[] = { "transfer", "call", "creation", NULL };
@@ -31,7 +32,7 @@ static const char *const sides[SIDES] = { "from_listed", "to_listed", "listed" }
 /* Numbers in the order of cw_rules_numbers; NULL: not for a condition. */
 static const char *const numbers[CW_RULE_NUMBERS] = { "value", "ether", "gas", "gas_price", "gas_price_gwei", "nonce",
 	                                                  NULL, NULL, "input_size", "chain", NULL, "gas_used", "fee",
-	                                                  "status", "index" };
+	                                                  "status", "index", "nlogs", "logs_total" };
 
 struct bound {
 	int number;
@@ -39,7 +40,9 @@ struct bound {
 };
 
 struct cw_when {
+	struct cw_when *next;             /* or this: the alternatives of a list */
 	unsigned kinds;                   /* 0: all */
+	uint32_t logs;                    /* bits of enum cw_log_kind: one of them is there; 0: no condition */
 	int nselectors, nbounds;
 	uint32_t selectors[SELECTORS_MAX];
 	struct bound bounds[BOUNDS_MAX];
@@ -62,6 +65,9 @@ void cw_when_look(struct cw_when_view *view, const struct cw_tx *tx, const doubl
 	view->has_selector = tx->input_head_size >= 4;
 	view->selector = (uint32_t)tx->input_head[0] << 24 | (uint32_t)tx->input_head[1] << 16 |
 	                 (uint32_t)tx->input_head[2] << 8 | tx->input_head[3];
+	view->logs = 0;
+	for (uint32_t i = 0; i < tx->nlogs; i++)
+		view->logs |= 1u << tx->logs[i].kind;
 	view->listed[SIDE_FROM] = lists != NULL && cw_lists_know(lists, &tx->from);
 	view->listed[SIDE_TO] = lists != NULL && (tx->has & CW_TX_HAS_TO) != 0 && cw_lists_know(lists, &tx->to);
 }
@@ -86,11 +92,11 @@ static bool on_list(const struct cw_when *when, const struct cw_when_view *view,
 	return side != SIDE_FROM && view->listed[SIDE_TO] && has(list, view->tx, CW_FIELD_TO, NAN) != 0;
 }
 
-bool cw_when_wants(const struct cw_when *when, const struct cw_when_view *view)
+static bool all_hold(const struct cw_when *when, const struct cw_when_view *view)
 {
-	if (when == NULL)
-		return true;
 	if (when->kinds != 0 && (when->kinds & view->kind) == 0)
+		return false;
+	if (when->logs != 0 && (when->logs & view->logs) == 0)
 		return false;
 	if (when->nselectors > 0 && (!view->has_selector || !one_of(when->selectors, when->nselectors, view->selector)))
 		return false;
@@ -105,6 +111,16 @@ bool cw_when_wants(const struct cw_when *when, const struct cw_when_view *view)
 		if (when->categories[side] != NULL && !on_list(when, view, (enum side)side))
 			return false;
 	return true;
+}
+
+bool cw_when_wants(const struct cw_when *when, const struct cw_when_view *view)
+{
+	if (when == NULL)
+		return true;
+	for (; when != NULL; when = when->next)
+		if (all_hold(when, view))
+			return true;
+	return false;
 }
 
 /* --- reading --- */
@@ -148,6 +164,21 @@ static void take_kind(lua_State *L, struct cw_when *when, const char *text)
 			return;
 		}
 	fail(L, "\"kind\" must be transfer, call or creation, not \"%.40s\"%s", text, cw_rule_suggest(text, kinds));
+}
+
+static void take_log(lua_State *L, struct cw_when *when, const char *text)
+{
+	const char *names[CW_LOG_KINDS + 1];
+	enum cw_log_kind kind;
+
+	if (cw_log_kind_parse(&kind, text, strlen(text))) {
+		when->logs |= 1u << kind;
+		return;
+	}
+	for (int i = 0; i < CW_LOG_KINDS; i++)
+		names[i] = cw_log_kind_name((enum cw_log_kind)i);
+	names[CW_LOG_KINDS] = NULL;
+	fail(L, "there is no kind of logs \"%.40s\"%s", text, cw_rule_suggest(text, names));
 }
 
 static void take_selector(lua_State *L, struct cw_when *when, const char *text)
@@ -211,7 +242,7 @@ static bool read_category(lua_State *L, struct cw_when *when, const char *key)
 
 static const char *near_key(const char *key)
 {
-	const char *names[2 * CW_RULE_NUMBERS + SIDES + 3];
+	const char *names[2 * CW_RULE_NUMBERS + SIDES + 4];
 	static char bounds[2 * CW_RULE_NUMBERS][24];
 	int n = 0;
 
@@ -225,15 +256,16 @@ static const char *near_key(const char *key)
 		names[n++] = sides[side];
 	names[n++] = "kind";
 	names[n++] = "selector";
+	names[n++] = "logs";
 	names[n] = NULL;
 	return cw_rule_suggest(key, names);
 }
 
-void cw_when_read(lua_State *L, const struct cw_rule *rule, struct cw_when **out)
+/* The table on top. */
+static void read_one(lua_State *L, struct cw_when **out)
 {
 	struct cw_when *when;
 
-	rule_at_work = rule;
 	if (!lua_istable(L, -1))
 		fail(L, "must be a table, like { kind = \"transfer\", min_ether = 1 }, not a %s", luaL_typename(L, -1));
 	*out = when = cw_zalloc(sizeof(*when));   /* freed with the bind, also when this raises */
@@ -243,6 +275,8 @@ void cw_when_read(lua_State *L, const struct cw_rule *rule, struct cw_when **out
 
 		if (strcmp(key, "kind") == 0)
 			each_text(L, key, take_kind, when);
+		else if (strcmp(key, "logs") == 0)
+			each_text(L, key, take_log, when);
 		else if (strcmp(key, "selector") == 0)
 			each_text(L, key, take_selector, when);
 		else if (!read_category(L, when, key) && !read_bound(L, when, key))
@@ -251,19 +285,32 @@ void cw_when_read(lua_State *L, const struct cw_rule *rule, struct cw_when **out
 	}
 }
 
+void cw_when_read(lua_State *L, const struct cw_rule *rule, struct cw_when **out)
+{
+	int n = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
+
+	rule_at_work = rule;
+	if (n == 0) {
+		read_one(L, out);
+		return;
+	}
+	if (n > ALTERNATIVES_MAX)
+		fail(L, "has more than %d alternatives", ALTERNATIVES_MAX);
+	for (int i = 1; i <= n; i++) {
+		lua_rawgeti(L, -1, i);
+		read_one(L, out);
+		out = &(*out)->next;
+		lua_pop(L, 1);
+	}
+}
+
 /* --- life --- */
 
-int cw_when_open(struct cw_when *when, struct cw_err *err)
+static int open_lists(struct cw_when *when, struct cw_err *err)
 {
 	union cw_opt_value vals[CW_PRIMITIVE_OPTS_MAX];
 
-	if (contains == NULL) {
-		contains = cw_primitive_find("list", "contains");
-		for (const struct cw_method *m = contains->methods; m->name != NULL; m++)
-			if (strcmp(m->name, "has") == 0)
-				has = m->fn;
-	}
-	for (int side = 0; when != NULL && side < SIDES; side++) {
+	for (int side = 0; side < SIDES; side++) {
 		struct cw_raw_opt raw = { .name = "category", .type = CW_RAW_TEXT, .text = when->categories[side] };
 
 		if (raw.text == NULL)
@@ -277,24 +324,40 @@ int cw_when_open(struct cw_when *when, struct cw_err *err)
 	return 0;
 }
 
+int cw_when_open(struct cw_when *when, struct cw_err *err)
+{
+	if (contains == NULL) {
+		contains = cw_primitive_find("list", "contains");
+		for (const struct cw_method *m = contains->methods; m->name != NULL; m++)
+			if (strcmp(m->name, "has") == 0)
+				has = m->fn;
+	}
+	for (; when != NULL; when = when->next)
+		if (open_lists(when, err) != 0)
+			return -1;
+	return 0;
+}
+
 void cw_when_close(struct cw_when *when)
 {
-	for (int side = 0; when != NULL && side < SIDES; side++) {
-		if (when->lists[side] != NULL)
-			contains->close(when->lists[side]);
-		when->lists[side] = NULL;
-	}
+	for (; when != NULL; when = when->next)
+		for (int side = 0; side < SIDES; side++) {
+			if (when->lists[side] != NULL)
+				contains->close(when->lists[side]);
+			when->lists[side] = NULL;
+		}
 }
 
 void cw_when_free(struct cw_when **when)
 {
-	struct cw_when *w = *when;
+	struct cw_when *w = *when, *next;
 
 	*when = NULL;
-	if (w == NULL)
-		return;
 	cw_when_close(w);
-	for (int side = 0; side < SIDES; side++)
-		cw_free(w->categories[side]);
-	cw_free(w);
+	for (; w != NULL; w = next) {
+		next = w->next;
+		for (int side = 0; side < SIDES; side++)
+			cw_free(w->categories[side]);
+		cw_free(w);
+	}
 }

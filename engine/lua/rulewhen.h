@@ -1,6 +1,6 @@
 /* rulewhen.h - `when = { ... }` of a rule: conditions that are looked at in C before the rule is called at all.
  *
- * A table, or a function of the parameters that returns one. Keys: `kind`, `selector`, `min_x` / `max_x` / `x` of the
+ * A table, or a list of tables of which one must hold, or a function of the parameters that returns it. Keys: `kind`, `selector`, `min_x` / `max_x` / `x` of the
  * numbers of a transaction, `from_listed`, `to_listed`, `listed`; rules/README.md describes them. Owned by the rule's
  * binding, which frees it. */
 #ifndef CW_LUA_RULEWHEN_H
@@ -21,7 +21,7 @@ struct cw_when_view {
 	const struct cw_tx *tx;
 	const double *numbers;
 	unsigned kind;
-	uint32_t selector;
+	uint32_t selector, logs;
 	bool has_selector, listed[2];     /* sender, receiver: on any list at all */
 };
 void cw_when_look(struct cw_when_view *view, const struct cw_tx *tx, const double *numbers);

@@ -122,6 +122,12 @@ static const struct { const char *text, *message; } declarations[] = {
 	  "rules/x.lua:2: x.y: when: there is no condition \"min_eter\" (did you mean \"min_ether\"?)" },
 	{ RULES_HEAD "when = { min_timestamp = 1 }, " RULES_EVALUATE RULES_TESTS,
 	  "rules/x.lua:2: x.y: when: there is no condition \"min_timestamp\"" },
+	{ RULES_HEAD "when = { { kind = 'call' }, 5 }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: must be a table, like { kind = \"transfer\", min_ether = 1 }, not a number" },
+	{ RULES_HEAD "when = { { kind = 'call' }, { min_eter = 1 } }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: there is no condition \"min_eter\" (did you mean \"min_ether\"?)" },
+	{ RULES_HEAD "when = { logs = 'transfers' }, " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:2: x.y: when: there is no kind of logs \"transfers\" (did you mean \"transfer\"?)" },
 	{ RULES_HEAD "when = { min_ether = '1' }, " RULES_EVALUATE RULES_TESTS,
 	  "rules/x.lua:2: x.y: when: \"min_ether\" must be a number, not a string" },
 	{ RULES_HEAD "when = { selector = { '0xa9059cbb', 'transfer' } }, " RULES_EVALUATE RULES_TESTS,
@@ -303,6 +309,13 @@ static const struct { const char *when, *given; int called; } whens[] = {
 	{ "{ listed = 'mixer' }", "", 0 },
 	{ "{ listed = 'mixer' }", "to = L, creation = true", 0 },
 	{ "{ listed = '' }", "from = L", 1 },            /* any category */
+	{ "{ { kind = 'creation' }, { from_listed = 'mixer' } }", "from = L", 1 },
+	{ "{ { kind = 'creation' }, { from_listed = 'mixer' } }", "creation = true", 1 },
+	{ "{ { kind = 'creation' }, { from_listed = 'mixer' } }", "to = L", 0 },
+	{ "{ logs = 'paused' }", "logs = { { kind = 'other' }, { kind = 'paused', from = A } }", 1 },
+	{ "{ logs = { 'paused', 'other' } }", "logs = { { kind = 'other' } }", 1 },
+	{ "{ logs = 'paused' }", "logs = { { kind = 'other' } }", 0 },
+	{ "{ logs = 'paused' }", "", 0 },
 	{ "{ min_ether = p.limit }", "ether = 3", 1 },
 	{ "{ min_ether = p.limit }", "ether = 2.9", 0 },
 };
@@ -336,6 +349,33 @@ START_TEST(arguments_of_calls_reach_the_rule)
 		"end,\n"
 		"tests = { { name = 'all', given = tx { selector = '0x23b872dd', arg1 = C, arg3 = D, arg2 = '0x' .. ('f'):rep(64) },\n"
 		"  expect = 'alert' }, { name = 'quiet', given = tx { from = Z, selector = '0x23b872dd' }, expect = 'quiet' } } }";
+
+	ck_assert_str_eq(try_rule(text, NULL), "");
+}
+END_TEST
+
+/* In a loop over logs, states see the log that it has reached; outside of it none. */
+START_TEST(states_see_the_log_at_hand)
+{
+	static const char text[] = RULES_HEAD
+		"state = function() return { owners = window.distinct { key = 'log_to', of = 'log_from', span = '1h' },\n"
+		"  most = window.max { key = 'log_address', of = 'log_amount', span = '1h' }, bad = list.contains { category = 'x' } } end,\n"
+		"evaluate = function(tx, s, p)\n"
+		"  local n, most, bad = 0\n"
+		"  assert(s.owners:add(tx) == nil and not s.bad:has(tx, 'log_to'))\n"
+		"  for _, log in tx.logs('approval') do\n"
+		"    n, most, bad = s.owners:add(tx), s.most:add(tx), s.bad:has(tx, 'log_to')\n"
+		"    assert(s.owners:get(tx, 'log_from') == 0, log.from)\n"
+		"  end\n"
+		"  assert(s.owners:add(tx) == nil and s.most:get(tx) == nil)\n"
+		"  for _, log in tx.logs() do assert(s.most:get(tx) == (log.kind == 'approval' and most or nil)) end\n"
+		"  if n >= 3 then return alert { score = 1, explain = { n = n, most = most, bad = bad } } end\n"
+		"end,\n"
+		"tests = { { name = 'three owners', lists = { [Z] = 'x' }, given = { tx { logs = { { kind = 'other', address = Y },\n"
+		"  { kind = 'approval', from = A, spender = Z, amount = 7 }, { kind = 'approval', from = B, spender = Z, amount = 5 },\n"
+		"  { kind = 'approval', from = A, spender = Z, amount = 6 } } },\n"
+		"  tx { logs = { { kind = 'approval', from = C, spender = Z, amount = 1 } } } }, expect = { alerts = 1, first = 2 } },\n"
+		"  { name = 'no logs', given = tx {}, expect = 'quiet' } } }";
 
 	ck_assert_str_eq(try_rule(text, NULL), "");
 }
@@ -542,6 +582,7 @@ int main(void)
 	tcase_add_test(tc, fields_of_given_reach_the_rule);
 	tcase_add_loop_test(tc, when_holds_or_not, 0, (int)(sizeof(whens) / sizeof(whens[0])));
 	tcase_add_test(tc, arguments_of_calls_reach_the_rule);
+	tcase_add_test(tc, states_see_the_log_at_hand);
 	tcase_add_test(tc, absent_fields_are_nil);
 	tcase_add_test(tc, huge_amounts_are_exact_as_text);
 	tcase_add_loop_test(tc, evaluate_is_taken_or_refused, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));

@@ -27,6 +27,7 @@ return rule {
     pause = "6h",            -- before the same sender is reported again
     known = "exchange,custodian,bridge,payment,mining_pool,mev_builder",
   },
+  when = function(p) return { min_ether = p.min_ether * 0.5 } end,
   state = function(p)
     return {
       graph = graph.transfers { labels = "", max_addresses = p.max_addresses, span = p.window, edges = 32, hub = p.hub,

@@ -25,10 +25,11 @@ return rule {
     pause = "6h",            -- before the same sender is reported again
     known = "exchange,custodian,bridge,payment,mining_pool",   -- senders whose customers' money is mixed
   },
+  when = { min_ether = 0.01 },      -- what the graph keeps; smaller amounts carry no taint worth following
   state = function(p)
     return {
       graph = graph.transfers { labels = p.labels, max_addresses = p.max_addresses, span = "30d", hops = 6,
-                                work = p.work, min_value = 1e15 },
+                                work = p.work, min_value = 1e16 },
       told = key.first_seen { key = "from", max_keys = 10000 },
       listed = list.contains { category = p.labels },
       service = list.contains { category = p.known },

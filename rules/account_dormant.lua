@@ -1,0 +1,47 @@
+--- An address that has not sent value for half a year pays somebody.
+---@type cw.Rule
+return rule {
+  id = "eth.dormant_account",  version = "1.0.0",  severity = "medium",  status = "stable",
+  title = "Dormant account pays again",
+  description = "The sender's last transfer of value was half a year ago or more. Keys of old wallets are found, stolen or "
+    .. "sold; a wallet that wakes and pays in full deserves a look. `eth.new_wallet` looks at large amounts after a "
+    .. "shorter sleep, this rule at small ones after a long one.",
+  references = {
+    "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: irregularities",
+  },
+  false_positives = { "savings that are spent; wallets that only call contracts in between" },
+  tags = { "account.dormant", "account.takeover" },
+  params = {
+    dormant = "180d",
+    min_ether = 5,
+    known = "exchange,custodian,bridge",
+  },
+  when = { min_value = 1 },
+  state = function(p)
+    return {
+      sent = key.first_seen { key = "from", max_keys = 500000 },
+      service = list.contains { category = p.known },
+    }
+  end,
+  evaluate = function(tx, s, p)
+    local idle = tx.ether >= p.min_ether and s.sent:idle(tx) or 0
+    s.sent:add(tx)
+    if idle < seconds(p.dormant) or s.service:has(tx, "from") then return end
+    return alert {
+      score = math.min(0.3 + 0.1 * math.log10(tx.ether / p.min_ether) + 0.1 * idle / seconds("365d"), 0.9),
+      dedup = tx.from,
+      explain = { days_idle = math.floor(idle / 86400), ether = tx.ether, limit_ether = p.min_ether, sender = tx.from },
+    }
+  end,
+  tests = {
+    { name = "fires after half a year", given = { tx { from = A }, tx { from = A, ether = 20, after = "200d" } },
+      expect = { alerts = 1, first = 2, severity = "medium", dedup = A } },
+    { name = "quiet after a month", given = { tx { from = A }, tx { from = A, ether = 20, after = "30d" } },
+      expect = "quiet" },
+    { name = "quiet for small change", given = { tx { from = A }, tx { from = A, ether = 1, after = "200d" } },
+      expect = "quiet" },
+    { name = "quiet for the first transfer there is", given = tx { from = A, ether = 500 }, expect = "quiet" },
+    { name = "quiet for an exchange", lists = { [A] = "exchange" },
+      given = { tx { from = A }, tx { from = A, ether = 20, after = "200d" } }, expect = "quiet" },
+  },
+}
