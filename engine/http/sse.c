@@ -14,7 +14,8 @@
 #define RETRY_MS "2000"   /* a browser waits this long before it comes back; its own default is some seconds */
 
 struct event {
-	uint64_t id;
+	uint64_t id;             /* unnumbered: of the event before it */
+	bool unnumbered;
 	char *name, *data;       /* for filters */
 	size_t len;
 	char *frame;             /* as it goes out */
@@ -50,24 +51,29 @@ static void put_frame(struct cw_buf *out, uint64_t id, const char *event, const 
 {
 	const char *at = data, *end = len > 0 ? data + len : data;
 
-	cw_buf_puts(out, "id: ");
-	cw_buf_uint(out, id);
+	if (id != 0) {
+		cw_buf_puts(out, "id: ");
+		cw_buf_uint(out, id);
+		cw_buf_putc(out, '\n');
+	}
 	if (event != NULL && event[0] != '\0') {
-		cw_buf_puts(out, "\nevent: ");
+		cw_buf_puts(out, "event: ");
 		cw_buf_add(out, event, strcspn(event, "\r\n"));
+		cw_buf_putc(out, '\n');
 	}
 	for (;;) {
 		const char *stop = at;
 
 		while (stop < end && *stop != '\n' && *stop != '\r')
 			stop++;
-		cw_buf_puts(out, "\ndata: ");
+		cw_buf_puts(out, "data: ");
 		cw_buf_add(out, at, (size_t)(stop - at));
+		cw_buf_putc(out, '\n');
 		if (stop == end)
 			break;
 		at = stop + (*stop == '\r' && stop + 1 < end && stop[1] == '\n' ? 2 : 1);
 	}
-	cw_buf_puts(out, "\n\n");
+	cw_buf_putc(out, '\n');
 }
 
 static void begin(struct cw_request *req)
@@ -177,7 +183,8 @@ bool cw_sse_subscribe(struct cw_sse *sse, struct cw_request *req, uint64_t last_
 	for (int i = 0; last_id != 0 && i < sse->count; i++) {
 		const struct event *e = &sse->ring[(sse->first + i) % sse->size];
 
-		if (e->id > last_id && wants(s, e))
+		/* Whoever has seen up to last_id may have missed what followed it without a number. */
+		if ((e->id > last_id || (e->unnumbered && e->id == last_id)) && wants(s, e))
 			pending = cw_reply_piece(req, e->frame, e->frame_len);
 	}
 	s->limit = pending + CW_SSE_BUFFER;
@@ -230,14 +237,16 @@ void cw_sse_publish(struct cw_sse *sse, uint64_t id, const char *event, const ch
 	struct cw_list *link, *tmp;
 	struct event *e;
 
-	if (id <= sse->last_id) {
+	if (id != 0 && id <= sse->last_id) {
 		cw_bug("event %llu after event %llu", (unsigned long long)id, (unsigned long long)sse->last_id);
 		return;
 	}
-	sse->last_id = id;
 	put_frame(&frame, id, event, data, len);
 	e = push(sse);
-	e->id = id;
+	e->unnumbered = id == 0;
+	if (id != 0)
+		sse->last_id = id;
+	e->id = sse->last_id;
 	e->name = cw_strdup(event != NULL ? event : "");
 	e->data = cw_alloc(len + 1);
 	if (len > 0)

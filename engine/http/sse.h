@@ -31,7 +31,8 @@ typedef bool cw_sse_filter_fn(void *arg, const char *event, const char *data, si
  * cw_sse_replay, and subscribes from there; again, should that have taken too long. */
 bool cw_sse_subscribe(struct cw_sse *sse, struct cw_request *req, uint64_t last_id, cw_sse_filter_fn *filter,
                       void *arg, void (*free_arg)(void *));
-/* To all subscribers. Ids rise. Line ends in `data` are kept as line ends (CR LF and CR become LF); `event` is one
+/* To all subscribers. Ids rise; 0 sends the event without one: it does not move a subscriber's Last-Event-ID, and one that
+ * resumes may get it twice. Line ends in `data` are kept as line ends (CR LF and CR become LF); `event` is one
  * line, NULL or "" for "message". */
 void cw_sse_publish(struct cw_sse *sse, uint64_t id, const char *event, const char *data, size_t len);
 /* One event for a request that has not subscribed yet; the first begins the stream. Returns what waits for the client:

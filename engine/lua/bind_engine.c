@@ -231,6 +231,15 @@ static int l_ruleset(lua_State *L)
 	return 1;
 }
 
+/* rule_fires() -> JSON text: what the live rules' own tests fire on */
+static int l_rule_fires(lua_State *L)
+{
+	const struct cw_script_env *env = cw_bind_generation(L)->env;
+
+	lua_pushstring(L, cw_pipeline_rule_fires(env->pipeline));
+	return 1;
+}
+
 /* enable_rule(id, enabled) -> true, or false if there is no such rule */
 static int l_enable_rule(lua_State *L)
 {
@@ -358,6 +367,7 @@ void cw_bind_engine(lua_State *L)
 		{ "health", l_health },
 		{ "metrics", l_metrics },
 		{ "ruleset", l_ruleset },
+		{ "rule_fires", l_rule_fires },
 		{ "enable_rule", l_enable_rule },
 		{ "stream_anomalies", l_stream_anomalies },
 		{ "call_start", l_call_start },

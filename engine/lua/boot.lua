@@ -504,6 +504,7 @@ local globals = {
 	engine = {
 		version = C.engine.version, settings = C.engine.settings, health = C.engine.health,
 		metrics = C.engine.metrics, ruleset = C.engine.ruleset, enable_rule = C.engine.enable_rule,
+		rule_fires = C.engine.rule_fires,
 		openapi = function() return C.engine.openapi() end,
 		--- engine.call(name, args) -> value | nil, err: an operation of the engine. Waits.
 		call = waits(C.engine.call_start, C.engine.call_collect),

@@ -272,7 +272,7 @@ static int load(struct context *c, const struct cw_bundle *bundle, struct cw_sta
 	c->rules = cw_rules_load(bundle, &conf, err);
 	if (c->rules == NULL)
 		return -1;
-	if (run_tests && !bundle->tested && scratch != NULL && cw_ruletest_bundle(bundle, &conf, scratch, err) != 0)
+	if (run_tests && !bundle->tested && scratch != NULL && cw_ruletest_bundle(bundle, &conf, scratch, c->rules, err) != 0)
 		return -1;
 	write_report(c, bundle, &conf, report);
 	return 0;

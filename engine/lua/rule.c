@@ -20,6 +20,7 @@
 #include "lua/rulejson.h"
 #include "lua/rulestate.h"
 #include "pipeline/evaluate.h"
+#include "pipeline/living.h"
 
 #define FILE_MAX ((size_t)64 << 10)   /* a rule is a page of Lua */
 
@@ -151,7 +152,7 @@ static int load_file(struct cw_rules *rules, const struct cw_bundle_file *file, 
 
 	*rule = (struct cw_rule){ .index = rules->n, .line = 1, .enabled = true, .evaluate = LUA_NOREF, .state = LUA_NOREF,
 		                      .params = LUA_NOREF, .when = LUA_NOREF, .tests = LUA_NOREF,
-		                      .file = cw_strdup(file->name) };
+		                      .cooldown_s = CW_LIVING_DEFAULT_S, .file = cw_strdup(file->name) };
 	rules->n++;
 	if (file->len > FILE_MAX)
 		return cw_err_set(err, CW_ERR_SCRIPT, "%s:1: file has %zu bytes, more than %zu", file->name, file->len, FILE_MAX);
@@ -203,6 +204,33 @@ static int check_params(const struct cw_rules *rules, const struct cw_json *para
 	return 0;
 }
 
+/* "cooldown" among the overrides means the declaration's, unless the rule has a parameter of that name. The table of
+ * overrides is on top. */
+static int override_cooldown(const struct cw_rules *rules, struct cw_rule *rule, struct cw_err *err)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+	bool own, good = true;
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->params);
+	lua_pushliteral(L, "cooldown");
+	lua_rawget(L, -2);
+	own = !lua_isnil(L, -1);
+	lua_pop(L, 2);
+	lua_pushliteral(L, "cooldown");
+	lua_rawget(L, -2);
+	if (!own && !lua_isnil(L, -1)) {
+		good = cw_rule_read_cooldown(L, lua_gettop(L), &rule->cooldown_s);
+		lua_pushliteral(L, "cooldown");
+		lua_pushnil(L);
+		lua_rawset(L, -4);
+	}
+	lua_pop(L, 1);
+	if (good)
+		return 0;
+	return cw_err_set(err, CW_ERR_INVALID, "parameter \"cooldown\" of rule \"%s\" must be a duration from \"0s\" to "
+	                  "\"30d\", like \"1h\"", rule->id);
+}
+
 static int bind_all(struct cw_rules *rules, const struct cw_json *params, struct cw_err *err)
 {
 	lua_State *L = cw_vm_state(rules->vm);
@@ -215,6 +243,10 @@ static int bind_all(struct cw_rules *rules, const struct cw_json *params, struct
 			cw_lua_push_json(L, overrides);
 		else
 			lua_pushnil(L);
+		if (overrides != NULL && override_cooldown(rules, rule, err) != 0) {
+			lua_pop(L, 1);
+			return -1;
+		}
 		rule->live = cw_rule_bind_new(rules, rule, err);
 		if (rule->live == NULL)
 			return -1;
@@ -293,6 +325,7 @@ void cw_rules_free(struct cw_rules **rules)
 		cw_free(rule->version);
 		cw_free(rule->title);
 		cw_free(rule->description);
+		cw_free(rule->fires);
 		free_texts(&rule->references);
 		free_texts(&rule->false_positives);
 		free_texts(&rule->tags);
@@ -556,6 +589,8 @@ void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_ru
 	cw_rule_bind_push(rules, bind);
 	if (cw_vm_call(rules->vm, cw_vm_state(rules->vm), 3, 1, &budget, &rules->report) == 0) {
 		read_result(rules, bind->rule, result);
+		if (result->kind == CW_RULE_ALERTED && bind->living != NULL)
+			cw_living_note(bind->living, &rules->tx, &result->alert);
 	} else {
 		read_failure(rules, bind->rule, result);
 	}
@@ -596,7 +631,10 @@ void cw_rule_describe(struct cw_rules *rules, const struct cw_rule *rule, struct
 	put_texts(out, "false_positives", &rule->false_positives);
 	put_texts(out, "tags", &rule->tags);
 	put_text(out, "file", rule->file);
-	cw_buf_printf(out, ",\"tests\":%d,\"investigates\":%s,", rule->ntests, rule->investigates ? "true" : "false");
+	cw_buf_printf(out, ",\"cooldown_s\":%lld,\"tests\":%d,\"investigates\":%s,", (long long)rule->cooldown_s, rule->ntests,
+	              rule->investigates ? "true" : "false");
 	cw_rule_bind_describe(rules, rule->live, out);
+	if (rule->fires != NULL)
+		cw_buf_printf(out, ",\"fires\":[%s]", rule->fires);
 	cw_buf_putc(out, '}');
 }

@@ -44,7 +44,11 @@ struct cw_rule {
 	char space[65];                   /* of its state: its id, "~" in front for a candidate */
 	struct cw_rule_texts references, false_positives, tags;
 	char sha256[65];                  /* of the file's text */
+	int64_t cooldown_s;               /* of its alerts, see pipeline/living.h */
 	int ntests;
+	char *fires;                      /* what its tests fired on: objects "chain", "from", "to", "dedup", with commas between;
+	                                   * NULL: they have not run */
+	int nfires;
 	bool investigates;                /* has `investigate`, which the scripts VM runs */
 	bool enabled;
 	struct cw_rule_record *record;    /* in the arena: how complete its state is; NULL: it has none (lua/rulestate.h) */
@@ -85,7 +89,7 @@ void cw_rules_prefetch(struct cw_rules *rules, const struct cw_tx *tx, int stage
 struct cw_rule_result {
 	enum { CW_RULE_QUIET = 0, CW_RULE_ALERTED, CW_RULE_FAILED } kind;
 	bool skipped;                     /* quiet because its `when` did not hold: it was not called */
-	struct cw_alert alert;
+	struct cw_alert alert;            /* says which living alert it founds or continues */
 	struct cw_rule_fault fault;
 	int64_t ticks;
 };

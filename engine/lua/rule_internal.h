@@ -61,6 +61,7 @@ struct cw_rule_bind {
 	struct cw_when *when;
 	struct cw_rule_state *states[CW_RULE_STATES_MAX];
 	int nstates;
+	struct cw_living *living;         /* while it is open */
 };
 
 /* The numbers of a transaction, in the order of `store` in rules.lua; NaN where it lacks one. */
@@ -96,6 +97,8 @@ int cw_rule_find_line(const char *text, size_t len, const char *word, int after,
 extern const char *const cw_rule_keys[], *const cw_rule_alert_keys[];
 extern const char *const cw_ruletest_test_keys[], *const cw_ruletest_expect_keys[], *const cw_ruletest_tx_keys[];
 extern const char *const cw_ruletest_txs_keys[];
+/* A duration ("1h", or a number of seconds) at `index`, for alerts to live on; false: it is none, or out of bounds. */
+bool cw_rule_read_cooldown(lua_State *L, int index, int64_t *out);
 
 struct cw_rules *cw_rules_of(lua_State *L);
 

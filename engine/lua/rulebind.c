@@ -16,6 +16,7 @@
 #include "lua/rule_internal.h"
 #include "lua/rulejson.h"
 #include "lua/sandbox.h"
+#include "pipeline/living.h"
 
 CW_EMBED(cw_rules_lua, "engine/lua/rules.lua");
 
@@ -629,6 +630,25 @@ void cw_rule_bind_free(struct cw_rules *rules, struct cw_rule_bind **bind)
 	cw_free(b);
 }
 
+/* Which of its alerts live is state like any other. */
+static int open_living(const struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_state *st, struct cw_err *err)
+{
+	const struct cw_rule *rule = bind->rule;
+	struct cw_state_root *root;
+	char name[sizeof(root->name)];
+	uint8_t digest[16];
+
+	cw_living_digest(rule->cooldown_s, digest);
+	snprintf(name, sizeof(name), "%s/" CW_LIVING_ROOT, rule->space);
+	root = cw_state_root_open(st, name, digest);
+	if (root == NULL)
+		return cw_err_set(err, CW_ERR_BUSY, "%s: no room for state \"%s\" in the arena's directory", rule->file, name);
+	if (rules->conf.state_bytes > 0)
+		cw_state_set_cap(st, root->owner, rules->conf.state_bytes);
+	bind->living = cw_living_open(st, root, rule->cooldown_s, err);
+	return bind->living != NULL ? 0 : cw_err_wrap(err, "%s:%d: %s", rule->file, rule->line, name);
+}
+
 int cw_rule_bind_open(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_state *st, struct cw_err *err)
 {
 	const struct cw_rule *rule = bind->rule;
@@ -656,7 +676,8 @@ int cw_rule_bind_open(struct cw_rules *rules, struct cw_rule_bind *bind, struct 
 			goto undo;
 		}
 	}
-	return 0;
+	if (open_living(rules, bind, st, err) == 0)
+		return 0;
 undo:
 	cw_rule_bind_close(bind);
 	return -1;
@@ -665,6 +686,7 @@ undo:
 void cw_rule_bind_close(struct cw_rule_bind *bind)
 {
 	cw_when_close(bind->when);
+	cw_living_close(&bind->living);
 	for (int i = 0; i < bind->nstates; i++) {
 		struct cw_rule_state *state = bind->states[i];
 

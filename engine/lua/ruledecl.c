@@ -12,9 +12,11 @@
 #include "base/mem.h"
 #include "base/suggest.h"
 #include "base/utf8.h"
+#include "detect/primitive.h"
 #include "lua/rule_internal.h"
 #include "lua/rulejson.h"
 #include "lua/sandbox.h"
+#include "pipeline/living.h"
 
 #define ID_MAX 64
 #define TITLE_MAX 120
@@ -22,8 +24,8 @@
 #define TEXTS_MAX 32
 
 const char *const cw_rule_keys[] = { "id", "version", "severity", "status", "title", "description", "references",
-	                                     "false_positives", "tags", "params", "when", "state", "evaluate", "investigate",
-	                                     "tests", NULL };
+	                                     "false_positives", "tags", "params", "cooldown", "when", "state", "evaluate",
+	                                     "investigate", "tests", NULL };
 static const char *const statuses[] = { [CW_RULE_STABLE] = "stable", [CW_RULE_EXPERIMENTAL] = "experimental",
 	                                    [CW_RULE_SHADOW] = "shadow", [CW_RULE_SHADOW + 1] = NULL };
 
@@ -114,6 +116,20 @@ static bool is_used(const char *text, const char *p, const char *end, const char
 	for (p += len; p < end && (*p == ' ' || *p == '\t'); p++)
 		;
 	return p < end && (*p == '{' || *p == '(' || (*p == '=' && p[1] != '='));
+}
+
+bool cw_rule_read_cooldown(lua_State *L, int index, int64_t *out)
+{
+	double seconds = -1;
+
+	if (lua_type(L, index) == LUA_TNUMBER)
+		seconds = lua_tonumber(L, index);
+	else if (lua_type(L, index) != LUA_TSTRING || !cw_span_parse(lua_tostring(L, index), &seconds))
+		return false;
+	if (!(seconds >= 0 && seconds <= CW_LIVING_MAX_S))
+		return false;
+	*out = (int64_t)seconds;
+	return true;
 }
 
 int cw_rule_find_line(const char *text, size_t len, const char *word, int after, int nth)
@@ -269,6 +285,16 @@ static void read_texts(lua_State *L, const char *key, struct cw_rule_texts *text
 	}
 }
 
+/* How long an alert lives on after its last fire. */
+static void read_cooldown(lua_State *L, struct cw_rule *rule)
+{
+	lua_getfield(L, 1, "cooldown");
+	if (lua_isnil(L, -1))
+		return;
+	if (!cw_rule_read_cooldown(L, lua_gettop(L), &rule->cooldown_s))
+		fail(L, "cooldown", "\"cooldown\" must be a duration from \"0s\" to \"30d\", like \"1h\"");
+}
+
 /* A reference to the function `key`, LUA_NOREF if there is none. */
 static int read_function(lua_State *L, const char *key, bool required)
 {
@@ -380,6 +406,7 @@ static int l_rule(lua_State *L)
 	rule->params = read_params(L);
 	rule->when = read_when(L);
 	rule->when_line = cw_rule_find_line(rules->text, rules->text_len, "when", rule->line, 1);
+	read_cooldown(L, rule);
 	rule->state = read_function(L, "state", false);
 	rule->evaluate = read_function(L, "evaluate", true);
 	investigate = read_function(L, "investigate", false);

@@ -8,6 +8,7 @@
 #include "detect/primitive.h"
 #include "lua/rule_internal.h"
 #include "pipeline/evaluate.h"
+#include "pipeline/living.h"
 #include "state/state.h"
 
 #define RECORD_MAGIC 0x6472636575726c31ull
@@ -100,6 +101,13 @@ static bool is_record(const struct cw_state_root *root)
 	const char *slash = strchr(root->name, '/');
 
 	return slash != NULL && strcmp(slash + 1, RECORD_NAME) == 0;
+}
+
+static bool is_alerts(const struct cw_state_root *root)
+{
+	const char *slash = strchr(root->name, '/');
+
+	return slash != NULL && strcmp(slash + 1, CW_LIVING_ROOT) == 0;
 }
 
 static bool in_space(const struct cw_state_root *root, const char *space)
@@ -223,7 +231,8 @@ static void rename_all(struct cw_state *st, const char *from, const char *to)
 	char name[sizeof(root->name)];
 
 	while ((root = cw_state_root_next(st, root)) != NULL) {
-		if (!in_space(root, from) || snprintf(name, sizeof(name), "%s%s", to, root->name + strlen(from)) < 0)
+		/* The alerts of a candidate were told to nobody: those that live are the live rule's own. */
+		if (!in_space(root, from) || is_alerts(root) || snprintf(name, sizeof(name), "%s%s", to, root->name + strlen(from)) < 0)
 			continue;
 		cw_state_touch(st, root, sizeof(*root));
 		memset(root->name, 0, sizeof(root->name));
@@ -253,6 +262,29 @@ static void adopt(const struct cw_rules *rules, struct cw_state *st, const struc
 
 /* --- public --- */
 
+/* Alerts of rules that went, and of rules that declare another cool-down now. */
+static void tidy_alerts(const struct cw_rules *rules, struct cw_state *st)
+{
+	struct cw_state_root *roots[RECORDS_MAX], *root = NULL;
+	int n = 0;
+
+	while ((root = cw_state_root_next(st, root)) != NULL)
+		if (is_alerts(root) && n < RECORDS_MAX)
+			roots[n++] = root;
+	for (int i = 0; i < n; i++) {
+		char space[sizeof(root->name)];
+		const struct cw_rule *rule;
+		uint8_t digest[16];
+
+		snprintf(space, sizeof(space), "%.*s", (int)strcspn(roots[i]->name, "/"), roots[i]->name);
+		rule = rule_in(rules, space);
+		if (rule != NULL)
+			cw_living_digest(rule->cooldown_s, digest);
+		if (rule == NULL || memcmp(digest, roots[i]->digest, sizeof(digest)) != 0)
+			cw_living_drop(st, roots[i]);
+	}
+}
+
 void cw_rulestate_tidy(struct cw_rules *rules, struct cw_state *st)
 {
 	struct cw_state_root *records[RECORDS_MAX], *root = NULL;
@@ -272,6 +304,7 @@ void cw_rulestate_tidy(struct cw_rules *rules, struct cw_state *st)
 		if (rule == NULL || !is_complete(st, space, rule))
 			drop_record(st, records[i], space, NULL);
 	}
+	tidy_alerts(rules, st);
 }
 
 /* Writes a record in place of the one that is there. */

@@ -9,7 +9,9 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "chain/abi.h"
 #include "detect/lists.h"
@@ -22,9 +24,11 @@
 #define BLOCK_S 12
 #define TXS_MAX 200000                /* of one test */
 #define NAME_MAX_BYTES 200
+#define FIRES_MAX 64                  /* of one rule that are noted */
 
 const char *const cw_ruletest_test_keys[] = { "name", "given", "expect", "params", "lists", NULL };
-const char *const cw_ruletest_expect_keys[] = { "alerts", "first", "severity", "dedup", "min_score", "max_score", NULL };
+const char *const cw_ruletest_expect_keys[] = { "alerts", "living", "first", "severity", "dedup", "min_score",
+	                                            "max_score", NULL };
 #define TX_KEYS "from", "to", "value", "ether", "gas", "gas_price", "gas_price_gwei", "gas_used", "nonce", "block", \
 	"timestamp", "at", "after", "selector", "arg1", "arg2", "arg3", "input_size", "status", "creation", "chain", "index", \
 	"created", "logs"
@@ -251,7 +255,7 @@ struct job {
 	uint64_t made;                    /* transactions so far */
 	uint64_t each;                    /* addresses made by `each` so far */
 	/* what came of it */
-	int alerts;
+	int alerts, living;               /* fires; alerts that they make, by the rule's cool-down */
 	uint64_t first;                   /* number of the transaction that fired first */
 	struct cw_alert alert;            /* of it */
 	char dedup[CW_VERDICT_DEDUP_MAX + 1];
@@ -613,8 +617,32 @@ static void make_tx(struct job *job, lua_State *L, int spec, uint64_t i, struct 
 
 /* --- running --- */
 
-static void note_alert(struct job *job, const struct cw_alert *alert)
+/* What a suppression would have to match in order to hide it. */
+static void note_fire(struct job *job, const struct cw_tx *tx, const struct cw_alert *alert)
 {
+	struct cw_buf out = CW_BUF_INIT;
+	struct cw_rule *rule = job->rule;
+	char text[CW_ADDRESS_TEXT];
+
+	if (rule->nfires >= FIRES_MAX)
+		return;
+	cw_buf_puts(&out, rule->fires != NULL ? rule->fires : "");
+	cw_buf_printf(&out, "%s{\"chain\":%llu,\"from\":\"%s\"", rule->nfires++ > 0 ? "," : "",
+	              (unsigned long long)tx->chain_id, cw_address_format(&tx->from, text));
+	if ((tx->has & CW_TX_HAS_TO) != 0)
+		cw_buf_printf(&out, ",\"to\":\"%s\"", cw_address_format(&tx->to, text));
+	cw_buf_puts(&out, ",\"dedup\":");
+	cw_json_put_cstring(&out, alert->dedup);
+	cw_buf_putc(&out, '}');
+	cw_free(rule->fires);
+	rule->fires = cw_strdup(out.data);
+	cw_buf_release(&out);
+}
+
+static void note_alert(struct job *job, const struct cw_tx *tx, const struct cw_alert *alert)
+{
+	note_fire(job, tx, alert);
+	job->living += alert->founder == tx->seq;
 	cw_buf_printf(job->trace, "alert %.17g %.17g %s %s %s %s", alert->score, alert->confidence,
 	              cw_severity_name(alert->severity), alert->dedup, alert->features, alert->explanation);
 	if (job->alerts++ > 0)
@@ -637,7 +665,7 @@ static void run_tx(struct job *job, lua_State *L, const struct cw_tx *tx)
 		fail(job, L, "failed on transaction %llu: %s", (unsigned long long)job->made, result.fault.message);
 	cw_buf_printf(job->trace, "%llu %lld ", (unsigned long long)job->made, (long long)result.ticks);
 	if (result.kind == CW_RULE_ALERTED)
-		note_alert(job, &result.alert);
+		note_alert(job, tx, &result.alert);
 	cw_buf_putc(job->trace, '\n');
 }
 
@@ -766,6 +794,7 @@ static void check_expectation(struct job *job, lua_State *L)
 		fail(job, L, "expected an alert, %llu transactions gave none", (unsigned long long)job->made);
 	if (job->alerts == 0)
 		return;
+	check_number(job, L, expect, "living", job->living);
 	check_number(job, L, expect, "first", (double)job->first);
 	check_text(job, L, expect, "severity", cw_severity_name(job->alert.severity));
 	check_text(job, L, expect, "dedup", job->alert.dedup);
@@ -819,6 +848,9 @@ static void release_job(struct job *job)
 int cw_ruletest_run(struct cw_rules *rules, struct cw_rule *rule, struct cw_state *scratch, struct cw_buf *trace,
                     struct cw_err *err)
 {
+	cw_free(rule->fires);
+	rule->fires = NULL;
+	rule->nfires = 0;
 	for (int i = 1; i <= rule->ntests; i++) {
 		struct job job = { .rules = rules, .rule = rule, .scratch = scratch, .trace = trace, .number = i,
 			               .line = rule->line, .now = START_S };
@@ -829,72 +861,4 @@ int cw_ruletest_run(struct cw_rules *rules, struct cw_rule *rule, struct cw_stat
 			return -1;
 	}
 	return 0;
-}
-
-/* --- three runs that must agree --- */
-
-/* Names the test and the transaction of the first line in which the traces differ. */
-static int refuse_difference(const struct cw_rule *rule, const char *a, const char *b, const char *why,
-                             struct cw_err *err)
-{
-	char name[NAME_MAX_BYTES + 1] = "";
-	size_t len;
-
-	for (;;) {
-		len = strcspn(a, "\n");
-		if (strncmp(a, "test ", 5) == 0)
-			snprintf(name, sizeof(name), "%.*s", (int)len - 5, a + 5);
-		if (len != strcspn(b, "\n") || memcmp(a, b, len) != 0 || a[len] == '\0' || b[len] == '\0')
-			break;
-		a += len + 1;
-		b += len + 1;
-	}
-	return cw_err_set(err, CW_ERR_SCRIPT, "%s:%d: %s: test \"%s\": transaction %ld gives another result %s", rule->file,
-	                  rule->line, rule->id, name, strtol(a, NULL, 10), why);
-}
-
-static int run_rule(struct cw_rules *on, struct cw_rules *off, uint32_t index, struct cw_state *scratch,
-                    struct cw_buf traces[3], struct cw_err *err)
-{
-	struct cw_rule *rule = cw_rules_at(on, index);
-
-	for (int i = 0; i < 3; i++)
-		cw_buf_clear(&traces[i]);
-	if (cw_ruletest_run(on, rule, scratch, &traces[0], err) != 0 ||
-	    cw_ruletest_run(on, rule, scratch, &traces[1], err) != 0 ||
-	    cw_ruletest_run(off, cw_rules_at(off, index), scratch, &traces[2], err) != 0)
-		return -1;
-	if (strcmp(traces[0].data, traces[1].data) != 0)
-		return refuse_difference(rule, traces[0].data, traces[1].data,
-		                         "when the test runs a second time: the rule keeps values outside of its state", err);
-	if (strcmp(traces[0].data, traces[2].data) != 0)
-		return refuse_difference(rule, traces[0].data, traces[2].data, "with the JIT off", err);
-	return 0;
-}
-
-int cw_ruletest_bundle(const struct cw_bundle *bundle, const struct cw_rules_conf *conf, struct cw_state *scratch,
-                       struct cw_err *err)
-{
-	struct cw_bundle own = *bundle;
-	struct cw_rules_conf with = *conf;
-	struct cw_buf traces[3] = { CW_BUF_INIT, CW_BUF_INIT, CW_BUF_INIT };
-	struct cw_rules *on, *off = NULL;
-	int failed = -1;
-
-	own.params_json = "{}";
-	with.wall_us = 0;                 /* a busy machine must not fail a test */
-	with.jit = true;
-	on = cw_rules_load(&own, &with, err);
-	with.jit = false;
-	if (on != NULL)
-		off = cw_rules_load(&own, &with, err);
-	if (on != NULL && off != NULL)
-		failed = 0;
-	for (uint32_t i = 0; failed == 0 && i < cw_rules_count(on); i++)
-		failed = run_rule(on, off, i, scratch, traces, err);
-	for (int i = 0; i < 3; i++)
-		cw_buf_release(&traces[i]);
-	cw_rules_free(&on);
-	cw_rules_free(&off);
-	return failed;
 }

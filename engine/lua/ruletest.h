@@ -14,10 +14,10 @@ struct cw_buf;
 struct cw_err;
 struct cw_state;
 
-/* Runs all tests of all rules of the bundle in VMs of their own. `scratch` is reset for each test and left in some
- * state. -1 and CW_ERR_SCRIPT "file:line: rule: test "name": reason" at the first that fails. */
+/* Runs all tests of all rules of the bundle in VMs of their own, and notes in `tell` (the same rules, or NULL) what they
+ * fired on. `scratch` is reset for each test and left in some state. -1 and CW_ERR_SCRIPT "file:line: rule: test "name": reason" at the first that fails. */
 int cw_ruletest_bundle(const struct cw_bundle *bundle, const struct cw_rules_conf *conf, struct cw_state *scratch,
-                       struct cw_err *err);
+                       struct cw_rules *tell, struct cw_err *err);
 
 /* Runs the tests of one rule. Appends to `trace` a line for each transaction with everything the rule said; two runs
  * are equal if their traces are. */

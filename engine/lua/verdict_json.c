@@ -8,7 +8,7 @@ static void put_alert(struct cw_buf *out, const struct cw_outcome_alert *a)
 {
 	cw_buf_puts(out, "{\"id\":");
 	cw_buf_uint(out, (uint64_t)a->id);
-	cw_buf_puts(out, ",\"rule\":");
+	cw_buf_puts(out, a->founded ? ",\"new\":true,\"rule\":" : ",\"new\":false,\"rule\":");
 	cw_json_put_cstring(out, a->rule);
 	cw_buf_puts(out, ",\"version\":");
 	cw_json_put_cstring(out, a->version);
@@ -49,6 +49,8 @@ void cw_put_verdict(struct cw_buf *out, const struct cw_outcome *o)
 		cw_buf_puts(out, "null");
 	cw_buf_puts(out, ",\"ruleset\":");
 	cw_json_put_cstring(out, o->ruleset);
+	cw_buf_puts(out, ",\"suppressed\":");
+	cw_buf_uint(out, (uint64_t)o->nsuppressed);
 	cw_buf_puts(out, ",\"alerts\":[");
 	for (int i = 0; i < o->nalerts; i++) {
 		if (i > 0)

@@ -312,6 +312,15 @@ static bool answered(struct cw_pipeline *p, struct group *g, const struct cw_err
 
 /* --- first half: which of them are new --- */
 
+/* Alerts that this transaction founded go on under its new identity. */
+static void renumber(struct group *g, uint64_t old, uint64_t now)
+{
+	for (size_t i = 0; i < g->n; i++)
+		for (uint32_t k = 0; k < g->items[i]->verdict.nalerts; k++)
+			if (g->items[i]->verdict.alerts[k].founder == old)
+				g->items[i]->verdict.alerts[k].founder = now;
+}
+
 /* Takes the known ones out of the group; their verdicts are asked for. */
 static bool sort_out(struct cw_pipeline *p, struct group *g, const struct cw_result *res)
 {
@@ -323,6 +332,8 @@ static bool sort_out(struct cw_pipeline *p, struct group *g, const struct cw_res
 		int64_t id = cw_ingest_match(res, row, &item->in.tx);
 
 		if (id != 0) {
+			if (g->evaluated && (uint64_t)id != item->in.tx.seq)
+				renumber(g, item->in.tx.seq, (uint64_t)id);
 			item->in.tx.seq = (uint64_t)id;
 			g->items[fresh++] = item;
 			row++;
@@ -535,13 +546,13 @@ static void on_committed(void *arg, const struct cw_result *res, const struct cw
 	cw_commit_pump(p);
 }
 
-static void on_anomalies(void *arg, const struct cw_result *res, const struct cw_err *err)
+static void on_alerts(void *arg, const struct cw_result *res, const struct cw_err *err)
 {
 	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
 	struct group *g = p->committing;
 
 	if (answered(p, g, err))
-		cw_verdict_anomaly_ids(g, res);
+		cw_verdict_take_stored(g, res);
 }
 
 static void on_predictions(void *arg, const struct cw_result *res, const struct cw_err *err)
@@ -562,7 +573,7 @@ static void send_verdicts(struct cw_pipeline *p, struct group *g)
 	if (g->n > 0) {
 		s->outstanding++;
 		cw_verdict_send_predictions(p, g, on_predictions);
-		if (cw_verdict_send_anomalies(p, g, on_anomalies))
+		if (cw_verdict_send_alerts(p, g, on_alerts))
 			s->outstanding++;
 	}
 	s->outstanding++;

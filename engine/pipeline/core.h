@@ -63,7 +63,7 @@ struct item {
 	uint8_t key[ITEM_KEY];
 	struct cw_origin origin;         /* of the first submission */
 	struct cw_verdict verdict;       /* once evaluated; memory of `keep` */
-	int64_t *anomaly_ids;            /* one an alert */
+	struct cw_alert_stored *alerts;  /* one an alert, when they are stored */
 	struct keep *keep;
 	struct cw_outcome outcome;       /* once done */
 	struct cw_err err;
@@ -115,6 +115,7 @@ void cw_recent_remove(struct recent *recent, const uint8_t key[ITEM_KEY]);
 struct rule_info {
 	const char *id, *version, *title, *sha256;
 	const char *json;                /* its members as they were reported, without braces */
+	const char *fires;               /* JSON array: what its tests fired on; NULL: they have not run */
 	int64_t version_id;              /* model_versions.id */
 	bool disabled, quarantined;
 	char reason[160];                /* why it is disabled */
@@ -206,8 +207,9 @@ void cw_commit_state_lost(struct cw_pipeline *p);
 /* Reads a verdict into the item (memory of item->keep), makes it storable, counts its alerts and faults. */
 void cw_verdict_take(struct cw_pipeline *p, struct generation *gen, struct item *item, const void *bytes, size_t len);
 void cw_verdict_send_predictions(struct cw_pipeline *p, struct group *g, cw_query_fn *fn);
-bool cw_verdict_send_anomalies(struct cw_pipeline *p, struct group *g, cw_query_fn *fn);   /* false: there are none */
-void cw_verdict_anomaly_ids(struct group *g, const struct cw_result *res);
+bool cw_verdict_send_alerts(struct cw_pipeline *p, struct group *g, cw_query_fn *fn);      /* false: there are none */
+/* What became of the alerts. */
+void cw_verdict_take_stored(struct group *g, const struct cw_result *res);
 
 /* The group is committed: outcomes, answers, then the publisher. Frees it. */
 void cw_publish_group(struct cw_pipeline *p, struct group **group);

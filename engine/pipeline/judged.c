@@ -1,11 +1,15 @@
 /* A verdict on its way from the evaluator to the tables. */
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "pg/result.h"
 #include "pipeline/core.h"
+#include "store/alerts.h"
 #include "store/ingest.h"
 
 /* The reader has checked everything but whether the rule exists. */
@@ -36,7 +40,7 @@ void cw_verdict_take(struct cw_pipeline *p, struct generation *gen, struct item 
 	}
 	if (item->verdict.nalerts > 0) {
 		count_alerts(gen, &item->verdict);
-		item->anomaly_ids = cw_arena_zalloc(item->keep->arena, (item->verdict.nalerts + 1) * sizeof(int64_t));
+		item->alerts = cw_arena_zalloc(item->keep->arena, (item->verdict.nalerts + 1) * sizeof(*item->alerts));
 	}
 	if (item->verdict.nfaults > 0)
 		cw_rules_faults(p, gen, &item->verdict);
@@ -99,51 +103,92 @@ void cw_verdict_send_predictions(struct cw_pipeline *p, struct group *g, cw_quer
 	cw_arena_clear(p->scratch);
 }
 
-bool cw_verdict_send_anomalies(struct cw_pipeline *p, struct group *g, cw_query_fn *fn)
+static uint32_t count_fires(const struct group *g)
 {
-	struct cw_new_anomaly *rows;
-	size_t n = 0;
+	uint32_t n = 0;
 
 	for (size_t i = 0; i < g->n; i++)
 		n += g->items[i]->verdict.nalerts;
-	if (n == 0)
+	return n;
+}
+
+/* What makes two fires of a group belong to one alert. */
+struct alert_key { uint64_t founder; uint32_t rule, shadow; };
+
+struct alert_rows {
+	struct cw_map *seen;             /* key -> number of the row, + 1 */
+	struct cw_alert_row *rows;
+	size_t n;
+};
+
+/* The row of the living alert; a new one if it has not fired in this group yet. */
+static uint32_t row_of(struct cw_pipeline *p, struct alert_rows *r, const struct group *g, const struct item *item,
+                       const struct cw_alert *a)
+{
+	const struct rule_info *rule = &g->gen->rules[a->rule];
+	bool shadow = (a->flags & CW_ALERT_SHADOW) != 0, keyed = a->dedup[0] != '\0' && !item->plain;
+	struct alert_key key = { a->founder, a->rule, shadow };
+	size_t at = (size_t)(uintptr_t)cw_map_get(r->seen, &key, sizeof(key));
+	char hash[CW_HASH_TEXT];
+
+	if (at > 0)
+		return (uint32_t)at - 1;
+	if (!keyed)
+		cw_hash_format(&item->in.tx.hash, hash);
+	r->rows[r->n] = (struct cw_alert_row){
+		.founder = (int64_t)a->founder,
+		.model_version_id = rule->version_id,
+		.rule_id = rule->id,
+		.rule_version = rule->version,
+		.title = rule->title,
+		.ruleset = g->gen->digest,
+		.dedup = keyed ? a->dedup : cw_arena_strndup(p->scratch, hash, strlen(hash)),
+		.shadow = shadow,
+	};
+	cw_map_put(r->seen, &key, sizeof(key), (void *)(uintptr_t)++r->n);
+	return (uint32_t)r->n - 1;
+}
+
+bool cw_verdict_send_alerts(struct cw_pipeline *p, struct group *g, cw_query_fn *fn)
+{
+	uint32_t nfires = count_fires(g), n = 0;
+	struct cw_alert_fire *fires;
+	struct alert_rows r = { .n = 0 };
+
+	if (nfires == 0)
 		return false;
-	rows = cw_arena_alloc(p->scratch, n * sizeof(*rows));
-	n = 0;
+	fires = cw_arena_alloc(p->scratch, nfires * sizeof(*fires));
+	r.rows = cw_arena_alloc(p->scratch, nfires * sizeof(*r.rows));
+	r.seen = cw_map_new();
 	for (size_t i = 0; i < g->n; i++) {
 		const struct item *item = g->items[i];
 
 		for (uint32_t k = 0; k < item->verdict.nalerts; k++) {
 			const struct cw_alert *a = &item->verdict.alerts[k];
-			const struct rule_info *rule = &g->gen->rules[a->rule];
 
-			rows[n++] = (struct cw_new_anomaly){
+			fires[n++] = (struct cw_alert_fire){
+				.row = row_of(p, &r, g, item, a),
 				.transaction_id = (int64_t)item->in.tx.seq,
-				.model_version_id = rule->version_id,
-				.rule_id = rule->id,
-				.rule_version = rule->version,
-				.title = rule->title,
-				.ruleset = g->gen->digest,
 				.score = a->score,
 				.confidence = a->confidence,
 				.severity = cw_severity_name(a->severity),
 				.features = item->plain ? "{}" : a->features,
 				.explanation = item->plain ? "" : a->explanation,
-				.dedup = item->plain ? "" : a->dedup,
-				.shadow = (a->flags & CW_ALERT_SHADOW) != 0,
 			};
 		}
 	}
-	cw_ingest_anomalies(p->stream.conn, rows, n, p->scratch, fn, p);
+	cw_alerts_store(p->stream.conn, r.rows, r.n, fires, nfires, p->scratch, fn, p);
+	cw_map_free(&r.seen);
 	cw_arena_clear(p->scratch);
 	return true;
 }
 
-void cw_verdict_anomaly_ids(struct group *g, const struct cw_result *res)
+void cw_verdict_take_stored(struct group *g, const struct cw_result *res)
 {
-	int row = 0, rows = cw_result_rows(res);
+	int row = 0;
 
 	for (size_t i = 0; i < g->n; i++)
-		for (uint32_t k = 0; k < g->items[i]->verdict.nalerts && row < rows; k++)
-			g->items[i]->anomaly_ids[k] = cw_result_i64(res, row++, 0);
+		for (uint32_t k = 0; k < g->items[i]->verdict.nalerts; k++)
+			if (!cw_alerts_read(res, row++, &g->items[i]->alerts[k]))
+				return;
 }

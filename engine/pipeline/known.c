@@ -39,6 +39,8 @@ static void add_alert(struct item *item, const struct cw_verdict_row *row)
 		memcpy(list, out->alerts, (size_t)out->nalerts * sizeof(*list));
 	*alert = (struct cw_outcome_alert){
 		.id = row->anomaly_id,
+		.founded = row->founded,
+		.event = row->founded ? CW_EVENT_NEW : CW_EVENT_NONE,
 		.rule = copy(arena, row->rule),
 		.version = copy(arena, row->version),
 		.title = copy(arena, row->title),
@@ -73,7 +75,9 @@ static void add_row(struct cw_pipeline *p, struct item *item, const struct cw_ve
 		if ((uint64_t)row->transaction_id > p->stats.committed_id)
 			p->stats.committed_id = (uint64_t)row->transaction_id;
 	}
-	if (row->anomaly_id != 0)
+	if (row->anomaly_id != 0 && row->suppressed)
+		out->nsuppressed++;
+	else if (row->anomaly_id != 0)
 		add_alert(item, row);
 }
 
@@ -86,14 +90,19 @@ static void count(struct cw_pipeline *p, const struct cw_outcome *out)
 	}
 	p->stats.fresh++;
 	cw_metric_add(p->metrics.fresh, 1);
-	p->stats.alerts += (uint64_t)out->nalerts;
-	for (int i = 0; i < out->nalerts; i++)
+	for (int i = 0; i < out->nalerts; i++) {
+		if (!out->alerts[i].founded)
+			continue;
+		p->stats.alerts++;
 		cw_metric_add(p->metrics.severity[out->alerts[i].severity], 1);
+	}
 }
 
-/* What was committed by a COMMIT without answer is new to its publisher. */
+/* What was committed by a COMMIT without answer is new to its publisher. Where all alerts are suppressed there is no
+ * anomaly. */
 static void finish(struct cw_pipeline *p, struct item *item)
 {
+	item->outcome.is_anomaly = item->outcome.is_anomaly && (item->outcome.nalerts > 0 || item->outcome.nsuppressed == 0);
 	count(p, &item->outcome);
 	item->refs++;
 	cw_item_done(p, item);

@@ -34,8 +34,11 @@ struct cw_pipeline_conf {
 extern const struct cw_pipeline_conf cw_pipeline_conf_default;
 
 /* Alerts of rules on trial (CW_ALERT_SHADOW) are stored, and never in an outcome. */
+enum cw_alert_event { CW_EVENT_NONE = 0, CW_EVENT_NEW, CW_EVENT_UPDATED };
 struct cw_outcome_alert {
-	int64_t id;                   /* anomalies.id */
+	int64_t id;                   /* anomalies.id of the living alert */
+	bool founded;                 /* here; false: this transaction is further evidence of it */
+	enum cw_alert_event event;    /* what the world is told: an update when its severity rises or its fires double */
 	const char *rule, *version, *title;
 	const struct cw_alert *alert; /* NULL for a stored one: then the fields below are all there is */
 	enum cw_severity severity;
@@ -53,6 +56,7 @@ struct cw_outcome {
 	enum cw_severity severity;    /* highest of the alerts */
 	const char *ruleset;          /* digest of the rules that judged */
 	int nalerts;
+	int nsuppressed;              /* alerts beside these that a suppression hides; they do not make it an anomaly */
 	const struct cw_outcome_alert *alerts;
 	const struct cw_err *err;     /* set: this one failed; nothing else is valid but tx */
 };
@@ -89,6 +93,9 @@ int cw_pipeline_load_rules(struct cw_pipeline *pipeline, const struct cw_bundle 
 /* JSON of the ruleset that is live: digest, since, rules with version, status, calls, faults, quarantine; "" before
  * the first. Valid until the next call. */
 const char *cw_pipeline_ruleset(struct cw_pipeline *pipeline);
+/* JSON object: for each live rule the alerts that its own tests raise, as objects chain, from, to, dedup (at most 64).
+ * Valid until the next call of this or of cw_pipeline_ruleset. */
+const char *cw_pipeline_rule_fires(struct cw_pipeline *pipeline);
 /* Switches a rule of the live generation, and keeps that in rule_states; enabling ends a quarantine. false: no such
  * rule. */
 bool cw_pipeline_enable_rule(struct cw_pipeline *pipeline, const char *rule_id, bool enabled);

@@ -3,12 +3,23 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "pipeline/core.h"
+#include "store/alerts.h"
 
 static void release_generation(void *arg)
 {
 	struct generation *gen = arg;
 
 	cw_generation_unref(&gen);
+}
+
+/* A flood is told of as it grows: at 2, 4, 8, ... fires. */
+static enum cw_alert_event event_of(const struct cw_alert *a, const struct cw_alert_stored *stored)
+{
+	if (stored->told)
+		return CW_EVENT_NEW;
+	if ((a->flags & CW_ALERT_ROSE) != 0 || (a->occurrences & (a->occurrences - 1)) == 0)
+		return CW_EVENT_UPDATED;
+	return CW_EVENT_NONE;
 }
 
 static void make_outcome(struct item *item, const struct generation *gen)
@@ -32,11 +43,17 @@ static void make_outcome(struct item *item, const struct generation *gen)
 
 		if ((a->flags & CW_ALERT_SHADOW) != 0)
 			continue;
+		if (item->alerts[i].suppressed) {
+			out->nsuppressed++;
+			continue;
+		}
 		if (!out->is_anomaly || a->severity > out->severity)
 			out->severity = a->severity;
 		out->is_anomaly = true;
 		alerts[out->nalerts++] = (struct cw_outcome_alert){
-			.id = item->anomaly_ids[i],
+			.id = item->alerts[i].id,
+			.founded = item->alerts[i].founded,
+			.event = event_of(a, &item->alerts[i]),
 			.rule = rule->id,
 			.version = rule->version,
 			.title = rule->title,
@@ -64,6 +81,8 @@ static void count(struct cw_pipeline *p, const struct group *g)
 		if (out->transaction_id > (int64_t)p->stats.committed_id)
 			p->stats.committed_id = (uint64_t)out->transaction_id;
 		for (int k = 0; k < out->nalerts; k++) {
+			if (!out->alerts[k].founded)
+				continue;
 			p->stats.alerts++;
 			cw_metric_add(p->metrics.severity[out->alerts[k].severity], 1);
 		}

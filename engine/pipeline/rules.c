@@ -58,14 +58,28 @@ static const char *text_of(struct cw_arena *arena, const struct cw_json *object,
 	return cw_arena_strndup(arena, value->text, value->len);
 }
 
-/* All members but the index, as they were reported. */
+/* The value as text, NULL if there is none. */
+static const char *value_of(struct cw_arena *arena, const struct cw_json *value)
+{
+	struct cw_buf out = CW_BUF_INIT;
+	const char *text;
+
+	if (value == NULL)
+		return NULL;
+	cw_json_put_value(&out, value);
+	text = cw_arena_strndup(arena, out.data, out.len);
+	cw_buf_release(&out);
+	return text;
+}
+
+/* All members but the index and what its tests fired on, as they were reported. */
 static const char *members_of(struct cw_arena *arena, const struct cw_json *rule)
 {
 	struct cw_buf out = CW_BUF_INIT;
 	const char *text;
 
 	for (const struct cw_json *m = rule->first; m != NULL; m = m->next) {
-		if (strcmp(m->key, "index") == 0)
+		if (strcmp(m->key, "index") == 0 || strcmp(m->key, "fires") == 0)
 			continue;
 		if (out.len > 0)
 			cw_buf_putc(&out, ',');
@@ -91,6 +105,7 @@ static int read_rules(struct generation *gen, const struct cw_json *list, struct
 		info->title = text_of(gen->arena, r, "title");
 		info->sha256 = text_of(gen->arena, r, "sha256");
 		info->json = members_of(gen->arena, r);
+		info->fires = value_of(gen->arena, cw_json_get(r, "fires"));
 		if (info->id[0] == '\0')
 			return cw_err_set(err, CW_ERR_INTERNAL, "rule %u of the report has no id", gen->nrules - 1);
 	}
@@ -436,6 +451,27 @@ const char *cw_pipeline_ruleset(struct cw_pipeline *pipeline)
 		put_rule(out, &p->gen->rules[i]);
 	}
 	cw_buf_puts(out, "]}");
+	return out->data;
+}
+
+const char *cw_pipeline_rule_fires(struct cw_pipeline *pipeline)
+{
+	struct cw_pipeline *p = CW_CAST(pipeline, PIPELINE_MAGIC);
+	struct cw_buf *out = &p->ruleset;
+	bool any = false;
+
+	cw_buf_clear(out);
+	cw_buf_putc(out, '{');
+	for (uint32_t i = 0; p->gen != NULL && i < p->gen->nrules; i++) {
+		if (p->gen->rules[i].fires == NULL)
+			continue;
+		if (any)
+			cw_buf_putc(out, ',');
+		any = true;
+		cw_json_put_cstring(out, p->gen->rules[i].id);
+		cw_buf_printf(out, ":%s", p->gen->rules[i].fires);
+	}
+	cw_buf_putc(out, '}');
 	return out->data;
 }
 

@@ -30,6 +30,8 @@ struct alert_item {
 	uint32_t rule, flags, severity;
 	uint32_t dedup_len, features_len, explanation_len;
 	double score, confidence;
+	uint64_t founder;
+	uint32_t occurrences, zero;
 };
 
 struct fault_item {
@@ -119,6 +121,8 @@ void cw_verdict_alert(struct cw_buf *out, const struct cw_alert *alert)
 		.severity = (uint32_t)alert->severity,
 		.score = unit(alert->score),
 		.confidence = unit(alert->confidence),
+		.founder = alert->founder,
+		.occurrences = alert->occurrences,
 	};
 	size_t start = out->len;
 
@@ -178,6 +182,7 @@ void cw_verdict_shrink(struct cw_buf *out)
 			cw_verdict_alert(&small, &(struct cw_alert){
 				.rule = a.rule, .flags = a.flags, .severity = (enum cw_severity)a.severity,
 				.score = a.score, .confidence = a.confidence, .dedup = text, .features = cut_features,
+				.founder = a.founder, .occurrences = a.occurrences,
 				.explanation = text + a.dedup_len + 1 + a.features_len + 1 });
 		} else {
 			cw_buf_add(&small, out->data + at, item.size);
@@ -259,7 +264,8 @@ static bool in_unit(double x)
 	return x >= 0 && x <= 1;
 }
 
-static int read_alert(struct cw_alert *out, const char *bytes, size_t at, struct cw_arena *arena, struct cw_err *err)
+static int read_alert(struct cw_alert *out, const char *bytes, size_t at, uint64_t seq, struct cw_arena *arena,
+                      struct cw_err *err)
 {
 	const char *rest = bytes + at + sizeof(struct alert_item);
 	struct alert_item a;
@@ -269,8 +275,10 @@ static int read_alert(struct cw_alert *out, const char *bytes, size_t at, struct
 	left = a.item.size - sizeof(a);
 	if (a.rule >= CW_RULES_MAX)
 		return nonsense(err, "rule index out of range", at);
-	if (a.severity > CW_SEVERITY_CRITICAL || (a.flags & ~(uint32_t)CW_ALERT_SHADOW) != 0)
+	if (a.severity > CW_SEVERITY_CRITICAL || (a.flags & ~(uint32_t)(CW_ALERT_SHADOW | CW_ALERT_ROSE)) != 0)
 		return nonsense(err, "bad severity or flags", at);
+	if (a.founder > seq)
+		return nonsense(err, "alert founded by a later transaction", at);
 	if (!in_unit(a.score) || !in_unit(a.confidence))
 		return nonsense(err, "score or confidence out of range", at);
 	*out = (struct cw_alert){
@@ -279,6 +287,8 @@ static int read_alert(struct cw_alert *out, const char *bytes, size_t at, struct
 		.severity = (enum cw_severity)a.severity,
 		.score = a.score,
 		.confidence = a.confidence,
+		.founder = a.founder != 0 ? a.founder : seq,
+		.occurrences = a.occurrences > 0 ? a.occurrences : 1,
 		.dedup = take_text(&rest, &left, a.dedup_len, CW_VERDICT_DEDUP_MAX, arena),
 	};
 	if (out->dedup == NULL)
@@ -343,7 +353,7 @@ int cw_verdict_read(struct cw_verdict *v, const void *bytes, size_t len, size_t 
 				return -1;
 			continue;
 		}
-		if (read_alert(&v->alerts[nalerts], bytes, at, arena, err) != 0)
+		if (read_alert(&v->alerts[nalerts], bytes, at, v->seq, arena, err) != 0)
 			return -1;
 		add_score(v, &v->alerts[nalerts++]);
 	}

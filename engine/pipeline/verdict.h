@@ -28,7 +28,10 @@ enum cw_severity { CW_SEVERITY_LOW = 0, CW_SEVERITY_MEDIUM, CW_SEVERITY_HIGH, CW
 const char *cw_severity_name(enum cw_severity severity);             /* "low" ... "critical", as in SQL */
 bool cw_severity_parse(const char *text, enum cw_severity *out);
 
-enum cw_alert_flags { CW_ALERT_SHADOW = 1 /* stored, never published */ };
+enum cw_alert_flags {
+	CW_ALERT_SHADOW = 1,          /* stored, never published */
+	CW_ALERT_ROSE = 2,            /* continues an alert, with a higher severity than it had */
+};
 
 struct cw_alert {
 	uint32_t rule;                /* index in the ruleset, below CW_RULES_MAX */
@@ -39,6 +42,9 @@ struct cw_alert {
 	const char *dedup;            /* "" if the rule gave none */
 	const char *features;         /* JSON object: values, limits, baselines */
 	const char *explanation;      /* one sentence */
+	uint64_t founder;             /* seq of the transaction that founded the living alert (pipeline/living.h). Written as
+	                               * 0: this one did. Read it is never 0 and never above the verdict's seq */
+	uint32_t occurrences;         /* fires of that alert so far, this one included; at least 1 when read */
 };
 
 enum cw_rule_fault_kind { CW_FAULT_ERROR = 1, CW_FAULT_TICKS, CW_FAULT_TIME, CW_FAULT_MEMORY, CW_FAULT_STACK };

@@ -13,6 +13,8 @@
 	CW_COLUMN("title", "a.title", 0), CW_COLUMN("explanation", "a.explanation", 0), \
 	CW_COLUMN("features", "a.features_used", 0), CW_COLUMN("ruleset", "a.ruleset", 0), \
 	CW_COLUMN("dedup_key", "a.dedup_key", 0), CW_COLUMN("shadow", "a.shadow", 0), \
+	CW_COLUMN("occurrences", "a.occurrences", 0), CW_COLUMN("last_seen", "a.last_seen", 0), \
+	CW_COLUMN("suppressed_by", "a.suppressed_by", 0), \
 	CW_COLUMN("status", "a.status", 0), CW_COLUMN("reviewed", "a.reviewed", 0), \
 	CW_COLUMN("reviewed_by", "a.reviewed_by", 0), CW_COLUMN("reviewed_at", "a.reviewed_at", 0), \
 	CW_COLUMN("review_note", "a.review_note", 0), CW_COLUMN("false_positive", "a.false_positive", 0)
@@ -41,6 +43,7 @@ static const struct cw_column changed_columns[] = { ANOMALY_COLUMNS };
 	{ .name = "until", .type = CW_ARG_TIME }, { .name = "reviewed", .type = CW_ARG_BOOL }, \
 	{ .name = "false_positive", .type = CW_ARG_BOOL }, \
 	{ .name = "status", .type = CW_ARG_CHOICE, .choices = STATUSES }, { .name = "shadow", .type = CW_ARG_BOOL }, \
+	{ .name = "suppressed", .type = CW_ARG_BOOL }, \
 	{ .name = "dedup_key" }, { .name = "min_score", .type = CW_ARG_NUMBER, .min = 0, .max = 1 }
 
 static const struct cw_arg_spec list_args[] = { FILTER_ARGS, CW_PAGE_ARGS };
@@ -59,17 +62,30 @@ static const struct cw_arg_spec period_args[] = {
 	{ .name = "rule" },
 };
 
-/* An address is looked for from its transactions: their index, then the anomalies of each. OFFSET 0 keeps the planner
- * from turning that round. */
+/* Address and hash are looked for from their transactions, then the alerts for which these are evidence. OFFSET 0 keeps
+ * the planner from turning that round. */
 static void put_from(struct cw_build *b)
 {
-	if (cw_build_arg(b, "address") != NULL) {
-		cw_build_value(b, "address", " FROM (SELECT id FROM transactions WHERE from_address = % UNION"
-		               " SELECT id FROM transactions WHERE to_address = % OFFSET 0) x"
-		               " JOIN transactions t ON t.id = x.id JOIN anomalies a ON a.transaction_id = t.id");
+	bool address = cw_build_arg(b, "address") != NULL, hash = cw_build_arg(b, "hash") != NULL;
+
+	if (!address && !hash) {
+		cw_build_sql(b, " FROM anomalies a JOIN transactions t ON t.id = a.transaction_id");
 		return;
 	}
-	cw_build_sql(b, " FROM anomalies a JOIN transactions t ON t.id = a.transaction_id");
+	cw_build_sql(b, " FROM (WITH x AS MATERIALIZED (");
+	if (address) {
+		cw_build_value(b, "address", "SELECT id, hash FROM transactions WHERE from_address = % UNION"
+		               " SELECT id, hash FROM transactions WHERE to_address = %");
+	} else {
+		cw_build_value(b, "hash", "SELECT id, hash FROM transactions WHERE hash = %");
+	}
+	cw_build_sql(b, ") SELECT e.anomaly_id AS id FROM x JOIN anomaly_evidence e ON e.transaction_id = x.id");
+	if (address && hash)
+		cw_build_value(b, "hash", " WHERE x.hash = %");
+	cw_build_sql(b, " UNION SELECT n.id FROM x JOIN anomalies n ON n.transaction_id = x.id");
+	if (address && hash)
+		cw_build_value(b, "hash", " WHERE x.hash = %");
+	cw_build_sql(b, " OFFSET 0) y JOIN anomalies a ON a.id = y.id JOIN transactions t ON t.id = a.transaction_id");
 }
 
 static void put_where(struct cw_build *b)
@@ -78,7 +94,6 @@ static void put_where(struct cw_build *b)
 	cw_build_choice(b, "severity", "a.severity = '%'");
 	cw_build_choice(b, "min_severity", "a.severity >= '%'");
 	cw_build_filter(b, "rule", "a.rule_id = %");
-	cw_build_filter(b, "hash", "t.hash = %");
 	cw_build_filter(b, "chain_id", "t.chain_id = %");
 	cw_build_filter(b, "since", "a.detected_at >= %");
 	cw_build_filter(b, "until", "a.detected_at < %");
@@ -92,6 +107,11 @@ static void put_where(struct cw_build *b)
 		cw_build_sql(b, "NOT a.shadow");
 	}
 	cw_build_flag(b, "shadow", "a.shadow", "NOT a.shadow");
+	if (cw_build_arg(b, "suppressed") == NULL) {
+		cw_build_and(b);
+		cw_build_sql(b, "a.suppressed_by IS NULL");
+	}
+	cw_build_flag(b, "suppressed", "a.suppressed_by IS NOT NULL", "a.suppressed_by IS NULL");
 }
 
 static void build_list(struct cw_build *b)
@@ -118,6 +138,45 @@ const struct cw_op cw_anomalies_get = {
 	.repo = "anomalies", .name = "get", .kind = CW_OP_ONE,
 	.summary = "One anomaly with its transaction.",
 	CW_OP_ARGS(id_args), CW_OP_COLUMNS(columns), .build = build_get,
+};
+
+static const struct cw_column evidence_columns[] = {
+	CW_COLUMN("transaction_id", "e.transaction_id", 0),
+	CW_COLUMN("detected_at", "e.detected_at", 0),
+	CW_COLUMN("severity", "e.severity", 0),
+	CW_COLUMN("score", "e.anomaly_score", 0),
+	CW_COLUMN("confidence", "e.confidence", 0),
+	CW_COLUMN("model_version_id", "e.model_id", 0),
+	CW_COLUMN("explanation", "e.explanation", 0),
+	CW_COLUMN("features", "e.features_used", 0),
+	CW_COLUMN("suppressed_by", "e.suppressed_by", 0),
+	CW_COLUMN("transaction", NULL, CW_COL_OPEN),
+	CW_COLUMN("hash", "t.hash", 0),
+	CW_COLUMN("chainId", "t.chain_id", CW_COL_QUANTITY),
+	CW_COLUMN("blockNumber", "t.block_number", CW_COL_QUANTITY),
+	CW_COLUMN("timestamp", "t.timestamp", CW_COL_SECONDS),
+	CW_COLUMN("from", "t.from_address", 0),
+	CW_COLUMN("to", "t.to_address", 0),
+	CW_COLUMN("value", "t.value", CW_COL_QUANTITY),
+	CW_COLUMN("canonical", "t.canonical", 0),
+	CW_COLUMN("", NULL, CW_COL_CLOSE),
+};
+static const struct cw_arg_spec evidence_args[] = {
+	{ .name = "id", .type = CW_ARG_INT, .required = true },
+	CW_PAGE_ARGS,
+};
+
+static void build_evidence(struct cw_build *b)
+{
+	cw_build_select(b);
+	cw_build_sql(b, " FROM anomaly_evidence e JOIN transactions t ON t.id = e.transaction_id");
+	cw_build_filter(b, "id", "e.anomaly_id = %");
+}
+
+const struct cw_op cw_anomalies_evidence = {
+	.repo = "anomalies", .name = "evidence", .kind = CW_OP_PAGE,
+	.summary = "The transactions on which a living alert fired, newest first, with what the rule said of each.",
+	CW_OP_ARGS(evidence_args), CW_OP_COLUMNS(evidence_columns), .build = build_evidence, .keys = "e.transaction_id",
 };
 
 static const struct cw_column count_columns[] = { CW_COLUMN("count", "count(*)", 0) };
@@ -171,7 +230,7 @@ static void build_statistics(struct cw_build *b)
 	cw_build_filter(b, "until", "a.detected_at < %");
 	cw_build_filter(b, "rule", "a.rule_id = %");
 	cw_build_and(b);
-	cw_build_sql(b, "NOT a.shadow GROUP BY a.rule_id, a.severity ORDER BY count(*) DESC, a.rule_id, a.severity");
+	cw_build_sql(b, "NOT a.shadow AND a.suppressed_by IS NULL GROUP BY a.rule_id, a.severity ORDER BY count(*) DESC, a.rule_id, a.severity");
 }
 
 const struct cw_op cw_anomalies_statistics = {

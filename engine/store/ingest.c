@@ -47,15 +47,6 @@ static const struct cw_stmt predictions_stmt = {
 	" $5::float8[], $6::float8[], $7::text[], $8::float8[], $9::jsonb[])",
 };
 
-static const struct cw_stmt anomalies_stmt = {
-	"ingest_anomalies",
-	"INSERT INTO anomalies (transaction_id, model_id, anomaly_score, severity, confidence, rule_id, rule_version, title,"
-	" ruleset, features_used, explanation, dedup_key, shadow) SELECT t, m, s, v::severity, c, r, rv, ti, ru, f, e, d, sh"
-	" FROM unnest($1::int8[], $2::int8[], $3::float8[], $4::text[], $5::float8[], $6::text[], $7::text[], $8::text[],"
-	" $9::text[], $10::jsonb[], $11::text[], $12::text[], $13::bool[])"
-	" AS u(t, m, s, v, c, r, rv, ti, ru, f, e, d, sh) RETURNING id",
-};
-
 void cw_ingest_begin(struct cw_conn *conn, cw_query_fn *fn, void *arg)
 {
 	cw_conn_query(conn, &begin_stmt, NULL, fn, arg);
@@ -205,11 +196,6 @@ static void send_columns(struct cw_conn *conn, const struct cw_stmt *stmt, const
 	cw_conn_query(conn, stmt, &params, fn, arg);
 }
 
-static void put_text(struct cw_array *a, const char *text)
-{
-	cw_array_bytes(a, text, strlen(text));
-}
-
 void cw_ingest_predictions(struct cw_conn *conn, const struct cw_new_prediction *rows, size_t n,
                            struct cw_arena *arena, cw_query_fn *fn, void *arg)
 {
@@ -234,36 +220,4 @@ void cw_ingest_predictions(struct cw_conn *conn, const struct cw_new_prediction 
 		put_bytes(faults, r->faults != NULL, r->faults, r->faults != NULL ? strlen(r->faults) : 0);
 	}
 	send_columns(conn, &predictions_stmt, &c, arena, fn, arg);
-}
-
-void cw_ingest_anomalies(struct cw_conn *conn, const struct cw_new_anomaly *rows, size_t n, struct cw_arena *arena,
-                         cw_query_fn *fn, void *arg)
-{
-	struct columns c = { .count = 0 };
-	struct cw_array *tx = add(&c, arena, CW_ELEM_I64, n), *version = add(&c, arena, CW_ELEM_I64, n);
-	struct cw_array *score = add(&c, arena, CW_ELEM_F64, n), *severity = add(&c, arena, CW_ELEM_TEXT, n);
-	struct cw_array *confidence = add(&c, arena, CW_ELEM_F64, n), *rule = add(&c, arena, CW_ELEM_TEXT, n);
-	struct cw_array *rule_version = add(&c, arena, CW_ELEM_TEXT, n), *title = add(&c, arena, CW_ELEM_TEXT, n);
-	struct cw_array *ruleset = add(&c, arena, CW_ELEM_TEXT, n), *features = add(&c, arena, CW_ELEM_JSONB, n);
-	struct cw_array *text = add(&c, arena, CW_ELEM_TEXT, n), *dedup = add(&c, arena, CW_ELEM_TEXT, n);
-	struct cw_array *shadow = add(&c, arena, CW_ELEM_BOOL, n);
-
-	for (size_t i = 0; i < n; i++) {
-		const struct cw_new_anomaly *r = &rows[i];
-
-		cw_array_i64(tx, r->transaction_id);
-		cw_array_i64(version, r->model_version_id);
-		cw_array_f64(score, r->score);
-		put_text(severity, r->severity);
-		cw_array_f64(confidence, r->confidence);
-		put_text(rule, r->rule_id);
-		put_text(rule_version, r->rule_version);
-		put_text(title, r->title);
-		put_text(ruleset, r->ruleset);
-		put_text(features, r->features);
-		put_text(text, r->explanation);
-		put_text(dedup, r->dedup);
-		cw_array_bool(shadow, r->shadow);
-	}
-	send_columns(conn, &anomalies_stmt, &c, arena, fn, arg);
 }

@@ -1,4 +1,5 @@
-/* ingest.h - the statements of the commit stream: a group of transactions, their predictions, their anomalies.
+/* ingest.h - the statements of the commit stream: a group of transactions and their predictions (their
+ * alerts are in store/alerts.h).
  *
  * All go out on one connection in pipeline mode, arrays in binary through unnest; nothing is sent twice. The order of a
  * group's rows is kept: identities rise with it, and so are the recorded evaluation order. */
@@ -42,19 +43,5 @@ struct cw_new_prediction {
 };
 void cw_ingest_predictions(struct cw_conn *conn, const struct cw_new_prediction *rows, size_t n,
                            struct cw_arena *arena, cw_query_fn *fn, void *arg);
-
-struct cw_new_anomaly {
-	int64_t transaction_id, model_version_id;
-	double score, confidence;
-	const char *rule_id, *rule_version, *title, *ruleset;
-	const char *severity;         /* low, medium, high, critical */
-	const char *features;         /* JSON object */
-	const char *explanation;
-	const char *dedup;            /* "": none */
-	bool shadow;                  /* of a rule on trial: kept, never shown as an anomaly */
-};
-/* The answer has the identities, one row each, in the same order. */
-void cw_ingest_anomalies(struct cw_conn *conn, const struct cw_new_anomaly *rows, size_t n, struct cw_arena *arena,
-                         cw_query_fn *fn, void *arg);
 
 #endif

@@ -5,7 +5,7 @@
 const struct cw_op *const cw_ops[] = {
 	&cw_transactions_get, &cw_transactions_by_address, &cw_transactions_recent, &cw_transactions_statistics,
 	&cw_anomalies_list, &cw_anomalies_get, &cw_anomalies_count, &cw_anomalies_review, &cw_anomalies_statistics,
-	&cw_anomalies_false_positive_rate,
+	&cw_anomalies_false_positive_rate, &cw_anomalies_evidence,
 	&cw_predictions_list, &cw_predictions_statistics,
 	&cw_models_list, &cw_models_get, &cw_models_create, &cw_models_update,
 	&cw_model_versions_list, &cw_model_versions_get, &cw_model_versions_create, &cw_model_versions_deploy,
@@ -18,6 +18,7 @@ const struct cw_op *const cw_ops[] = {
 	&cw_audit_logs_chain,
 	&cw_system_metrics_append, &cw_system_metrics_list, &cw_system_metrics_names,
 	&cw_rule_states_list,
+	&cw_suppressions_list, &cw_suppressions_get, &cw_suppressions_create, &cw_suppressions_finish,
 	NULL,
 };
 

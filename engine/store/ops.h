@@ -10,7 +10,7 @@
 
 extern const struct cw_op cw_transactions_get, cw_transactions_by_address, cw_transactions_recent,
 	cw_transactions_statistics;
-extern const struct cw_op cw_anomalies_list, cw_anomalies_get, cw_anomalies_count, cw_anomalies_review,
+extern const struct cw_op cw_anomalies_list, cw_anomalies_get, cw_anomalies_count, cw_anomalies_review, cw_anomalies_evidence,
 	cw_anomalies_statistics, cw_anomalies_false_positive_rate;
 extern const struct cw_op cw_predictions_list, cw_predictions_statistics;
 extern const struct cw_op cw_models_list, cw_models_get, cw_models_create, cw_models_update;
@@ -24,5 +24,6 @@ extern const struct cw_op cw_audit_logs_append, cw_audit_logs_last, cw_audit_log
 	cw_audit_logs_statistics, cw_audit_logs_chain;
 extern const struct cw_op cw_system_metrics_append, cw_system_metrics_list, cw_system_metrics_names;
 extern const struct cw_op cw_rule_states_list;
+extern const struct cw_op cw_suppressions_list, cw_suppressions_get, cw_suppressions_create, cw_suppressions_finish;
 
 #endif

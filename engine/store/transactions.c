@@ -175,7 +175,7 @@ static const struct cw_column full_columns[] = { BRIEF_COLUMNS, CW_COLUMN("input
 	CW_COLUMN("contractAddress", "t.created_address", 0), CW_COLUMN("logs", "t.logs", CW_COL_LOGS) };
 
 static const struct cw_column anomaly_columns[] = {
-	CW_COLUMN("", "a.transaction_id", CW_COL_HIDDEN),
+	CW_COLUMN("", "x.transaction_id", CW_COL_HIDDEN),
 	CW_COLUMN("id", "a.id", 0),
 	CW_COLUMN("severity", "a.severity", 0),
 	CW_COLUMN("score", "a.anomaly_score", 0),
@@ -188,6 +188,9 @@ static const struct cw_column anomaly_columns[] = {
 	CW_COLUMN("features", "a.features_used", 0),
 	CW_COLUMN("ruleset", "a.ruleset", 0),
 	CW_COLUMN("detected_at", "a.detected_at", 0),
+	CW_COLUMN("occurrences", "a.occurrences", 0),
+	CW_COLUMN("last_seen", "a.last_seen", 0),
+	CW_COLUMN("suppressed_by", "a.suppressed_by", 0),
 	CW_COLUMN("status", "a.status", 0),
 	CW_COLUMN("reviewed", "a.reviewed", 0),
 	CW_COLUMN("false_positive", "a.false_positive", 0),
@@ -209,7 +212,9 @@ static const struct cw_column prediction_columns[] = {
 /* Two relations, named in `include`. */
 static const struct cw_relation relations[] = {
 	{ "anomalies", anomaly_columns, CW_COUNT(anomaly_columns),
-	  "FROM anomalies a WHERE a.transaction_id = ANY ($1::int8[]) AND NOT a.shadow ORDER BY a.transaction_id, a.id" },
+	  "FROM (SELECT transaction_id, anomaly_id AS id FROM anomaly_evidence WHERE transaction_id = ANY ($1::int8[]) UNION"
+	  " SELECT transaction_id, id FROM anomalies WHERE transaction_id = ANY ($1::int8[])) x JOIN anomalies a ON a.id = x.id"
+	  " WHERE NOT a.shadow ORDER BY x.transaction_id, a.id" },
 	{ "predictions", prediction_columns, CW_COUNT(prediction_columns),
 	  "FROM transactions t CROSS JOIN LATERAL (SELECT * FROM predictions q WHERE q.transaction_id = t.id AND"
 	  " q.created_at >= t.created_at - interval '1 day' OFFSET 0) p WHERE t.id = ANY ($1::int8[])"

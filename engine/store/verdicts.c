@@ -11,14 +11,20 @@
 static const struct cw_stmt find_stmt = {
 	"verdicts_find",
 	"SELECT k.ord, t.id, p.is_anomaly, p.anomaly_score, p.confidence, p.ruleset, a.id, a.anomaly_score, a.confidence,"
-	" a.severity, a.rule_id, a.rule_version, a.title, a.explanation, a.features_used"
+	" a.severity, a.rule_id, a.version, a.title, a.explanation, a.features_used, a.founded, a.suppressed"
 	" FROM unnest($1::int8[], $2::bytea[]) WITH ORDINALITY AS k (chain_id, hash, ord)"
 	" JOIN transactions t ON t.hash = k.hash AND t.chain_id = k.chain_id"
 	" LEFT JOIN LATERAL (SELECT q.is_anomaly, q.anomaly_score, q.confidence, coalesce(v.checksum, v.version) AS ruleset"
 	" FROM predictions q JOIN model_versions v ON v.id = q.model_version_id JOIN models m ON m.id = v.model_id"
-	" WHERE q.transaction_id = t.id AND q.created_at >= t.created_at - interval '1 day' ORDER BY (m.model_type = 'ruleset') DESC, q.id LIMIT 1) p ON true"
-	" LEFT JOIN LATERAL (SELECT n.* FROM anomalies n WHERE n.transaction_id = t.id AND NOT n.shadow"
-	" ORDER BY n.id) a ON true ORDER BY k.ord, a.id",
+	" WHERE q.transaction_id = t.id AND q.created_at >= t.created_at - interval '1 day'"
+	" ORDER BY (m.model_type = 'ruleset') DESC, q.id LIMIT 1) p ON true"
+	" LEFT JOIN LATERAL (SELECT n.id, f.anomaly_score, f.confidence, f.severity, n.rule_id, v.version, n.title,"
+	" f.explanation, f.features_used, n.transaction_id = t.id AS founded, f.suppressed_by IS NOT NULL AS suppressed"
+	" FROM anomaly_evidence f JOIN anomalies n ON n.id = f.anomaly_id JOIN model_versions v ON v.id = f.model_id"
+	" WHERE f.transaction_id = t.id AND NOT n.shadow UNION ALL"
+	" SELECT n.id, n.anomaly_score, n.confidence, n.severity, n.rule_id, n.rule_version, n.title, n.explanation,"
+	" n.features_used, true, false FROM anomalies n WHERE n.transaction_id = t.id AND n.founder IS NULL AND NOT n.shadow)"
+	" a ON true ORDER BY k.ord, a.id",
 };
 
 uint64_t cw_verdicts_find(struct cw_pool *pool, const struct cw_tx *const *txs, size_t n, cw_query_fn *fn, void *arg)
@@ -60,5 +66,7 @@ void cw_verdicts_row(const struct cw_result *res, int row, struct cw_verdict_row
 		.title = cw_result_text(res, row, 12, NULL),
 		.explanation = cw_result_text(res, row, 13, NULL),
 		.features = cw_result_text(res, row, 14, NULL),
+		.founded = cw_result_bool(res, row, 15),
+		.suppressed = cw_result_bool(res, row, 16),
 	};
 }

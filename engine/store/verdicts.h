@@ -25,7 +25,8 @@ struct cw_verdict_row {
 	const char *ruleset;          /* digest */
 	int64_t anomaly_id;           /* 0: no anomaly in this row */
 	double anomaly_score, anomaly_confidence;
-	const char *severity, *rule, *version, *title, *explanation, *features;
+	const char *severity, *rule, *version, *title, *explanation, *features;   /* as they were on this transaction */
+	bool founded, suppressed;     /* the alert began here; nobody was to be told of it */
 };
 /* Strings are valid as long as the result. */
 void cw_verdicts_row(const struct cw_result *res, int row, struct cw_verdict_row *out);

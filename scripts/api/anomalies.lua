@@ -18,8 +18,8 @@ endpoint {
     severity = { type = "string", enum = SEVERITIES, doc = "exactly this severity" },
     min_severity = { type = "string", enum = SEVERITIES, doc = "this severity or above" },
     rule = { type = "string", max_length = 128, doc = "id of the rule that fired" },
-    address = { type = "address", doc = "sender or receiver of the transaction" },
-    hash = { type = "hash", doc = "of the transaction" },
+    address = { type = "address", doc = "sender or receiver of a transaction on which it fired" },
+    hash = { type = "hash", doc = "of a transaction on which it fired" },
     chain_id = { type = "integer", min = 0 },
     since = { type = "time", doc = "detected at this time or later" },
     ["until"] = { type = "time", doc = "detected before this time" },
@@ -27,6 +27,7 @@ endpoint {
     false_positive = { type = "boolean" },
     status = { type = "string", enum = STATUSES },
     shadow = { type = "boolean", doc = "true: those of rules in shadow, which are left out otherwise" },
+    suppressed = { type = "boolean", doc = "true: those that a suppression hides, which are left out otherwise" },
     min_score = { type = "number", min = 0, max = 1 },
     limit = { type = "integer", min = 1, max = 1000, default = 50 },
     cursor = { type = "string", max_length = 512 },
@@ -48,6 +49,29 @@ endpoint {
     local row, err = db.anomalies:get_json { id = req.params.id }
     if not row then return problem(err) end
     return reply_raw(200, row)
+  end,
+}
+
+endpoint {
+  method = "GET", path = "/api/v1/anomalies/{id}/evidence", auth = "viewer",
+  summary = "the transactions on which an alert fired, newest first, with what the rule said of each",
+  description = "The founding one is evidence too. `canonical` is false for a transaction that a reorganisation of "
+    .. "its chain has dropped: it does not count any more.",
+  params = {
+    id = { type = "integer", min = 1, required = true },
+    limit = { type = "integer", min = 1, max = 1000, default = 50 },
+    cursor = { type = "string", max_length = 512 },
+  },
+  responses = {
+    [200] = { description = "a page, newest first", schema = schemas.page(schemas.evidence) },
+    [404] = "no such anomaly",
+  },
+  handler = function(req)
+    local row, err = db.anomalies:get_json { id = req.params.id }
+    if not row then return problem(err) end
+    local page, err2 = db.anomalies:evidence_json(req.params)
+    if not page then return problem(err2) end
+    return reply_raw(200, page)
   end,
 }
 
@@ -78,8 +102,10 @@ local LEAST = { low = 0, medium = 1, high = 2, critical = 3 }
 endpoint {
   method = "GET", path = "/api/v1/anomalies/stream", auth = "viewer",
   summary = "anomalies as they are committed: server-sent events",
-  description = "Event `anomaly`; its id is the anomaly's. Last-Event-ID (or last_id) resumes behind it. A gap that is "
-    .. "too old to fill is answered 409: read GET /anomalies, then subscribe again.",
+  description = "Event `anomaly`: a new alert; its id is the anomaly's. Event `anomaly.updated`, without an id: one "
+    .. "that lives has risen in severity, or fires for the 2nd, 4th, 8th, ... time. Last-Event-ID "
+    .. "(or last_id) resumes behind it. A gap that is too old to fill is answered 409: read GET "
+    .. "/anomalies, then subscribe again.",
   params = {
     min_severity = { type = "string", enum = SEVERITIES, default = "low" },
     rule = { type = "string", max_length = 90 },

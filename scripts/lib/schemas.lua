@@ -10,7 +10,9 @@ local score = { type = "number", minimum = 0, maximum = 1 }
 local alert = {
   type = "object",
   properties = {
-    id = { type = "integer" }, rule = { type = "string" }, version = { type = "string" }, title = { type = "string" },
+    id = { type = "integer", description = "of the living alert" }, rule = { type = "string" },
+    new = { type = "boolean", description = "false: further evidence of an alert that lives" },
+    version = { type = "string" }, title = { type = "string" },
     severity = severity, score = score, confidence = score, explanation = { type = "string" },
     features = { type = "object", description = "values, limits and baselines that decided" },
   },
@@ -25,6 +27,7 @@ local verdict = {
     is_anomaly = { type = "boolean" }, anomaly_score = score, confidence = score,
     severity = { type = { "string", "null" }, enum = { "low", "medium", "high", "critical", json.null } },
     ruleset = { type = "string", description = "digest of the rules that judged" },
+    suppressed = { type = "integer", description = "alerts that a suppression hides: not listed, no anomaly" },
     alerts = { type = "array", items = alert },
   },
 }
@@ -57,9 +60,33 @@ local anomaly = {
   properties = {
     id = { type = "integer" }, severity = severity, score = score, confidence = score,
     rule = { type = "string" }, rule_version = { type = "string" }, title = { type = "string" },
-    explanation = { type = "string" }, features = { type = "object" }, detected_at = time,
+    explanation = { type = "string", description = "of the strongest fire" }, features = { type = "object" },
+    detected_at = time, occurrences = { type = "integer", description = "transactions on which it fired" },
+    last_seen = { type = "string", format = "date-time", description = "block time of the last of them" },
+    suppressed_by = { type = { "integer", "null" } },
     reviewed = { type = "boolean" }, false_positive = { type = { "boolean", "null" } }, status = { type = "string" },
     transaction = transaction,
+  },
+}
+
+local evidence = {
+  type = "object",
+  properties = {
+    transaction_id = { type = "integer" }, detected_at = time, severity = severity, score = score, confidence = score,
+    model_version_id = { type = "integer" }, explanation = { type = "string" }, features = { type = "object" },
+    suppressed_by = { type = { "integer", "null" } }, transaction = transaction,
+  },
+}
+
+local suppression = {
+  type = "object",
+  properties = {
+    id = { type = "integer" }, rule = { type = { "string", "null" } }, address = { type = { "string", "null" } },
+    dedup_key = { type = { "string", "null" } }, chain_id = { type = { "integer", "null" } },
+    reason = { type = "string" }, owner = { type = { "integer", "null" }, description = "user" }, created_at = time,
+    expires_at = time, ended_at = { type = { "string", "null" } }, active = { type = "boolean" },
+    hidden = { type = "integer", description = "fires that it has kept from being told" },
+    last_hidden_at = { type = { "string", "null" } },
   },
 }
 
@@ -73,4 +100,5 @@ local function page(of)
   }
 end
 
-return { verdict = verdict, transaction_in = transaction_in, transaction = transaction, anomaly = anomaly, page = page }
+return { verdict = verdict, transaction_in = transaction_in, transaction = transaction, anomaly = anomaly,
+  evidence = evidence, suppression = suppression, page = page }

@@ -28,6 +28,7 @@
 #include "pg/result.h"
 #include "pipeline/pipeline.h"
 #include "state/state.h"
+#include "store/alerts.h"
 #include "store/ingest.h"
 #include "support/rules_in_c.h"
 #include "support/store_env.h"
@@ -204,7 +205,8 @@ static void run_bare(double seconds)
 	static struct cw_tx_in txs[BATCH];
 	static const struct cw_tx_in *list[BATCH];
 	static struct cw_new_prediction rows[BATCH];
-	static struct cw_new_anomaly anomalies[BATCH / 50];
+	static struct cw_alert_row alerts[BATCH / 50];
+	static struct cw_alert_fire fires[BATCH / 50];
 
 	end_us = cw_clock_mono_us() + (int64_t)(seconds * 1e6);
 	do {
@@ -219,12 +221,14 @@ static void run_bare(double seconds)
 		for (int i = 0; i < BATCH; i++)
 			rows[i] = (struct cw_new_prediction){ .transaction_id = first_id + i, .model_version_id = 1,
 				.request_id = "0123456789abcdef", .response_time_ms = 1 };
-		for (int i = 0; i < BATCH / 50; i++)
-			anomalies[i] = (struct cw_new_anomaly){ .transaction_id = first_id + i * 50, .model_version_id = 2,
-				.score = 0.7, .confidence = 0.5, .rule_id = "test.count", .rule_version = "1.0", .title = "Counted",
-				.ruleset = "digest-v1", .severity = "high", .features = "{\"n\":1}", .explanation = "told to", .dedup = "" };
+		for (int i = 0; i < BATCH / 50; i++) {
+			alerts[i] = (struct cw_alert_row){ .founder = first_id + i * 50, .model_version_id = 2,
+				.rule_id = "test.count", .rule_version = "1.0", .title = "Counted", .ruleset = "digest-v1", .dedup = "d" };
+			fires[i] = (struct cw_alert_fire){ .row = (uint32_t)i, .transaction_id = first_id + i * 50, .score = 0.7,
+				.confidence = 0.5, .severity = "high", .features = "{\"n\":1}", .explanation = "told to" };
+		}
 		cw_ingest_predictions(conn, rows, BATCH, arena, NULL, NULL);
-		cw_ingest_anomalies(conn, anomalies, BATCH / 50, arena, NULL, NULL);
+		cw_alerts_store(conn, alerts, BATCH / 50, fires, BATCH / 50, arena, NULL, NULL);
 		cw_ingest_commit(conn, on_bare, NULL);
 		cw_conn_sync(conn, NULL, NULL);
 		wait_flag();

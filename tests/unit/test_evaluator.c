@@ -461,6 +461,7 @@ END_TEST
 /* State that nobody declares any more is gone: found again it would have a gap. */
 START_TEST(state_of_a_rule_that_went_is_dropped)
 {
+	const struct cw_state_root *root;
 	uint64_t before;
 	struct set set;
 	void *ctx;
@@ -477,7 +478,9 @@ START_TEST(state_of_a_rule_that_went_is_dropped)
 	add(make_set(&set, NULL), "rules/b.lua", RULE("x.b", "", FIRE_FOR_Y));
 	ops->free(load_attached(&set));
 	ck_assert_uint_eq(cw_state_account(live, 1).bytes, before);
-	ck_assert_ptr_null(cw_state_root_next(live, NULL));
+	root = cw_state_root_next(live, NULL);
+	ck_assert_str_eq(root->name, "x.b/!alerts");
+	ck_assert_ptr_null(cw_state_root_next(live, root));
 }
 END_TEST
 

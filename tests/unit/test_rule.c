@@ -32,7 +32,7 @@ static const char *try_rule(const char *text, const char *params)
 	if (rules == NULL)
 		return err.msg;
 	cw_rules_free(&rules);
-	return cw_ruletest_bundle(&bundle, &cw_rules_conf_default, scratch, &err) == 0 ? "" : err.msg;
+	return cw_ruletest_bundle(&bundle, &cw_rules_conf_default, scratch, NULL, &err) == 0 ? "" : err.msg;
 }
 
 static const struct { const char *text, *message; } declarations[] = {

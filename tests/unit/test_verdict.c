@@ -312,7 +312,7 @@ static void refuse(size_t at, const void *bytes, size_t n, const char *what)
 START_TEST(nonsense_is_named)
 {
 	double two = 2, nan = NAN;
-	size_t text = 16 + 48;
+	size_t text = 16 + 64;
 
 	refuse(0, "x", 1, "no head");
 	refuse(16, &(uint32_t){ 9 }, 4, "bad item at byte 16");
@@ -320,7 +320,7 @@ START_TEST(nonsense_is_named)
 	refuse(20, &(uint32_t){ 13 }, 4, "bad item size at byte 16");
 	refuse(20, &(uint32_t){ 0xfffffff8 }, 4, "bad item size at byte 16");
 	refuse(24, &(uint32_t){ CW_RULES_MAX }, 4, "rule index out of range");
-	refuse(28, &(uint32_t){ 2 }, 4, "bad severity or flags");
+	refuse(28, &(uint32_t){ 4 }, 4, "bad severity or flags");
 	refuse(32, &(uint32_t){ 4 }, 4, "bad severity or flags");
 	refuse(36, &(uint32_t){ 0xffffffff }, 4, "bad dedup");
 	refuse(36, &(uint32_t){ 2 }, 4, "bad dedup");
@@ -328,6 +328,7 @@ START_TEST(nonsense_is_named)
 	refuse(44, &(uint32_t){ 2 }, 4, "bad explanation");
 	refuse(48, &two, 8, "score or confidence out of range");
 	refuse(56, &nan, 8, "score or confidence out of range");
+	refuse(64, &(uint64_t){ 2 }, 8, "alert founded by a later transaction");
 	refuse(text, "\0", 1, "bad dedup");
 	refuse(text, "\xff", 1, "bad dedup");
 	refuse(text + 4, "[", 1, "bad features");

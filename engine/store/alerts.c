@@ -1,0 +1,132 @@
+#include "store/alerts.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "pg/query.h"
+#include "pg/result.h"
+
+/* k: the alerts, with what is in the table of them. e: their fires, with the suppression that hides each. g: sums of
+ * the fires by alert. b: the strongest fire, the latest of equals, which speaks for the alert. LATERAL with LIMIT keeps
+ * the planner on the indexes, whatever it thinks of the length of an array. */
+static const struct cw_stmt store_stmt = {
+	"alerts_store",
+	"WITH k AS MATERIALIZED (SELECT n.*, o.id AS old_id, o.suppressed_by AS old_hidden"
+	" FROM unnest($8::int8[], $9::int8[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bool[])"
+	" WITH ORDINALITY AS n (founder, model, rule, version, title, ruleset, dedup, shadow, row)"
+	" LEFT JOIN LATERAL (SELECT a.id, a.suppressed_by FROM anomalies a WHERE a.founder = n.founder"
+	" AND a.rule_id = n.rule AND a.shadow = n.shadow LIMIT 1) o ON true),"
+	" e AS MATERIALIZED (SELECT x.*, t.timestamp AS at, s.id AS hidden"
+	" FROM unnest($1::int4[], $2::int8[], $3::float8[], $4::float8[], $5::text[], $6::jsonb[], $7::text[])"
+	" WITH ORDINALITY AS x (row, tx, score, confidence, severity, features, explanation, ord)"
+	" JOIN k ON k.row = x.row"
+	" CROSS JOIN LATERAL (SELECT t.timestamp, t.chain_id, t.from_address, t.to_address FROM transactions t"
+	" WHERE t.id = x.tx LIMIT 1) t"
+	" LEFT JOIN LATERAL (SELECT s.id FROM suppressions s WHERE s.ended_at IS NULL AND s.expires_at > now()"
+	" AND (s.rule_id IS NULL OR s.rule_id = k.rule) AND (s.dedup_key IS NULL OR s.dedup_key = k.dedup)"
+	" AND (s.chain_id IS NULL OR s.chain_id = t.chain_id)"
+	" AND (s.address IS NULL OR s.address = t.from_address OR s.address = t.to_address)"
+	" ORDER BY s.id LIMIT 1) s ON NOT k.shadow),"
+	" g AS MATERIALIZED (SELECT row, min(tx) AS tx, min(ord) AS first, min(ord) FILTER (WHERE hidden IS NULL) AS told,"
+	" count(*) AS n, max(at) AS last, max(severity::severity) AS severity,"
+	" CASE WHEN bool_and(hidden IS NOT NULL) THEN min(hidden) END AS hidden FROM e GROUP BY row),"
+	" b AS (SELECT DISTINCT ON (row) row, score, confidence, features, explanation FROM e ORDER BY row, score DESC,"
+	" ord DESC),"
+	" up AS (INSERT INTO anomalies AS a (founder, transaction_id, model_id, anomaly_score, severity, confidence, rule_id,"
+	" rule_version, title, ruleset, features_used, explanation, dedup_key, shadow, occurrences, last_seen, suppressed_by)"
+	" SELECT k.founder, g.tx, k.model, b.score, g.severity, b.confidence, k.rule, k.version, k.title, k.ruleset,"
+	" b.features, b.explanation, k.dedup, k.shadow, g.n, g.last, g.hidden"
+	" FROM k JOIN g USING (row) JOIN b USING (row) ORDER BY k.row"
+	" ON CONFLICT (founder, rule_id, shadow) DO UPDATE SET occurrences = a.occurrences + excluded.occurrences,"
+	" last_seen = greatest(a.last_seen, excluded.last_seen), severity = greatest(a.severity, excluded.severity),"
+	" anomaly_score = greatest(a.anomaly_score, excluded.anomaly_score),"
+	" confidence = CASE WHEN excluded.anomaly_score >= a.anomaly_score THEN excluded.confidence ELSE a.confidence END,"
+	" features_used = CASE WHEN excluded.anomaly_score >= a.anomaly_score THEN excluded.features_used"
+	" ELSE a.features_used END,"
+	" explanation = CASE WHEN excluded.anomaly_score >= a.anomaly_score THEN excluded.explanation ELSE a.explanation END,"
+	" suppressed_by = CASE WHEN excluded.suppressed_by IS NOT NULL THEN a.suppressed_by END"
+	" RETURNING a.id, a.founder, a.rule_id, a.shadow),"
+	" r AS (SELECT e.*, k.model, k.old_id, k.old_hidden, up.id, g.first, g.told FROM e JOIN k USING (row)"
+	" JOIN g USING (row) JOIN up ON up.founder = k.founder AND up.rule_id = k.rule AND up.shadow = k.shadow),"
+	" ev AS (INSERT INTO anomaly_evidence (transaction_id, anomaly_id, model_id, anomaly_score, confidence, severity,"
+	" suppressed_by, features_used, explanation) SELECT tx, id, model, score, confidence, severity::severity, hidden,"
+	" features, explanation FROM r ON CONFLICT DO NOTHING),"
+	" hid AS (UPDATE suppressions s SET hidden = s.hidden + h.n, last_hidden_at = now()"
+	" FROM (SELECT hidden AS id, count(*) AS n FROM e WHERE hidden IS NOT NULL GROUP BY 1) h WHERE s.id = h.id)"
+	" SELECT id, old_id IS NULL AND ord = first, hidden IS NOT NULL,"
+	" coalesce((old_id IS NULL OR old_hidden IS NOT NULL) AND ord = told, false) FROM r ORDER BY ord",
+};
+
+static void put_text(struct cw_array *a, const char *text)
+{
+	cw_array_bytes(a, text, strlen(text));
+}
+
+static void put_fires(struct cw_params *params, const struct cw_alert_fire *fires, size_t n, struct cw_arena *arena)
+{
+	static const enum cw_elem types[] = { CW_ELEM_I32, CW_ELEM_I64, CW_ELEM_F64, CW_ELEM_F64, CW_ELEM_TEXT,
+		                                  CW_ELEM_JSONB, CW_ELEM_TEXT };
+	enum { N = sizeof(types) / sizeof(types[0]) };
+	struct cw_array *c[N];
+
+	for (int i = 0; i < N; i++)
+		c[i] = cw_array_begin(arena, types[i], n);
+	for (size_t i = 0; i < n; i++) {
+		cw_array_i32(c[0], (int32_t)fires[i].row + 1);
+		cw_array_i64(c[1], fires[i].transaction_id);
+		cw_array_f64(c[2], fires[i].score);
+		cw_array_f64(c[3], fires[i].confidence);
+		put_text(c[4], fires[i].severity);
+		put_text(c[5], fires[i].features);
+		put_text(c[6], fires[i].explanation);
+	}
+	for (int i = 0; i < N; i++)
+		cw_params_array(params, c[i]);
+}
+
+static void put_rows(struct cw_params *params, const struct cw_alert_row *rows, size_t n, struct cw_arena *arena)
+{
+	static const enum cw_elem types[] = { CW_ELEM_I64, CW_ELEM_I64, CW_ELEM_TEXT, CW_ELEM_TEXT, CW_ELEM_TEXT,
+		                                  CW_ELEM_TEXT, CW_ELEM_TEXT, CW_ELEM_BOOL };
+	enum { N = sizeof(types) / sizeof(types[0]) };
+	struct cw_array *c[N];
+
+	for (int i = 0; i < N; i++)
+		c[i] = cw_array_begin(arena, types[i], n);
+	for (size_t i = 0; i < n; i++) {
+		cw_array_i64(c[0], rows[i].founder);
+		cw_array_i64(c[1], rows[i].model_version_id);
+		put_text(c[2], rows[i].rule_id);
+		put_text(c[3], rows[i].rule_version);
+		put_text(c[4], rows[i].title);
+		put_text(c[5], rows[i].ruleset);
+		put_text(c[6], rows[i].dedup);
+		cw_array_bool(c[7], rows[i].shadow);
+	}
+	for (int i = 0; i < N; i++)
+		cw_params_array(params, c[i]);
+}
+
+void cw_alerts_store(struct cw_conn *conn, const struct cw_alert_row *rows, size_t nrows,
+                     const struct cw_alert_fire *fires, size_t nfires, struct cw_arena *arena, cw_query_fn *fn, void *arg)
+{
+	struct cw_params params;
+
+	cw_params_init(&params, arena);
+	put_fires(&params, fires, nfires, arena);
+	put_rows(&params, rows, nrows, arena);
+	cw_conn_query(conn, &store_stmt, &params, fn, arg);
+}
+
+bool cw_alerts_read(const struct cw_result *res, int row, struct cw_alert_stored *out)
+{
+	if (row >= cw_result_rows(res))
+		return false;
+	*out = (struct cw_alert_stored){
+		.id = cw_result_i64(res, row, 0),
+		.founded = cw_result_bool(res, row, 1),
+		.suppressed = cw_result_bool(res, row, 2),
+		.told = cw_result_bool(res, row, 3),
+	};
+	return true;
+}
