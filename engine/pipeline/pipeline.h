@@ -61,7 +61,16 @@ struct cw_outcome {
 	const struct cw_err *err;     /* set: this one failed; nothing else is valid but tx */
 };
 
+/* A source that reads on and on, and may have to take back what it gave: a follower of a chain, a consumer of a bus. */
+struct cw_source {
+	const char *name;             /* of its row in cursors; NULL: it keeps none */
+	const char *cursor;           /* JSON: how far it has read once this submission is stored. Written in the database
+	                               * transaction of the last row, never before; of several, the latest */
+	bool provisional;             /* its chain may still drop these: cw_pipeline_rewind, cw_pipeline_finalise */
+};
+
 struct cw_origin {
+	const struct cw_source *source;   /* NULL: what is told once is final. Needed during the call only */
 	int64_t user_id;              /* 0: none */
 	char request_id[65];
 	int64_t start_us;             /* monotonic, for response_time_ms */
@@ -78,13 +87,42 @@ struct cw_pipeline *cw_pipeline_new(struct cw_loop *loop, struct cw_pool *pool, 
 void cw_pipeline_free(struct cw_pipeline **pipeline);
 void cw_pipeline_reconfigure(struct cw_pipeline *pipeline, const struct cw_pipeline_conf *conf);
 
-/* Copies what it needs. Returns a number for cw_pipeline_cancel, or 0 with CW_ERR_BUSY (queue full, or draining: answer
+/* `n` may be 0 where the origin has a cursor (an empty block): `fn` is called when that is stored. With a cursor, `fn`
+ * without error in any outcome also says that the cursor is stored.
+ *
+ * Copies what it needs. Returns a number for cw_pipeline_cancel, or 0 with CW_ERR_BUSY (queue full, or draining: answer
  * 503 with Retry-After) or CW_ERR_INVALID (none, or more than the queue can ever hold) - then nothing was taken. */
 uint64_t cw_pipeline_submit(struct cw_pipeline *pipeline, const struct cw_tx_in *txs, size_t n,
                             const struct cw_origin *origin, cw_outcomes_fn *fn, void *arg, struct cw_err *err);
 /* `fn` will not be called; the transactions go on. */
 void cw_pipeline_cancel(struct cw_pipeline *pipeline, uint64_t submission);
 uint32_t cw_pipeline_room(const struct cw_pipeline *pipeline);    /* how many more could be submitted now */
+
+/* --- chains that change their mind --- */
+
+/* Canonical transactions of the chain in block `from_block` and above that name their block (CW_TX_HAS_BLOCK_HASH) are
+ * dropped: marked non-canonical, no evidence any more. Alerts that keep no evidence are retracted, others lose what they
+ * gained by it. Detectors go back to where they were before the first of them, and judge again what other chains had after
+ * it (stored verdicts of those stay). A transaction that comes again, in another block, is judged anew and stored beside
+ * the dropped one. */
+struct cw_reorg {
+	uint64_t chain_id, from_block;
+	const char *source, *cursor;  /* row of cursors that moves back with it (JSON); NULL: none */
+};
+struct cw_rewound {
+	uint64_t transactions, retracted;     /* dropped; alerts that went with them */
+	uint64_t judged_again;        /* transactions of other chains, or all of history where the undo log is too short */
+};
+/* Once: everything is done and what is submitted from here on follows the new branch; or err CW_ERR_CANCELLED: the engine
+ * stops. A database that is away is waited for. */
+typedef void cw_rewound_fn(void *arg, const struct cw_rewound *what, const struct cw_err *err);
+/* What is in the queue waits and is judged afterwards, so a source must have its outcomes before it calls. One at a time:
+ * -1 and CW_ERR_BUSY; `fn` is not called then. */
+int cw_pipeline_rewind(struct cw_pipeline *pipeline, const struct cw_reorg *reorg, cw_rewound_fn *fn, void *arg,
+                       struct cw_err *err);
+/* Blocks up to this one stay: alerts founded in them become final. Asked again while the database is away, and forgotten
+ * with the engine: a source says it anew with each head. */
+void cw_pipeline_finalise(struct cw_pipeline *pipeline, uint64_t chain_id, uint64_t up_to_block);
 
 /* Loads a generation of rules, registers it in models / model_versions, activates it. `fn` once: the report or the
  * reason why the old generation goes on. */
