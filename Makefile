@@ -60,6 +60,7 @@ $(BUILD)/engine/app/cmd_version.o: override CPPFLAGS += -DCW_VERSION='"$(VERSION
 $(BUILD)/engine/lua/sandbox.o: engine/lua/sandbox.lua
 $(BUILD)/engine/lua/rulebind.o: engine/lua/rules.lua
 $(BUILD)/engine/pg/schema.o: engine/pg/schema.sql
+$(BUILD)/engine/lua/trace.o: engine/lua/trace.lua
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

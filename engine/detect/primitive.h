@@ -14,6 +14,7 @@
 #include "state/dict.h"
 #include "state/state.h"
 
+struct cw_buf;
 struct cw_err;
 
 /* --- fields of a transaction that options and methods can name (detect/field.c) --- */
@@ -118,6 +119,10 @@ struct cw_primitive {
 	void (*drop)(void *handle);                  /* handle and state */
 	void (*prefetch)(void *handle, const struct cw_tx *tx, int stage);    /* may be NULL */
 	const char *(*text)(void *handle, int index);                         /* for RESULT_TEXT; else NULL */
+	/* What it holds for the transaction's key beyond what its methods read, for people: buckets of a window, the last
+	 * values. Appends JSON members, each with a comma in front. `field` as
+	 * a method with CW_ARG_FIELD gets it: another key, or NaN. Changes nothing. May be NULL. */
+	void (*describe)(void *handle, const struct cw_tx *tx, double field, struct cw_buf *out);
 };
 
 /* All primitives, ends with NULL (detect/primitive.c lists them). */
@@ -131,6 +136,13 @@ int cw_primitive_read_options(const struct cw_primitive *p, const struct cw_raw_
                               union cw_opt_value *vals, struct cw_err *err);
 /* Digest of a declaration for cw_state_root_open: the primitive, its version and every option that is in force. */
 void cw_primitive_digest(const struct cw_primitive *p, const union cw_opt_value *vals, uint8_t out[16]);
+
+/* Appends JSON members: "key", what each method that only reads says (all but add and clear), and what `describe` adds.
+ * Changes nothing. */
+void cw_primitive_describe(const struct cw_primitive *p, const union cw_opt_value *vals, void *handle,
+                           const struct cw_tx *tx, double field, struct cw_buf *out);
+/* The options in force as JSON members. */
+void cw_primitive_put_options(const struct cw_primitive *p, const union cw_opt_value *vals, struct cw_buf *out);
 
 /* "10m", "36h", "7d", "1h30m", "90" (seconds); units s m h d w. false if it is none of them. */
 bool cw_span_parse(const char *text, double *seconds);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/buf.h"
 #include "detect/all.h"
 #include "detect/keyed.h"
 
@@ -240,6 +241,49 @@ static double min_get(void *handle, const struct cw_tx *tx, double a, double b)
 	return numbers_get(CW_CAST(handle, WINDOW_MAGIC), tx, a, min_of, NAN);
 }
 
+/* ---------------------------------------------------------------- telling */
+
+/* "buckets":[[seconds since its begin, what it holds], ...], the newest first; empty ones are left out. */
+static void put_bucket(const struct window *w, const struct cw_tx *tx, uint32_t bucket, double x, const char **comma,
+                       struct cw_buf *out)
+{
+	double begin = (double)(bucket - 1) * (double)w->span_s / (double)w->buckets;
+
+	cw_buf_printf(out, "%s[%.0f,%.15g]", *comma, (double)tx->timestamp - begin, x);
+	*comma = ",";
+}
+
+static void describe_counts(void *handle, const struct cw_tx *tx, double field, struct cw_buf *out)
+{
+	struct window *w = CW_CAST(handle, WINDOW_MAGIC);
+	const struct counts *r = cw_keyed_find(&w->k, tx, field);
+	uint32_t now = bucket_of(w, tx->timestamp);
+	const char *comma = "";
+
+	cw_buf_puts(out, ",\"buckets\":[");
+	for (uint32_t b = r != NULL ? r->newest : 0; b > 0 && is_live(w, r->newest, b); b--)
+		if ((now <= r->newest || is_live(w, now, b)) && r->slot[b % w->slots] != 0)
+			put_bucket(w, tx, b, r->slot[b % w->slots], &comma, out);
+	cw_buf_putc(out, ']');
+}
+
+static void describe_numbers(void *handle, const struct cw_tx *tx, double field, struct cw_buf *out)
+{
+	struct window *w = CW_CAST(handle, WINDOW_MAGIC);
+	const struct numbers *r = cw_keyed_find(&w->k, tx, field);
+	uint32_t now = bucket_of(w, tx->timestamp);
+	const char *comma = "";
+
+	cw_buf_puts(out, ",\"buckets\":[");
+	for (uint32_t b = r != NULL ? r->newest : 0; b > 0 && is_live(w, r->newest, b); b--) {
+		double x = r->slot[b % w->slots];
+
+		if ((now <= r->newest || is_live(w, now, b)) && isfinite(x) && x != 0)
+			put_bucket(w, tx, b, x, &comma, out);
+	}
+	cw_buf_putc(out, ']');
+}
+
 /* ---------------------------------------------------------------- options */
 
 static void *open_window(struct cw_state *st, struct cw_state_root *root, const union cw_opt_value *vals,
@@ -348,7 +392,7 @@ const struct cw_primitive cw_window_count = {
 	.error = WINDOW_ERROR, .memory = "128 bytes a key with 16 buckets (4 a bucket); O(1) an event", .source = "",
 	.example = "recent = window.count { key = \"from\", span = \"10m\" }   -- recent:add(tx) >= 50",
 	.opts = count_opts, .methods = count_methods, .open = open_count,
-	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch,
+	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch, .describe = describe_counts,
 };
 
 const struct cw_primitive cw_window_rate = {
@@ -357,7 +401,7 @@ const struct cw_primitive cw_window_rate = {
 	.error = WINDOW_ERROR, .memory = "128 bytes a key with 16 buckets (4 a bucket); O(1) an event", .source = "",
 	.example = "rate = window.rate { key = \"from\", span = \"10m\", per = \"1m\" }   -- rate:add(tx) >= 30",
 	.opts = rate_opts, .methods = rate_methods, .open = open_rate,
-	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch,
+	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch, .describe = describe_counts,
 };
 
 const struct cw_primitive cw_window_sum = {
@@ -367,7 +411,7 @@ const struct cw_primitive cw_window_sum = {
 	.memory = "192 bytes a key with 16 buckets (8 a bucket); O(1) an event", .source = "",
 	.example = "paid = window.sum { key = \"from\", of = \"value\", span = \"24h\" }   -- paid:add(tx) >= 1e21",
 	.opts = number_opts, .methods = sum_methods, .open = open_numbers,
-	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch,
+	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch, .describe = describe_numbers,
 };
 
 const struct cw_primitive cw_window_max = {
@@ -376,7 +420,7 @@ const struct cw_primitive cw_window_max = {
 	.error = WINDOW_ERROR, .memory = "192 bytes a key with 16 buckets (8 a bucket); O(1) an event", .source = "",
 	.example = "top = window.max { of = \"gas_price\", span = \"1h\" }   -- tx.gas_price > 2 * (top:get(tx) or 1/0)",
 	.opts = number_opts, .methods = max_methods, .open = open_numbers,
-	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch,
+	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch, .describe = describe_numbers,
 };
 
 const struct cw_primitive cw_window_min = {
@@ -385,5 +429,5 @@ const struct cw_primitive cw_window_min = {
 	.error = WINDOW_ERROR, .memory = "192 bytes a key with 16 buckets (8 a bucket); O(1) an event", .source = "",
 	.example = "low = window.min { of = \"gas_price\", span = \"1h\" }",
 	.opts = number_opts, .methods = min_methods, .open = open_numbers,
-	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch,
+	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch, .describe = describe_numbers,
 };

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/buf.h"
 #include "detect/all.h"
 #include "detect/keyed.h"
 
@@ -371,6 +372,28 @@ static void *distinct_open(struct cw_state *st, struct cw_state_root *root, cons
 	return d;
 }
 
+/* "buckets":[[seconds since its begin, values met last in it], ...], the newest first; empty ones are left out. */
+static void distinct_describe(void *handle, const struct cw_tx *tx, double field, struct cw_buf *out)
+{
+	const struct distinct *d = CW_CAST(handle, DISTINCT_MAGIC);
+	struct head *h = cw_keyed_find(&d->k, tx, field);
+	uint32_t now = bucket_of(d, tx->timestamp), slots = h != NULL && h->newest != 0 ? d->slots : 0;
+	const char *comma = "";
+
+	cw_buf_puts(out, ",\"buckets\":[");
+	for (uint32_t i = 0; i < slots; i++) {
+		uint32_t bucket = h->newest - i, slot = bucket % d->slots;
+		double begin = ((double)bucket - BUCKET_PAST - SLOTS_MAX) * (double)d->span_s / (double)d->buckets;
+
+		if (counts(d, h)[slot] == 0 || (now > h->newest && now - bucket >= d->slots))
+			continue;
+		cw_buf_printf(out, "%s[%.0f,%.0f]", comma, (double)tx->timestamp - begin,
+		              ldexp(counts(d, h)[slot], levels(d, h)[slot]));
+		comma = ",";
+	}
+	cw_buf_putc(out, ']');
+}
+
 static const struct cw_opt distinct_opts[] = {
 	CW_KEYED_OPTS,
 	{ .name = "of", .type = CW_OPT_KEY, .required = true, .doc = "field or fields whose different values are counted" },
@@ -401,5 +424,5 @@ const struct cw_primitive cw_window_distinct = {
 	.source = "P. Flajolet, On adaptive sampling, Computing 43 (1990)",
 	.example = "seen = window.distinct { key = \"from\", of = \"to\", span = \"10m\" }   -- seen:add(tx) >= 25",
 	.opts = distinct_opts, .methods = distinct_methods, .open = distinct_open,
-	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch,
+	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch, .describe = distinct_describe,
 };

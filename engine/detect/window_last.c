@@ -3,11 +3,13 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/buf.h"
 #include "detect/all.h"
 #include "detect/keyed.h"
 
 #define LAST_MAGIC 0x4c415354u
 #define N_MAX      256
+#define VALUES_TOLD 32
 
 enum last_opt { OPT_OF = CW_OPT_AT_OWN, OPT_N };
 
@@ -121,6 +123,22 @@ static double last_equal(void *handle, const struct cw_tx *tx, double a, double 
 	return same;
 }
 
+/* "values":[[seconds ago, number], ...], newest first. */
+static void last_describe(void *handle, const struct cw_tx *tx, double field, struct cw_buf *out)
+{
+	struct last *l = CW_CAST(handle, LAST_MAGIC);
+	const struct ring *r = cw_keyed_find(&l->k, tx, field);
+	uint32_t n = held(l, r);
+
+	cw_buf_puts(out, ",\"values\":[");
+	for (uint32_t i = 1; i <= n && i <= VALUES_TOLD; i++) {
+		const struct cell *cell = cell_at(l, r, i);
+
+		cw_buf_printf(out, "%s[%lld,%.15g]", i > 1 ? "," : "", (long long)(tx->timestamp - cell->time), cell->x);
+	}
+	cw_buf_putc(out, ']');
+}
+
 static void *last_open(struct cw_state *st, struct cw_state_root *root, const union cw_opt_value *vals,
                        struct cw_err *err)
 {
@@ -169,5 +187,5 @@ const struct cw_primitive cw_window_last = {
 	.memory = "48 + 16 n bytes a key, rounded up to 64 (256 with 10); add O(1), mean and equal O(n)", .source = "",
 	.example = "past = window.last { key = \"from\", of = \"value\", n = 20 }   -- past:equal(tx) >= 10",
 	.opts = last_opts, .methods = last_methods, .open = last_open,
-	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch,
+	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = cw_keyed_prefetch, .describe = last_describe,
 };

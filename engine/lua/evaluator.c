@@ -35,7 +35,7 @@ struct context {
 	struct cw_state *st;
 	uint64_t judged;                  /* seq of the last transaction */
 	struct cw_rule_meter *meters, *own_meters;
-	struct cw_buf dropped;            /* verdicts of history */
+	struct cw_buf dropped, note;      /* verdicts of history; how the verdict at hand came about */
 	uint32_t turn;                    /* counts transactions, to sample */
 };
 
@@ -70,7 +70,7 @@ static int read_flag(const struct cw_json *options, const char *key, bool *out, 
 static int check_names(const struct cw_json *options, struct cw_err *err)
 {
 	static const char *const known[] = { "ticks", "wall_ms", "memory_bytes", "state_bytes", "jit", "run_tests",
-	                                    "loose_params", "run" };
+	                                    "loose_params", "run", "trace" };
 
 	for (const struct cw_json *m = options->first; m != NULL; m = m->next) {
 		bool is = false;
@@ -114,7 +114,7 @@ static int read_options(const char *text, struct cw_rules_conf *conf, bool *run_
 	    read_count(options, "state_bytes", 0, 1e13, &state, err) != 0 ||
 	    read_flag(options, "jit", &conf->jit, err) != 0 || read_flag(options, "run_tests", run_tests, err) != 0 ||
 	    read_flag(options, "loose_params", &conf->loose_params, err) != 0 ||
-	    read_run(options, run, err) != 0)
+	    read_flag(options, "trace", &conf->trace, err) != 0 || read_run(options, run, err) != 0)
 		return -1;
 	conf->ticks = (int64_t)ticks;
 	conf->wall_us = (int64_t)(wall_ms * 1000);
@@ -228,6 +228,7 @@ static void ops_free(void *ctx)
 	cw_lists_free(&c->lists);
 	cw_free(c->own_meters);
 	cw_buf_release(&c->dropped);
+	cw_buf_release(&c->note);
 	c->magic = 0;
 	cw_free(c);
 }
@@ -286,7 +287,7 @@ static void *ops_load(const struct cw_bundle *bundle, struct cw_state *scratch, 
 	int failed;
 
 	c->magic = CONTEXT_MAGIC;
-	c->dropped = (struct cw_buf)CW_BUF_INIT;
+	c->dropped = c->note = (struct cw_buf)CW_BUF_INIT;
 	c->meters = bound_meters;
 	if (c->meters == NULL)
 		c->meters = c->own_meters = cw_zalloc(CW_RULES_MAX * sizeof(*c->meters));
@@ -349,6 +350,10 @@ static void judge(struct context *c, struct cw_rule *rule, struct cw_rule_meter 
 	struct cw_rule_result result;
 
 	cw_rule_run(c->rules, rule->live, &result);
+	if (cw_rules_conf(c->rules)->trace) {
+		cw_buf_puts(&c->note, c->note.len > 0 ? "," : "{\"rules\":[");
+		cw_rule_explain(c->rules, rule->live, &result, &c->note);
+	}
 	m->calls++;
 	m->ticks += (uint64_t)result.ticks;
 	if (result.kind == CW_RULE_ALERTED) {
@@ -399,6 +404,11 @@ static void ops_evaluate(void *ctx, const struct cw_tx *tx, struct cw_buf *out, 
 	}
 	*running = 0;
 	c->judged = tx->seq;
+	if (c->note.len > 0) {
+		cw_buf_puts(&c->note, "]}");
+		cw_verdict_note(out, c->note.data);
+		cw_buf_clear(&c->note);
+	}
 	cw_verdict_end(out);
 	cw_vm_tidy(cw_rules_vm(c->rules));
 }

@@ -3,7 +3,8 @@
  * Options (bundle->options_json): "ticks" of one rule call, 1,000,000; "wall_ms" of it, 50; "memory_bytes" of the VM,
  * 64 MiB; "state_bytes" that one rule may keep in the arena, 0 for no cap; "jit", true; "run_tests", true; "loose_params",
  * false: overrides for rules that are not in the bundle are passed over; "run", "rules" or "scripts": the first file is
- * no rule but is run once, as `chainwatch lua run` does, and the report is {"output"}. An unknown
+ * no rule but is run once, as `chainwatch lua run` does, and the report is {"output"}; "trace", false: each verdict
+ * carries a note {"rules":[...]} of how it came about (cw_rule_explain). An unknown
  * option is refused. One context a process may be attached: the address lists are the process's. */
 #ifndef CW_LUA_EVALUATOR_H
 #define CW_LUA_EVALUATOR_H

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "lua/guard.h"
 #include "lua/sandbox.h"
+#include "lua/trace.h"
 #include "lua/vm.h"
 
 static char result_key;      /* lua_cpcall returns nothing: the function passes through the registry */
@@ -15,10 +16,24 @@ struct job {
 	struct cw_vm *vm;
 	const char *name, *text;
 	size_t len;
-	struct cw_buf guarded;
+	struct cw_buf guarded, traced;
 	struct cw_err *err;
 	int result;
 };
+
+/* The guarded function is on top; it gives way to one that tells the trace what it compares, if that can be compiled. */
+static void load_traced(struct job *job, lua_State *L, const char *chunk)
+{
+	struct cw_trace *trace = cw_vm_trace(job->vm);
+	struct cw_buf *traced = &job->traced;
+
+	if (trace == NULL || !cw_trace_rewrite(trace, job->name, job->guarded.data, job->guarded.len, traced))
+		return;
+	if (luaL_loadbufferx(L, traced->data, traced->len, chunk, "t") == 0)
+		lua_remove(L, -2);
+	else
+		lua_pop(L, 1);
+}
 
 /* LuaJIT's own limits (200 locals, 60 upvalues or more, jump distance) move by one or two through the guards; what
  * only fails with them says so. */
@@ -40,10 +55,12 @@ static int load_protected(lua_State *L)
 		job->result = cw_err_set(job->err, CW_ERR_SCRIPT, "%s (with budget guards)", lua_tostring(L, -1));
 		return 0;
 	}
+	load_traced(job, L, chunk);
 	cw_sandbox_env(L);
 	lua_setfenv(L, -2);
 	cw_guard_push(L);
-	lua_call(L, 2, 1);
+	cw_trace_push(cw_vm_trace(job->vm), L);
+	lua_call(L, 3, 1);
 	lua_pushlightuserdata(L, &result_key);
 	lua_insert(L, -2);
 	lua_rawset(L, LUA_REGISTRYINDEX);
@@ -53,7 +70,8 @@ static int load_protected(lua_State *L)
 int cw_load(struct cw_vm *vm, const char *name, const char *text, size_t len, struct cw_err *err)
 {
 	lua_State *L = cw_vm_state(vm);
-	struct job job = { .vm = vm, .name = name, .text = text, .len = len, .guarded = CW_BUF_INIT, .err = err };
+	struct job job = { .vm = vm, .name = name, .text = text, .len = len, .guarded = CW_BUF_INIT, .traced = CW_BUF_INIT,
+		               .err = err };
 
 	if (len > CW_LOAD_MAX)
 		return cw_err_set(err, CW_ERR_SCRIPT, "%s:1: file has %zu bytes, more than %zu", name, len, CW_LOAD_MAX);
@@ -62,6 +80,7 @@ int cw_load(struct cw_vm *vm, const char *name, const char *text, size_t len, st
 		lua_pop(L, 1);
 	}
 	cw_buf_release(&job.guarded);
+	cw_buf_release(&job.traced);
 	if (job.result != 0)
 		return -1;
 	lua_pushlightuserdata(L, &result_key);

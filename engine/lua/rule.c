@@ -18,6 +18,7 @@
 #include "lua/load.h"
 #include "lua/rule_internal.h"
 #include "lua/rulejson.h"
+#include "lua/trace.h"
 #include "lua/rulestate.h"
 #include "pipeline/evaluate.h"
 #include "pipeline/living.h"
@@ -55,6 +56,8 @@ static int open_protected(lua_State *L)
 {
 	struct cw_rules *rules = lua_touserdata(L, 1);
 
+	if (rules->trace != NULL)
+		cw_trace_open(rules->trace, L);
 	cw_rulebind_open(rules, L);
 	cw_ruledecl_open(rules, L);
 	cw_ruletest_open(rules, L);
@@ -279,13 +282,15 @@ static int load_all(struct cw_rules *rules, const struct cw_bundle *bundle, stru
 
 struct cw_rules *cw_rules_load(const struct cw_bundle *bundle, const struct cw_rules_conf *conf, struct cw_err *err)
 {
-	const struct cw_vm_conf vm = { .world = CW_WORLD_RULES, .soft_bytes = conf->memory_bytes, .jit = conf->jit };
+	const struct cw_vm_conf vm = { .world = CW_WORLD_RULES, .soft_bytes = conf->memory_bytes,
+		                         .jit = conf->jit && !conf->trace };
 	struct cw_rules *rules = cw_zalloc(sizeof(*rules));
 	struct cw_arena *arena;
 	int failed;
 
 	rules->magic = CW_RULES_MAGIC;
 	rules->conf = *conf;
+	rules->conf.jit = vm.jit;
 	cw_buf_init(&rules->features);
 	cw_buf_init(&rules->explanation);
 	rules->vm = cw_vm_new(&vm, err);
@@ -294,6 +299,10 @@ struct cw_rules *cw_rules_load(const struct cw_bundle *bundle, const struct cw_r
 		return NULL;
 	}
 	cw_vm_set_owner(rules->vm, rules);
+	if (conf->trace) {
+		rules->trace = cw_trace_new();
+		cw_vm_set_trace(rules->vm, rules->trace);
+	}
 	arena = cw_arena_new();
 	failed = load_all(rules, bundle, arena, err);
 	cw_arena_free(&arena);
@@ -332,6 +341,7 @@ void cw_rules_free(struct cw_rules **rules)
 	}
 	cw_free(r->rules);
 	cw_vm_free(&r->vm);
+	cw_trace_free(&r->trace);
 	cw_buf_release(&r->features);
 	cw_buf_release(&r->explanation);
 	cw_free(r);
@@ -587,6 +597,8 @@ void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_ru
 	if (result->skipped)
 		return;
 	cw_rule_bind_push(rules, bind);
+	if (rules->trace != NULL)
+		cw_trace_begin(rules->trace);
 	if (cw_vm_call(rules->vm, cw_vm_state(rules->vm), 3, 1, &budget, &rules->report) == 0) {
 		read_result(rules, bind->rule, result);
 		if (result->kind == CW_RULE_ALERTED && bind->living != NULL)
@@ -594,7 +606,53 @@ void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_ru
 	} else {
 		read_failure(rules, bind->rule, result);
 	}
+	if (rules->trace != NULL)
+		cw_trace_end(rules->trace);
 	result->ticks = rules->report.ticks;
+}
+
+static void put_states(const struct cw_rule_bind *bind, struct cw_buf *out)
+{
+	cw_buf_puts(out, ",\"states\":[");
+	for (int i = 0; i < bind->nstates; i++) {
+		const struct cw_rule_state *state = bind->states[i];
+
+		cw_buf_printf(out, "%s{\"name\":\"%s\",\"primitive\":\"%s.%s\",\"options\":{", i > 0 ? "," : "", state->name,
+		              state->primitive->table, state->primitive->name);
+		cw_primitive_put_options(state->primitive, state->vals, out);
+		cw_buf_puts(out, "}}");
+	}
+	cw_buf_putc(out, ']');
+}
+
+void cw_rule_explain(struct cw_rules *rules, struct cw_rule_bind *bind, const struct cw_rule_result *result,
+                     struct cw_buf *out)
+{
+	lua_State *L = cw_vm_state(rules->vm);
+	const struct cw_rule *rule = bind->rule;
+
+	cw_buf_puts(out, "{\"rule\":");
+	cw_json_put_cstring(out, rule->id);
+	cw_buf_puts(out, ",\"version\":");
+	cw_json_put_cstring(out, rule->version);
+	cw_buf_printf(out, ",\"index\":%u,\"sha256\":\"%s\",\"file\":", rule->index, rule->sha256);
+	cw_json_put_cstring(out, rule->file);
+	cw_buf_printf(out, ",\"outcome\":\"%s\",\"ticks\":%lld,\"params\":", result->skipped ? "skipped" :
+	              result->kind == CW_RULE_ALERTED ? "alert" : result->kind == CW_RULE_FAILED ? "fault" : "quiet",
+	              (long long)result->ticks);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, bind->params);
+	cw_rulejson_write(L, lua_gettop(L), "params", out);
+	lua_pop(L, 1);
+	put_states(bind, out);
+	if (bind->when != NULL) {
+		cw_buf_puts(out, ",\"when\":");
+		cw_when_explain(bind->when, &rules->view, out);
+	}
+	if (!result->skipped && rules->trace != NULL) {
+		cw_buf_putc(out, ',');
+		cw_trace_put_json(rules->trace, out);
+	}
+	cw_buf_putc(out, '}');
 }
 
 /* --- the report --- */

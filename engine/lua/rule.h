@@ -64,6 +64,7 @@ struct cw_rules_conf {
 	size_t memory_bytes;              /* soft limit of the VM */
 	size_t state_bytes;               /* cap of one rule's state in the arena; 0: none */
 	bool jit;
+	bool trace;                       /* notes what rules do (lua/trace.h); the JIT is off then */
 	bool loose_params;                /* overrides for rules that are not there are passed over, not refused */
 };
 extern const struct cw_rules_conf cw_rules_conf_default;   /* 1,000,000 ticks, 50 ms, 64 MiB, no cap, JIT on */
@@ -95,6 +96,11 @@ struct cw_rule_result {
 };
 bool cw_rule_is_shadow(const struct cw_rule *rule);
 void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_rule_result *result);
+
+/* Appends as one JSON object how the result came about: rule, version, outcome (alert, quiet, skipped, fault), params,
+ * states with their options, the conditions of `when`, and the trace of the call (conf.trace). */
+void cw_rule_explain(struct cw_rules *rules, struct cw_rule_bind *bind, const struct cw_rule_result *result,
+                     struct cw_buf *out);
 
 /* Appends the JSON object of one rule to the report of a ruleset: index, id, version, sha256, severity, status, title,
  * description, references, false_positives, tags, file, params (in force), states with primitive and digest, tests. */

@@ -39,6 +39,7 @@ struct cw_rules {
 	double numbers[CW_RULE_NUMBERS];
 	struct cw_when_view view;
 	struct cw_vm_report report;
+	struct cw_trace *trace;           /* NULL: none */
 	struct cw_buf features, explanation;
 	char dedup[CW_VERDICT_DEDUP_MAX + 1];
 	char message[CW_VERDICT_MESSAGE_MAX + 1];

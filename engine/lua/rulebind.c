@@ -17,6 +17,7 @@
 #include "lua/rulejson.h"
 #include "lua/sandbox.h"
 #include "pipeline/living.h"
+#include "lua/trace.h"
 
 CW_EMBED(cw_rules_lua, "engine/lua/rules.lua");
 
@@ -298,7 +299,12 @@ static int l_method(lua_State *L)
 	const struct cw_rule_state *state = lua_touserdata(L, lua_upvalueindex(2));
 	struct cw_rules *rules = lua_touserdata(L, lua_upvalueindex(3));
 
-	lua_pushnumber(L, m->fn(state->handle, &rules->tx, lua_tonumber(L, 1), lua_tonumber(L, 2)));
+	double a = lua_tonumber(L, 1), b = lua_tonumber(L, 2), result = m->fn(state->handle, &rules->tx, a, b);
+
+	if (rules->trace != NULL)
+		cw_trace_call(rules->trace, L, state->name, state->primitive, state->vals, state->handle, m, &rules->tx, a, b,
+		              result);
+	lua_pushnumber(L, result);
 	return 1;
 }
 

@@ -12,7 +12,9 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "detect/lists.h"
 #include "detect/primitive.h"
@@ -121,6 +123,95 @@ bool cw_when_wants(const struct cw_when *when, const struct cw_when_view *view)
 		if (all_hold(when, view))
 			return true;
 	return false;
+}
+
+/* --- telling --- */
+
+static void put_number(struct cw_buf *out, double x)
+{
+	if (isfinite(x))
+		cw_json_put_double(out, x);
+	else
+		cw_buf_puts(out, "null");
+}
+
+static void put_kinds(unsigned set, struct cw_buf *out)
+{
+	const char *comma = "";
+
+	cw_buf_putc(out, '"');
+	for (int i = 0; kinds[i] != NULL; i++)
+		if (set & (1u << i)) {
+			cw_buf_printf(out, "%s%s", comma, kinds[i]);
+			comma = ", ";
+		}
+	cw_buf_putc(out, '"');
+}
+
+static void explain_all(const struct cw_when *when, const struct cw_when_view *view, struct cw_buf *out)
+{
+	const char *comma = "";
+
+	cw_buf_putc(out, '[');
+	if (when->kinds != 0) {
+		cw_buf_puts(out, "{\"condition\":\"kind\",\"wanted\":");
+		put_kinds(when->kinds, out);
+		cw_buf_puts(out, ",\"is\":");
+		put_kinds(view->kind, out);
+		cw_buf_printf(out, ",\"holds\":%s}", (when->kinds & view->kind) != 0 ? "true" : "false");
+		comma = ",";
+	}
+	if (when->logs != 0) {
+		cw_buf_printf(out, "%s{\"condition\":\"logs\",\"holds\":%s}", comma, (when->logs & view->logs) != 0 ? "true" : "false");
+		comma = ",";
+	}
+	if (when->nselectors > 0) {
+		bool holds = view->has_selector && one_of(when->selectors, when->nselectors, view->selector);
+
+		cw_buf_printf(out, "%s{\"condition\":\"selector\",\"wanted\":\"one of %d\",\"is\":", comma, when->nselectors);
+		if (view->has_selector)
+			cw_buf_printf(out, "\"0x%08x\"", view->selector);
+		else
+			cw_buf_puts(out, "null");
+		cw_buf_printf(out, ",\"holds\":%s}", holds ? "true" : "false");
+		comma = ",";
+	}
+	for (int i = 0; i < when->nbounds; i++) {
+		const struct bound *b = &when->bounds[i];
+		double x = view->numbers[b->number];
+
+		cw_buf_printf(out, "%s{\"condition\":\"%s\",\"least\":", comma, numbers[b->number]);
+		put_number(out, b->least);
+		cw_buf_puts(out, ",\"most\":");
+		put_number(out, b->most);
+		cw_buf_puts(out, ",\"is\":");
+		put_number(out, x);
+		cw_buf_printf(out, ",\"holds\":%s}", x >= b->least && x <= b->most ? "true" : "false");
+		comma = ",";
+	}
+	for (int side = 0; side < SIDES; side++) {
+		if (when->categories[side] == NULL)
+			continue;
+		cw_buf_printf(out, "%s{\"condition\":\"%s\",\"wanted\":", comma, sides[side]);
+		cw_json_put_cstring(out, when->categories[side]);
+		cw_buf_printf(out, ",\"holds\":%s}", on_list(when, view, (enum side)side) ? "true" : "false");
+		comma = ",";
+	}
+	cw_buf_putc(out, ']');
+}
+
+/* One list for each table of `when`: all of a list must hold, of one of them. */
+void cw_when_explain(const struct cw_when *when, const struct cw_when_view *view, struct cw_buf *out)
+{
+	const char *comma = "";
+
+	cw_buf_putc(out, '[');
+	for (; when != NULL; when = when->next) {
+		cw_buf_puts(out, comma);
+		explain_all(when, view, out);
+		comma = ",";
+	}
+	cw_buf_putc(out, ']');
 }
 
 /* --- reading --- */

@@ -11,6 +11,7 @@
 
 #include <lua.h>
 
+struct cw_buf;
 struct cw_err;
 struct cw_rule;
 struct cw_tx;
@@ -28,6 +29,8 @@ void cw_when_look(struct cw_when_view *view, const struct cw_tx *tx, const doubl
 
 /* Do all conditions hold? NULL: yes. */
 bool cw_when_wants(const struct cw_when *when, const struct cw_when_view *view);
+/* As a JSON list with a list for each alternative: its conditions, what the transaction has, whether they hold. */
+void cw_when_explain(const struct cw_when *when, const struct cw_when_view *view, struct cw_buf *out);
 
 /* Reads the table on top of the stack; raises for the author of the rule. `*out` is set before anything can raise. */
 void cw_when_read(lua_State *L, const struct cw_rule *rule, struct cw_when **out);

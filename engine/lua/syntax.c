@@ -112,6 +112,8 @@ static struct cw_node *node_over(struct parser *p, enum cw_node_kind kind, struc
 
 	n->name_line = n->line;
 	n->name_column = n->column;
+	n->at = n->from;
+	n->at_to = n->to;
 	n->from = first->from;
 	n->line = first->line;
 	n->column = first->column;

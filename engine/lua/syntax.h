@@ -53,6 +53,7 @@ struct cw_node {
 	enum cw_node_kind kind;
 	enum cw_node_op op;
 	uint32_t from, to;            /* bytes [from, to) of the text */
+	uint32_t at, at_to;           /* the bytes of a BINARY's operator */
 	int line, column;             /* of the first byte, from 1; of INDEX and METHOD the last name is at name_line ... */
 	int name_line, name_column;
 	struct cw_node *next;         /* in a list of arguments, statements, fields ... */

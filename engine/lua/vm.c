@@ -24,6 +24,7 @@ struct cw_vm {
 	struct cw_vm_conf conf;
 	lua_State *L;
 	void *owner;
+	struct cw_trace *trace;
 	size_t used;
 	size_t live;             /* in use after the last full collection */
 	char note[96];           /* "file:line" of the first stop in this call */
@@ -200,6 +201,16 @@ void cw_vm_set_owner(struct cw_vm *vm, void *owner)
 void *cw_vm_owner(const struct cw_vm *vm)
 {
 	return vm->owner;
+}
+
+void cw_vm_set_trace(struct cw_vm *vm, struct cw_trace *trace)
+{
+	vm->trace = trace;
+}
+
+struct cw_trace *cw_vm_trace(const struct cw_vm *vm)
+{
+	return vm->trace;
 }
 
 void cw_vm_push_hidden(lua_State *L, const char *name)

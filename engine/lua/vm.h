@@ -52,6 +52,11 @@ size_t cw_vm_bytes(const struct cw_vm *vm);               /* in use now */
 void cw_vm_set_owner(struct cw_vm *vm, void *owner);
 void *cw_vm_owner(const struct cw_vm *vm);
 
+/* For explain: what is loaded from here on tells the trace which comparisons it makes (lua/trace.h). NULL: no more. */
+struct cw_trace;
+void cw_vm_set_trace(struct cw_vm *vm, struct cw_trace *trace);
+struct cw_trace *cw_vm_trace(const struct cw_vm *vm);
+
 /* How a call ended. */
 struct cw_vm_report {
 	enum cw_stop stop;        /* NONE: an ordinary error, or none */

@@ -14,7 +14,7 @@
 #define HEAD_MAGIC 0x31767763u   /* "cwv1" */
 #define FEATURES_DEPTH 16u
 
-enum { ITEM_END = 1, ITEM_ALERT, ITEM_FAULT };
+enum { ITEM_END = 1, ITEM_ALERT, ITEM_FAULT, ITEM_NOTE };
 
 struct head {
 	uint32_t magic, zero;
@@ -37,6 +37,11 @@ struct alert_item {
 struct fault_item {
 	struct item item;
 	uint32_t rule, kind, message_len, zero;
+};
+
+struct note_item {
+	struct item item;
+	uint32_t len, zero;
 };
 
 static const char *const severities[] = { "low", "medium", "high", "critical" };
@@ -152,6 +157,19 @@ void cw_verdict_fault(struct cw_buf *out, const struct cw_rule_fault *fault)
 	memcpy(out->data + start, &f, sizeof(f));
 }
 
+void cw_verdict_note(struct cw_buf *out, const char *json)
+{
+	struct note_item n = { .item = { .kind = ITEM_NOTE } };
+	size_t start = out->len;
+
+	if (strlen(json) > CW_VERDICT_NOTE_MAX)
+		return;
+	cw_buf_add(out, &n, sizeof(n));
+	n.len = put_text(out, json, SIZE_MAX);
+	n.item.size = pad_item(out, start);
+	memcpy(out->data + start, &n, sizeof(n));
+}
+
 void cw_verdict_end(struct cw_buf *out)
 {
 	struct item end = { .kind = ITEM_END, .size = sizeof(end) };
@@ -174,6 +192,8 @@ void cw_verdict_shrink(struct cw_buf *out)
 		memcpy(&item, out->data + at, sizeof(item));
 		if (item.kind == ITEM_END)
 			break;
+		if (item.kind == ITEM_NOTE)
+			continue;
 		if (item.kind == ITEM_ALERT) {
 			const char *text = out->data + at + sizeof(struct alert_item);
 			struct alert_item a;
@@ -229,6 +249,8 @@ static int walk(struct cw_verdict *v, const char *bytes, size_t len, size_t *con
 			v->nalerts++;
 		else if (item.kind == ITEM_FAULT && item.size > sizeof(struct fault_item))
 			v->nfaults++;
+		else if (item.kind == ITEM_NOTE && item.size > sizeof(struct note_item))
+			continue;
 		else
 			return nonsense(err, "bad item", at);
 	}
@@ -325,6 +347,18 @@ static int read_fault(struct cw_rule_fault *out, const char *bytes, size_t at, s
 	return 0;
 }
 
+static int read_note(struct cw_verdict *v, const char *bytes, size_t at, struct cw_arena *arena, struct cw_err *err)
+{
+	const char *rest = bytes + at + sizeof(struct note_item);
+	struct note_item n;
+	size_t left;
+
+	memcpy(&n, bytes + at, sizeof(n));
+	left = n.item.size - sizeof(n);
+	v->note = take_text(&rest, &left, n.len, 3 * CW_VERDICT_NOTE_MAX, arena);
+	return v->note != NULL && is_object(v->note, arena) ? 0 : nonsense(err, "bad note", at);
+}
+
 static void add_score(struct cw_verdict *v, const struct cw_alert *alert)
 {
 	if ((alert->flags & CW_ALERT_SHADOW) != 0 || alert->score < v->score)
@@ -348,6 +382,11 @@ int cw_verdict_read(struct cw_verdict *v, const void *bytes, size_t len, size_t 
 		v->faults = cw_arena_zalloc(arena, v->nfaults * sizeof(*v->faults));
 	for (size_t at = sizeof(struct head); at + sizeof(item) < *consumed; at += item.size) {
 		memcpy(&item, (const char *)bytes + at, sizeof(item));
+		if (item.kind == ITEM_NOTE) {
+			if (read_note(v, bytes, at, arena, err) != 0)
+				return -1;
+			continue;
+		}
 		if (item.kind == ITEM_FAULT) {
 			if (read_fault(&v->faults[nfaults++], bytes, at, arena, err) != 0)
 				return -1;

@@ -22,6 +22,7 @@ struct cw_err;
 #define CW_VERDICT_FEATURES_MAX 16384
 #define CW_VERDICT_EXPLANATION_MAX 2048
 #define CW_VERDICT_MESSAGE_MAX 1024
+#define CW_VERDICT_NOTE_MAX (512u << 10)
 #define CW_VERDICT_MAX (1u << 20)      /* of one verdict as a whole, see cw_verdict_shrink */
 
 enum cw_severity { CW_SEVERITY_LOW = 0, CW_SEVERITY_MEDIUM, CW_SEVERITY_HIGH, CW_SEVERITY_CRITICAL };
@@ -58,6 +59,7 @@ struct cw_verdict {
 	uint32_t nalerts, nfaults;
 	struct cw_alert *alerts;
 	struct cw_rule_fault *faults; /* rules that failed on this transaction */
+	const char *note;             /* JSON object; NULL: none */
 };
 
 /* Writer: one transaction at a time. Text may be NULL; bytes that are not UTF-8 become U+FFFD. A score that is not a
@@ -65,8 +67,11 @@ struct cw_verdict {
 void cw_verdict_begin(struct cw_buf *out, uint64_t seq);
 void cw_verdict_alert(struct cw_buf *out, const struct cw_alert *alert);
 void cw_verdict_fault(struct cw_buf *out, const struct cw_rule_fault *fault);
+/* What the evaluator of a trial tells beside the verdict: how it came about. `json` is an object; longer than
+ * CW_VERDICT_NOTE_MAX it is left out. Never in live verdicts. */
+void cw_verdict_note(struct cw_buf *out, const char *json);
 void cw_verdict_end(struct cw_buf *out);
-/* Makes the one verdict in `out` fit into CW_VERDICT_MAX: features go first (they become {"truncated":true}), then the
+/* Makes the one verdict in `out` fit into CW_VERDICT_MAX: notes and features go first (these become {"truncated":true}), then the
  * last alerts and faults. */
 void cw_verdict_shrink(struct cw_buf *out);
 
