@@ -68,6 +68,11 @@ static void on_rows(void *arg, const struct cw_rows *rows, const struct cw_err *
 	cw_job_resume(w->job, w->ticket);
 }
 
+static void buf_release(void *arg)
+{
+	cw_buf_release(arg);
+}
+
 /* true, nil, err for boot.lua: answered at once. */
 static int refuse(lua_State *L, const struct cw_err *err)
 {
@@ -75,6 +80,18 @@ static int refuse(lua_State *L, const struct cw_err *err)
 	lua_pushnil(L);
 	cw_bind_push_error(L, err, NULL);
 	return 3;
+}
+
+/* A table where JSON is wanted; one without a JSON form raises. */
+static int set_json(lua_State *L, struct cw_args *args, const char *name, struct cw_err *err)
+{
+	struct cw_job *job = cw_job_current(L);
+	struct cw_buf *text = cw_arena_zalloc(cw_job_arena(job), sizeof(*text));
+
+	cw_buf_init(text);
+	cw_arena_cleanup(cw_job_arena(job), buf_release, text);
+	cw_bind_put_json(L, lua_gettop(L), text);
+	return cw_args_set(args, name, text->data, text->len, err);
 }
 
 static int set_value(lua_State *L, struct cw_args *args, const char *name, struct cw_err *err)
@@ -97,6 +114,8 @@ static int set_value(lua_State *L, struct cw_args *args, const char *name, struc
 		return cw_args_set(args, name, number, strlen(number), err);
 	case LUA_TLIGHTUSERDATA: return 0;   /* json.null: not given */
 	case LUA_TTABLE:
+		if (cw_args_type(args, name) == CW_ARG_JSON)
+			return set_json(L, args, name, err);
 		for (size_t i = 1, count = lua_objlen(L, -1); i <= count; i++) {
 			int rc;
 

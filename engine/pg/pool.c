@@ -124,6 +124,7 @@ static void request_free(struct request *r)
 static struct stat *stat_of(struct cw_pool *pool, const char *name)
 {
 	const char *label = name[0] != '\0' ? name : "unnamed";
+	char shown[64];              /* shapes of one statement (name#7) share a histogram */
 	struct stat *s = cw_map_get(pool->stats, label, strlen(label));
 	struct cw_buf labels = CW_BUF_INIT;
 
@@ -131,7 +132,8 @@ static struct stat *stat_of(struct cw_pool *pool, const char *name)
 		return s;
 	s = cw_zalloc(sizeof(*s));
 	s->mean_us = -1;
-	cw_metric_label(&labels, "statement", label);
+	snprintf(shown, sizeof(shown), "%.*s", (int)strcspn(label, "#"), label);
+	cw_metric_label(&labels, "statement", shown);
 	s->seconds = cw_histogram("chainwatch_db_query_seconds", "time from sending a statement to its answer", labels.data,
 	                          query_bounds, sizeof(query_bounds) / sizeof(*query_bounds));
 	cw_buf_release(&labels);

@@ -13,7 +13,7 @@ struct cw_arena;
 struct cw_u256;
 
 struct cw_stmt {
-	const char *name;             /* also the label of its time histogram; "" = not prepared */
+	const char *name;             /* up to a # the label of its time histogram; "" = not prepared */
 	const char *sql;
 };
 

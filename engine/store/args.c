@@ -12,6 +12,7 @@
 #include "base/suggest.h"
 #include "base/utf8.h"
 #include "chain/hex.h"
+#include "chain/u256.h"
 #include "store/repo.h"
 
 #define JSON_DEPTH 32
@@ -191,6 +192,18 @@ static int set_json(struct cw_arg *arg, struct cw_arena *arena, const struct cw_
 	return 0;
 }
 
+static int set_amount(struct cw_arg *arg, struct cw_arena *arena, const struct cw_arg_spec *spec, const char *text,
+                      size_t len, struct cw_err *err)
+{
+	bool hex = len > 2 && text[0] == '0' && text[1] == 'x';
+	struct cw_u256 amount;
+
+	if (hex ? !cw_u256_parse_hex(&amount, text + 2, len - 2) : !cw_u256_parse_decimal(&amount, text, len))
+		return wrong(spec, "a whole number below 2^256 in decimal or 0x hex digits", text, len, err);
+	arg->text = cw_arena_strndup(arena, (const char *)&amount, arg->len = sizeof(amount));
+	return 0;
+}
+
 static int set_value(struct cw_args *args, struct cw_arg *arg, const struct cw_arg_spec *spec, const char *text,
                      size_t len, struct cw_err *err)
 {
@@ -216,6 +229,7 @@ static int set_value(struct cw_args *args, struct cw_arg *arg, const struct cw_a
 	case CW_ARG_CHOICE: return set_choice(arg, args->arena, spec, text, len, err);
 	case CW_ARG_TEXTS: push(arg, args->arena, text, len); return 0;
 	case CW_ARG_CHOICES: return set_choices(arg, args->arena, spec, text, len, err);
+	case CW_ARG_AMOUNT: return set_amount(arg, args->arena, spec, text, len, err);
 	}
 	return -1;
 }
@@ -234,6 +248,13 @@ int cw_args_set(struct cw_args *args, const char *name, const char *text, size_t
 		return -1;
 	args->values[i].set = true;
 	return 0;
+}
+
+int cw_args_type(const struct cw_args *args, const char *name)
+{
+	int i = find(args->op, name);
+
+	return i >= 0 ? (int)args->op->args[i].type : -1;
 }
 
 /* --- from C --- */

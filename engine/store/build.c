@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "chain/u256.h"
 #include "store/render.h"
 
 static int index_of(const struct cw_op *op, const char *name)
@@ -46,6 +47,15 @@ static void push_list(struct cw_build *b, const struct cw_arg *arg)
 	cw_params_array(&b->params, array);
 }
 
+static void push_amount(struct cw_build *b, const struct cw_arg *arg)
+{
+	struct cw_u256 amount;
+
+	cw_assert(arg->len == sizeof(amount));
+	memcpy(&amount, arg->text, sizeof(amount));
+	cw_params_numeric(&b->params, &amount);
+}
+
 /* pg_type.h. A null has the type that a value would have: both are the same prepared statement. */
 static uint32_t type_oid(enum cw_arg_type type)
 {
@@ -62,6 +72,7 @@ static uint32_t type_oid(enum cw_arg_type type)
 	case CW_ARG_JSON: return 3802;
 	case CW_ARG_TEXTS:
 	case CW_ARG_CHOICES: return 1009;
+	case CW_ARG_AMOUNT: return 1700;
 	}
 	return 0;
 }
@@ -86,6 +97,7 @@ static void push(struct cw_build *b, const struct cw_arg_spec *spec, const struc
 	case CW_ARG_JSON: cw_params_jsonb(&b->params, arg->text, arg->len); return;
 	case CW_ARG_TEXTS:
 	case CW_ARG_CHOICES: push_list(b, arg); return;
+	case CW_ARG_AMOUNT: push_amount(b, arg); return;
 	}
 }
 
@@ -144,7 +156,7 @@ void cw_build_flag(struct cw_build *b, const char *name, const char *yes, const 
 
 void cw_build_after(struct cw_build *b, const char *keys)
 {
-	const char *separator = ") < (";
+	const char *separator = b->ascending ? ") > (" : ") < (";
 
 	if (!b->has_cursor)
 		return;
@@ -173,19 +185,125 @@ static int limit_step(int limit)
 	return CW_PAGE_MAX + 1;
 }
 
-void cw_build_order(struct cw_build *b, const char *keys)
+static void put_order(struct cw_build *b, const char *keys)
 {
+	const char *direction = b->ascending ? "" : " DESC";
+
 	cw_buf_puts(&b->sql, " ORDER BY ");
 	for (const char *p = keys; *p != '\0'; p++) {
 		if (*p == ',')
-			cw_buf_puts(&b->sql, " DESC");
+			cw_buf_puts(&b->sql, direction);
 		cw_buf_putc(&b->sql, *p);
 	}
-	cw_buf_printf(&b->sql, " DESC LIMIT %d", limit_step(b->limit));
+	cw_buf_printf(&b->sql, "%s LIMIT %lld", direction, (long long)limit_step(b->limit));
+}
+
+void cw_build_order(struct cw_build *b, const char *keys)
+{
+	put_order(b, keys);
+	if (b->offset > 0)
+		cw_buf_printf(&b->sql, " + %lld", (long long)b->offset);
 }
 
 void cw_build_page(struct cw_build *b, const char *keys)
 {
 	cw_build_after(b, keys);
-	cw_build_order(b, keys);
+	put_order(b, keys);
+	if (b->offset == 0)
+		return;
+	b->plan_anew = true;          /* each offset is another statement */
+	cw_buf_printf(&b->sql, " OFFSET %lld", (long long)b->offset);
+}
+
+/* --- whole statements --- */
+
+void cw_build_where(struct cw_build *b)
+{
+	const struct cw_op *op = b->args->op;
+
+	for (int i = 0; i < op->nargs; i++) {
+		const struct cw_arg_spec *spec = &op->args[i];
+
+		if (spec->where == NULL)
+			continue;
+		if (spec->type == CW_ARG_BOOL && spec->otherwise != NULL)
+			cw_build_flag(b, spec->name, spec->where, spec->otherwise);
+		else if (spec->type == CW_ARG_CHOICE && strstr(spec->where, "'%'") != NULL)
+			cw_build_choice(b, spec->name, spec->where);
+		else
+			cw_build_filter(b, spec->name, spec->where);
+	}
+}
+
+static void put_end(struct cw_build *b)
+{
+	const struct cw_op *op = b->args->op;
+
+	if (op->tail != NULL)
+		cw_buf_printf(&b->sql, " %s", op->tail);
+	if (op->kind == CW_OP_EXEC && op->ncolumns > 0)
+		cw_build_returning(b);
+}
+
+void cw_build_query(struct cw_build *b)
+{
+	cw_build_select(b);
+	cw_buf_printf(&b->sql, " FROM %s", b->args->op->from);
+	cw_build_where(b);
+	put_end(b);
+}
+
+/* Those with a column that are given; returns how many. */
+static int put_written(struct cw_build *b, void (*put)(struct cw_build *b, const struct cw_arg_spec *spec, int n))
+{
+	const struct cw_op *op = b->args->op;
+	int n = 0;
+
+	for (int i = 0; i < op->nargs; i++)
+		if (op->args[i].column != NULL && b->args->values[i].set)
+			put(b, &op->args[i], n++);
+	return n;
+}
+
+static void put_column(struct cw_build *b, const struct cw_arg_spec *spec, int n)
+{
+	cw_buf_printf(&b->sql, "%s%s", n > 0 ? ", " : "", spec->column);
+}
+
+static void put_value(struct cw_build *b, const struct cw_arg_spec *spec, int n)
+{
+	cw_buf_puts(&b->sql, n > 0 ? ", " : "");
+	cw_build_value(b, spec->name, spec->value != NULL ? spec->value : "%");
+}
+
+static void put_assignment(struct cw_build *b, const struct cw_arg_spec *spec, int n)
+{
+	cw_buf_printf(&b->sql, "%s%s = ", n > 0 ? ", " : "", spec->column);
+	cw_build_value(b, spec->name, spec->value != NULL ? spec->value : "%");
+}
+
+void cw_build_insert(struct cw_build *b)
+{
+	cw_buf_printf(&b->sql, "INSERT INTO %s (", b->args->op->from);
+	put_written(b, put_column);
+	cw_buf_puts(&b->sql, ") VALUES (");
+	put_written(b, put_value);
+	cw_buf_putc(&b->sql, ')');
+	put_end(b);
+}
+
+void cw_build_update(struct cw_build *b)
+{
+	cw_buf_printf(&b->sql, "UPDATE %s SET ", b->args->op->from);
+	if (put_written(b, put_assignment) == 0)
+		b->fault = "there is nothing to change";
+	cw_build_where(b);
+	put_end(b);
+}
+
+void cw_build_delete(struct cw_build *b)
+{
+	cw_buf_printf(&b->sql, "DELETE FROM %s", b->args->op->from);
+	cw_build_where(b);
+	put_end(b);
 }

@@ -18,6 +18,9 @@ struct cw_build {
 	bool has_cursor;
 	struct cw_cursor cursor;
 	int limit;                    /* rows asked for, and one more is fetched */
+	int64_t offset;
+	bool ascending;
+	const char *fault;            /* set by a build function: why it cannot be done with these arguments */
 };
 
 #define CW_COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -38,10 +41,18 @@ void cw_build_filter(struct cw_build *b, const char *name, const char *template)
 void cw_build_choice(struct cw_build *b, const char *name, const char *template);
 /* true: adds `yes` as a condition; false: `no`; not set: nothing. */
 void cw_build_flag(struct cw_build *b, const char *name, const char *yes, const char *no);
-/* Condition of the cursor (if there is one), ORDER BY and LIMIT, newest first. */
+/* Condition of the cursor (if there is one), ORDER BY, LIMIT and OFFSET. */
 void cw_build_page(struct cw_build *b, const char *keys);
-/* Only the condition; for parts of a UNION. */
+/* For parts of a UNION: the condition; order and as many rows as the whole may need. */
 void cw_build_after(struct cw_build *b, const char *keys);
 void cw_build_order(struct cw_build *b, const char *keys);
+
+/* Whole statements from what the operation declares: `from`, its arguments' `where` and `column`, `tail`, columns. */
+void cw_build_query(struct cw_build *b);      /* SELECT */
+void cw_build_insert(struct cw_build *b);     /* INSERT of the arguments that are given; RETURNING its columns */
+void cw_build_update(struct cw_build *b);     /* UPDATE of the arguments that are given; one at least */
+void cw_build_delete(struct cw_build *b);
+/* Conditions of the arguments that have a `where`. */
+void cw_build_where(struct cw_build *b);
 
 #endif

@@ -34,6 +34,7 @@ struct cw_call {
 	void *arg;
 	uint64_t query;
 	int limit;
+	char owner[48];                  /* of the page's cursor: the operation and the direction */
 	const struct cw_arg *include;
 	struct cw_rows rows;
 	char next[CW_CURSOR_TEXT];
@@ -55,7 +56,8 @@ static const struct cw_stmt *unprepared(const char *sql, size_t len, struct cw_a
 	return stmt;
 }
 
-/* By their text: the number of texts is that of the ways to combine an operation's arguments. */
+/* By their text: the number of texts is that of the ways to combine an operation's arguments. What follows the # tells
+ * them apart and is no part of the name in metrics. */
 static const struct cw_stmt *statement(const struct cw_op *op, const char *sql, size_t len, struct cw_arena *arena)
 {
 	static struct cw_map *known;
@@ -69,7 +71,7 @@ static const struct cw_stmt *statement(const struct cw_op *op, const char *sql, 
 		return stmt;
 	if (cw_map_count(known) >= STATEMENTS_MAX)
 		return unprepared(sql, len, arena);
-	snprintf(name, sizeof(name), "%.40s_%.40s_%zu", op->repo, op->name, cw_map_count(known));
+	snprintf(name, sizeof(name), "%.40s_%.40s#%zu", op->repo, op->name, cw_map_count(known));
 	stmt = cw_alloc(sizeof(*stmt));
 	*stmt = (struct cw_stmt){ cw_strdup(name), cw_strdup(sql) };
 	cw_map_put(known, sql, len, stmt);
@@ -173,7 +175,7 @@ static void keep_rows(struct cw_call *call, const struct cw_result *res)
 	call->ends = cw_arena_alloc(call->arena, (n + 1) * sizeof(*call->ends));
 	call->keys = cw_arena_alloc(call->arena, (n + 1) * sizeof(*call->keys));
 	for (size_t i = 0; i < n; i++) {
-		call->keys[i] = cw_result_i64(res, (int)i, 0);
+		call->keys[i] = cw_result_i64(res, (int)i, call->op->row_id);
 		cw_render_row(&call->text, res, (int)i, call->op->columns, call->op->ncolumns);
 		call->ends[i] = call->text.len;
 	}
@@ -209,12 +211,12 @@ static void set_next(struct cw_call *call, const struct cw_result *res)
 	int last = call->rows.count - 1;
 
 	for (const char *p = call->op->keys; *p != '\0'; p++)
-		cursor.count += *p == ',';
+		cursor.count += *p == ',';   /* none of them has one inside */
 	for (int i = 0; i < cursor.count; i++) {
 		cursor.is_time[i] = cw_result_type(res, i) == CW_TYPE_TIMESTAMPTZ;
 		cursor.keys[i] = cursor.is_time[i] ? cw_result_time(res, last, i) : cw_result_i64(res, last, i);
 	}
-	cw_cursor_format(&cursor, call->op->name, call->next);
+	cw_cursor_format(&cursor, call->owner, call->next);
 	call->rows.next = call->next;
 }
 
@@ -251,16 +253,34 @@ static int check_required(const struct cw_args *args, struct cw_err *err)
 	return 0;
 }
 
+/* A cursor belongs to the operation and the direction that it was given in. */
+static void name_owner(const struct cw_build *b, char out[48])
+{
+	const struct cw_op *op = b->args->op;
+
+	snprintf(out, 48, "%.40s%s", op->name, b->ascending != op->ascending ? ":turned" : "");
+}
+
 static int begin_page(struct cw_build *b, struct cw_err *err)
 {
 	const struct cw_arg *limit = cw_build_arg(b, "limit"), *cursor = cw_build_arg(b, "cursor");
+	const struct cw_arg *offset = cw_build_arg(b, "offset"), *order = cw_build_arg(b, "order");
+	char owner[48];
 
 	b->limit = limit != NULL ? (int)limit->integer : CW_PAGE_DEFAULT;
 	if (b->limit < 1 || b->limit > CW_PAGE_MAX)
 		return cw_err_set(err, CW_ERR_INVALID, "\"limit\" must be between 1 and %d", CW_PAGE_MAX);
+	b->offset = offset != NULL ? offset->integer : 0;
+	if (b->offset < 0 || b->offset > CW_OFFSET_MAX)
+		return cw_err_set(err, CW_ERR_INVALID, "\"offset\" must be between 0 and %d; \"cursor\" goes deeper",
+		                  CW_OFFSET_MAX);
+	b->ascending = order != NULL ? order->text[0] == 'a' : b->args->op->ascending;
 	if (cursor == NULL)
 		return 0;
-	if (!cw_cursor_parse(&b->cursor, b->args->op->name, cursor->text, cursor->len))
+	if (b->offset > 0)
+		return cw_err_set(err, CW_ERR_INVALID, "\"cursor\" and \"offset\" exclude each other");
+	name_owner(b, owner);
+	if (!cw_cursor_parse(&b->cursor, owner, cursor->text, cursor->len))
 		return cw_err_set(err, CW_ERR_INVALID, "\"cursor\" is none that %s.%s has given", b->args->op->repo,
 		                  b->args->op->name);
 	b->has_cursor = true;
@@ -276,6 +296,8 @@ static int build(struct cw_build *b, const struct cw_args *args, struct cw_arena
 	if (args->op->kind == CW_OP_PAGE && begin_page(b, err) != 0)
 		return -1;
 	args->op->build(b);
+	if (b->fault != NULL)
+		return cw_err_set(err, CW_ERR_INVALID, "%s.%s: %s", args->op->repo, args->op->name, b->fault);
 	if (args->op->kind == CW_OP_PAGE)
 		cw_build_page(b, args->op->keys);
 	return 0;
@@ -290,6 +312,7 @@ static struct cw_call *begin(struct cw_pool *pool, struct cw_conn *conn, const s
 	struct cw_build b;
 
 	if (build(&b, args, arena, err) != 0) {
+		cw_buf_release(&b.sql);
 		cw_arena_free(&arena);
 		return NULL;
 	}
@@ -302,6 +325,7 @@ static struct cw_call *begin(struct cw_pool *pool, struct cw_conn *conn, const s
 	call->fn = fn;
 	call->arg = arg;
 	call->limit = b.limit;
+	name_owner(&b, call->owner);
 	call->rows.op = args->op;
 	call->rows.call = call;
 	cw_buf_init(&call->text);

@@ -1,4 +1,4 @@
-/* cursor.h - where a page ended, as text for the client: base64url of a version, the operation, one or two keys and a
+/* cursor.h - where a page ended, as text for the client: base64url of a version, the operation, one to three keys and a
  * checksum. A cursor that was cut, mistyped or made by another operation is refused. */
 #ifndef CW_STORE_CURSOR_H
 #define CW_STORE_CURSOR_H
@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CW_CURSOR_KEYS 2
-#define CW_CURSOR_TEXT 48
+#define CW_CURSOR_KEYS 3
+#define CW_CURSOR_TEXT 56
 
 struct cw_cursor {
 	int count;

@@ -6,23 +6,36 @@
 
 #define CW_OP_ARGS(list) .args = (list), .nargs = (int)(sizeof(list) / sizeof((list)[0]))
 #define CW_OP_COLUMNS(list) .columns = (list), .ncolumns = (int)(sizeof(list) / sizeof((list)[0]))
-#define CW_PAGE_ARGS { .name = "limit", .type = CW_ARG_INT, .min = 1, .max = CW_PAGE_MAX }, { .name = "cursor" }
+#define CW_PAGE_ARGS \
+	{ .name = "limit", .type = CW_ARG_INT, .min = 1, .max = CW_PAGE_MAX }, { .name = "cursor" }, \
+	{ .name = "offset", .type = CW_ARG_INT, .min = 0, .max = CW_OFFSET_MAX }, \
+	{ .name = "order", .type = CW_ARG_CHOICE, .choices = "asc|desc" }
 
-extern const struct cw_op cw_transactions_get, cw_transactions_by_address, cw_transactions_recent,
-	cw_transactions_statistics;
+extern const struct cw_op cw_transactions_get, cw_transactions_by_address, cw_transactions_list,
+	cw_transactions_by_block, cw_transactions_by_time, cw_transactions_count, cw_transactions_statistics,
+	cw_transactions_bulk_create;
 extern const struct cw_op cw_anomalies_list, cw_anomalies_get, cw_anomalies_count, cw_anomalies_review, cw_anomalies_evidence,
 	cw_anomalies_statistics, cw_anomalies_false_positive_rate;
 extern const struct cw_op cw_predictions_list, cw_predictions_statistics;
-extern const struct cw_op cw_models_list, cw_models_get, cw_models_create, cw_models_update;
-extern const struct cw_op cw_model_versions_list, cw_model_versions_get, cw_model_versions_create,
-	cw_model_versions_deploy, cw_model_versions_withdraw;
+extern const struct cw_op cw_models_list, cw_models_get, cw_models_by_name, cw_models_count, cw_models_create,
+	cw_models_update, cw_models_delete;
+extern const struct cw_op cw_model_versions_list, cw_model_versions_count, cw_model_versions_get,
+	cw_model_versions_latest, cw_model_versions_traffic, cw_model_versions_create, cw_model_versions_update,
+	cw_model_versions_delete, cw_model_versions_deploy, cw_model_versions_withdraw, cw_model_versions_split;
 extern const struct cw_op cw_users_list, cw_users_get, cw_users_by_email, cw_users_create, cw_users_update,
 	cw_users_set_password, cw_users_touch, cw_users_count;
 extern const struct cw_op cw_api_keys_by_hash, cw_api_keys_by_prefix, cw_api_keys_list, cw_api_keys_create,
 	cw_api_keys_revoke, cw_api_keys_touch;
 extern const struct cw_op cw_audit_logs_append, cw_audit_logs_last, cw_audit_logs_get, cw_audit_logs_list,
 	cw_audit_logs_statistics, cw_audit_logs_chain;
-extern const struct cw_op cw_system_metrics_append, cw_system_metrics_list, cw_system_metrics_names;
+extern const struct cw_op cw_system_metrics_append, cw_system_metrics_list, cw_system_metrics_series,
+	cw_system_metrics_names;
+extern const struct cw_op cw_labels_of, cw_labels_list, cw_labels_count, cw_labels_lists, cw_labels_put,
+	cw_labels_bulk_put, cw_labels_delete;
+extern const struct cw_op cw_outbox_list, cw_outbox_due, cw_outbox_create, cw_outbox_delivered, cw_outbox_failed,
+	cw_outbox_again;
+extern const struct cw_op cw_cursors_list, cw_cursors_get, cw_cursors_put, cw_cursors_delete;
+extern const struct cw_op cw_anomalies_unreviewed, cw_anomalies_recent, cw_anomalies_by_entity;
 extern const struct cw_op cw_rule_states_list;
 extern const struct cw_op cw_suppressions_list, cw_suppressions_get, cw_suppressions_create, cw_suppressions_finish;
 

@@ -5,7 +5,7 @@
 static const struct cw_stmt position = {
 	"position",
 	"SELECT (SELECT system_identifier::text FROM pg_control_system()) || '/' || current_database(),"
-	" coalesce((SELECT max(id) FROM transactions), 0), coalesce((SELECT max(id) FROM anomalies), 0)",
+	" greatest((SELECT max(id) FROM transactions), 0), coalesce((SELECT max(id) FROM anomalies), 0)",
 };
 
 uint64_t cw_position(struct cw_pool *pool, cw_query_fn *fn, void *arg)

@@ -19,29 +19,27 @@ static const struct cw_column columns[] = {
 };
 
 static const struct cw_arg_spec list_args[] = {
-	{ .name = "hash", .type = CW_ARG_HASH },
-	{ .name = "is_anomaly", .type = CW_ARG_BOOL },
+	{ .name = "hash", .type = CW_ARG_HASH, .where = "t.hash = %" },
+	{ .name = "is_anomaly", .type = CW_ARG_BOOL, .where = "p.is_anomaly", .otherwise = "NOT p.is_anomaly" },
+	{ .name = "with_faults", .type = CW_ARG_BOOL, .where = "p.faults IS NOT NULL", .otherwise = "p.faults IS NULL" },
+	{ .name = "since", .type = CW_ARG_TIME, .where = "p.created_at >= %" },
+	{ .name = "until", .type = CW_ARG_TIME, .where = "p.created_at < %" },
 	CW_PAGE_ARGS,
 };
 
-static void build_list(struct cw_build *b)
-{
-	cw_build_select(b);
-	cw_build_sql(b, " FROM predictions p JOIN transactions t ON t.id = p.transaction_id"
-	             " AND p.created_at >= t.created_at - interval '1 day'");
-	cw_build_filter(b, "hash", "t.hash = %");
-	cw_build_flag(b, "is_anomaly", "p.is_anomaly", "NOT p.is_anomaly");
-}
+/* A prediction is not older than its transaction: see store/verdicts.c. */
+#define FROM "predictions p JOIN transactions t ON t.id = p.transaction_id AND p.created_at >= t.created_at - interval '1 day'"
 
 const struct cw_op cw_predictions_list = {
 	.repo = "predictions", .name = "list", .kind = CW_OP_PAGE,
 	.summary = "Verdicts, newest first; with a hash, those on one transaction.",
-	CW_OP_ARGS(list_args), CW_OP_COLUMNS(columns), .build = build_list, .keys = "p.id",
+	CW_OP_ARGS(list_args), CW_OP_COLUMNS(columns), .build = cw_build_query, .from = FROM, .keys = "p.id",
 };
 
 static const struct cw_arg_spec period_args[] = {
-	{ .name = "since", .type = CW_ARG_TIME, .required = true },
-	{ .name = "until", .type = CW_ARG_TIME },
+	{ .name = "since", .type = CW_ARG_TIME, .required = true, .where = "p.created_at >= %" },
+	{ .name = "until", .type = CW_ARG_TIME, .where = "p.created_at < %" },
+	{ .name = "model_version_id", .type = CW_ARG_INT, .where = "p.model_version_id = %" },
 };
 
 static const struct cw_column statistics_columns[] = {
@@ -53,16 +51,8 @@ static const struct cw_column statistics_columns[] = {
 	CW_COLUMN("last", "max(p.created_at)", 0),
 };
 
-static void build_statistics(struct cw_build *b)
-{
-	cw_build_select(b);
-	cw_build_sql(b, " FROM predictions p");
-	cw_build_filter(b, "since", "p.created_at >= %");
-	cw_build_filter(b, "until", "p.created_at < %");
-}
-
 const struct cw_op cw_predictions_statistics = {
 	.repo = "predictions", .name = "statistics", .kind = CW_OP_ONE,
-	.summary = "Counts over a period of arrival.",
-	CW_OP_ARGS(period_args), CW_OP_COLUMNS(statistics_columns), .build = build_statistics,
+	.summary = "Counts over a period of arrival, of all or of one version of the ruleset or a model.",
+	CW_OP_ARGS(period_args), CW_OP_COLUMNS(statistics_columns), .build = cw_build_query, .from = "predictions p",
 };

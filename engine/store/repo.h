@@ -5,7 +5,8 @@
  * text straight from PostgreSQL's binary cells; who needs values reads the result itself.
  *
  * Statements are made from the arguments that are set (values are always parameters) and prepared once a connection.
- * Pages go by key, newest first: `next` of one page is the argument `cursor` of the one after it. */
+ * Pages go by key, newest first unless `order` says "asc": `next` of one page is the argument `cursor` of the one after
+ * it, and page a thousand costs what the first one costs. Who must name a place by number says `offset`. */
 #ifndef CW_STORE_REPO_H
 #define CW_STORE_REPO_H
 
@@ -37,14 +38,20 @@ enum cw_arg_type {
 	CW_ARG_CHOICE,                /* one of `choices`, "low|medium|high" */
 	CW_ARG_TEXTS,                 /* a list: setting it again adds an element */
 	CW_ARG_CHOICES,               /* a list of choices; "a,b" sets both */
+	CW_ARG_AMOUNT,                /* a whole number below 2^256, in decimal or 0x hex digits */
 };
 
+/* What an argument is and what it does to the statement, in one place: `where` is the condition that it adds to a query
+ * (% is its value), `column` what it writes. Both may be left to the operation's own build function. */
 struct cw_arg_spec {
 	const char *name;
 	enum cw_arg_type type;
 	bool required;
 	const char *choices;
 	double min, max;
+	const char *where;            /* "m.name = %"; of a bool: what holds when it is true */
+	const char *otherwise;        /* of a bool: what holds when it is false */
+	const char *column, *value;   /* written as `column = value`; value NULL: "%" */
 };
 
 enum cw_column_flags {
@@ -61,7 +68,7 @@ struct cw_column { const char *key, *sql; unsigned flags; };
 
 enum cw_op_kind {
 	CW_OP_ONE = 0,                /* one row or none */
-	CW_OP_PAGE,                   /* rows by key, with `limit` and `cursor` */
+	CW_OP_PAGE,                   /* rows by key, with `limit`, `order`, and `cursor` or `offset` */
 	CW_OP_ROWS,                   /* all rows there are */
 	CW_OP_EXEC,                   /* a change; rows only if columns are named (RETURNING) */
 };
@@ -82,11 +89,15 @@ struct cw_op {
 	int nargs;
 	const struct cw_column *columns;
 	int ncolumns;
-	/* Appends the statement; for a page it stops before ORDER BY (see store/build.h). */
+	/* Appends the statement; for a page it stops before ORDER BY (see store/build.h, which has some ready). */
 	void (*build)(struct cw_build *b);
+	const char *from;             /* for those: "models AS m" */
+	const char *tail;             /* for those: what follows the conditions, or the VALUES of an insert */
 	const char *keys;             /* page: ORDER BY columns, "a.detected_at, a.id": the result's first columns */
+	bool ascending;               /* page: oldest first unless `order` says otherwise */
 	const struct cw_relation *relations;
-	int nrelations;               /* their key is the result's first column */
+	int nrelations;
+	int row_id;                   /* the result's column that is their key */
 };
 
 /* All operations, ended by NULL. */
@@ -95,16 +106,17 @@ const struct cw_op *cw_op_find(const char *repo, const char *name);
 
 /* --- arguments --- */
 
-#define CW_ARGS_MAX 24
+#define CW_ARGS_MAX 32
 #define CW_PAGE_DEFAULT 50
 #define CW_PAGE_MAX 1000
+#define CW_OFFSET_MAX 100000          /* an offset reads what it leaves out; deeper goes by cursor */
 
 struct cw_arg {
 	bool set;
 	bool flag;
 	int64_t integer;              /* CW_ARG_INT; CW_ARG_TIME in microseconds */
 	double number;
-	const char *text;             /* text, JSON, choice; bytes of hash, address, bytes */
+	const char *text;             /* text, JSON, choice; bytes of hash, address, bytes; a struct cw_u256 */
 	size_t len;
 	struct cw_arg_text { const char *text; size_t len; } *list;
 	size_t nlist;
@@ -120,6 +132,8 @@ void cw_args_init(struct cw_args *args, const struct cw_op *op, struct cw_arena 
 /* `text` as it comes from a query string, a script or a command line. -1 and CW_ERR_INVALID: no such argument (with the
  * nearest name), or no such value; the message names the argument. */
 int cw_args_set(struct cw_args *args, const char *name, const char *text, size_t len, struct cw_err *err);
+/* The type of an argument; -1: there is none of that name. */
+int cw_args_type(const struct cw_args *args, const char *name);
 /* From C: a name that does not exist or has another type is a bug. A NULL text leaves it unset. */
 void cw_args_text(struct cw_args *args, const char *name, const char *text);
 void cw_args_int(struct cw_args *args, const char *name, int64_t value);

@@ -7,19 +7,18 @@
 #include "pg/pool.h"
 #include "pg/query.h"
 #include "pg/result.h"
-#include "store/build.h"
-#include "store/ops.h"
 
+/* Identities below zero are history that was imported, never judged and never replayed. */
 static const struct cw_stmt range_stmt = {
 	"transactions_replay_range",
-	"SELECT coalesce((SELECT id FROM transactions ORDER BY id DESC OFFSET $1 LIMIT 1), 0),"
-	" coalesce((SELECT max(id) FROM transactions), 0)",
+	"SELECT coalesce((SELECT id FROM transactions WHERE id > 0 ORDER BY id DESC OFFSET $1 LIMIT 1), 0),"
+	" greatest((SELECT max(id) FROM transactions), 0)",
 };
 
 /* The newest `$1`, and of them those of the last `$2` hours before the newest; BRIN on time finds the first of these. */
 static const struct cw_stmt warm_range_stmt = {
 	"transactions_warm_range",
-	"SELECT greatest(coalesce((SELECT id FROM transactions ORDER BY id DESC OFFSET $1 LIMIT 1), 0),"
+	"SELECT greatest(coalesce((SELECT id FROM transactions WHERE id > 0 ORDER BY id DESC OFFSET $1 LIMIT 1), 0),"
 	" CASE WHEN $2 > 0 THEN coalesce((SELECT min(id) - 1 FROM transactions WHERE timestamp >= (SELECT max(timestamp)"
 	" FROM (SELECT timestamp FROM transactions ORDER BY id DESC LIMIT 1000) newest) - $2 * interval '1 hour'), 0)"
 	" ELSE 0 END)",
@@ -156,184 +155,3 @@ bool cw_transactions_read(const struct cw_result *res, int row, struct cw_arena 
 	       read_bytes(res, row, 11, out->from.b, sizeof(out->from.b)) && read_optional(res, row, out) &&
 	       read_receipt(res, row, arena, out);
 }
-
-/* --- operations --- */
-
-#define BRIEF_COLUMNS \
-	CW_COLUMN("id", "t.id", 0), CW_COLUMN("hash", "t.hash", 0), CW_COLUMN("chainId", "t.chain_id", CW_COL_QUANTITY), \
-	CW_COLUMN("blockNumber", "t.block_number", CW_COL_QUANTITY), CW_COLUMN("blockHash", "t.block_hash", 0), \
-	CW_COLUMN("transactionIndex", "t.tx_index", CW_COL_QUANTITY), \
-	CW_COLUMN("timestamp", "t.timestamp", CW_COL_SECONDS), CW_COLUMN("from", "t.from_address", 0), \
-	CW_COLUMN("to", "t.to_address", 0), CW_COLUMN("value", "t.value", CW_COL_QUANTITY), \
-	CW_COLUMN("gas", "t.gas", CW_COL_QUANTITY), CW_COLUMN("gasPrice", "t.gas_price", CW_COL_QUANTITY), \
-	CW_COLUMN("gasUsed", "t.gas_used", CW_COL_QUANTITY), CW_COLUMN("nonce", "t.nonce", CW_COL_QUANTITY), \
-	CW_COLUMN("status", "t.status", CW_COL_QUANTITY), CW_COLUMN("inputBytes", "t.input_size", CW_COL_QUANTITY), \
-	CW_COLUMN("canonical", "t.canonical", 0), CW_COLUMN("created_at", "t.created_at", 0)
-
-static const struct cw_column brief_columns[] = { BRIEF_COLUMNS };
-static const struct cw_column full_columns[] = { BRIEF_COLUMNS, CW_COLUMN("input", "t.input_data", 0),
-	CW_COLUMN("contractAddress", "t.created_address", 0), CW_COLUMN("logs", "t.logs", CW_COL_LOGS) };
-
-static const struct cw_column anomaly_columns[] = {
-	CW_COLUMN("", "x.transaction_id", CW_COL_HIDDEN),
-	CW_COLUMN("id", "a.id", 0),
-	CW_COLUMN("severity", "a.severity", 0),
-	CW_COLUMN("score", "a.anomaly_score", 0),
-	CW_COLUMN("confidence", "a.confidence", 0),
-	CW_COLUMN("rule", "a.rule_id", 0),
-	CW_COLUMN("rule_version", "a.rule_version", 0),
-	CW_COLUMN("model_version_id", "a.model_id", 0),
-	CW_COLUMN("title", "a.title", 0),
-	CW_COLUMN("explanation", "a.explanation", 0),
-	CW_COLUMN("features", "a.features_used", 0),
-	CW_COLUMN("ruleset", "a.ruleset", 0),
-	CW_COLUMN("detected_at", "a.detected_at", 0),
-	CW_COLUMN("occurrences", "a.occurrences", 0),
-	CW_COLUMN("last_seen", "a.last_seen", 0),
-	CW_COLUMN("suppressed_by", "a.suppressed_by", 0),
-	CW_COLUMN("status", "a.status", 0),
-	CW_COLUMN("reviewed", "a.reviewed", 0),
-	CW_COLUMN("false_positive", "a.false_positive", 0),
-};
-
-static const struct cw_column prediction_columns[] = {
-	CW_COLUMN("", "p.transaction_id", CW_COL_HIDDEN),
-	CW_COLUMN("id", "p.id", 0),
-	CW_COLUMN("model_version_id", "p.model_version_id", 0),
-	CW_COLUMN("is_anomaly", "p.is_anomaly", 0),
-	CW_COLUMN("score", "p.anomaly_score", 0),
-	CW_COLUMN("confidence", "p.confidence", 0),
-	CW_COLUMN("faults", "p.faults", 0),
-	CW_COLUMN("request_id", "p.request_id", 0),
-	CW_COLUMN("response_time_ms", "p.response_time_ms", 0),
-	CW_COLUMN("created_at", "p.created_at", 0),
-};
-
-/* Two relations, named in `include`. */
-static const struct cw_relation relations[] = {
-	{ "anomalies", anomaly_columns, CW_COUNT(anomaly_columns),
-	  "FROM (SELECT transaction_id, anomaly_id AS id FROM anomaly_evidence WHERE transaction_id = ANY ($1::int8[]) UNION"
-	  " SELECT transaction_id, id FROM anomalies WHERE transaction_id = ANY ($1::int8[])) x JOIN anomalies a ON a.id = x.id"
-	  " WHERE NOT a.shadow ORDER BY x.transaction_id, a.id" },
-	{ "predictions", prediction_columns, CW_COUNT(prediction_columns),
-	  "FROM transactions t CROSS JOIN LATERAL (SELECT * FROM predictions q WHERE q.transaction_id = t.id AND"
-	  " q.created_at >= t.created_at - interval '1 day' OFFSET 0) p WHERE t.id = ANY ($1::int8[])"
-	  " ORDER BY p.transaction_id, p.id" },
-};
-#define RELATIONS .relations = relations, .nrelations = CW_COUNT(relations)
-#define INCLUDE_ARG { .name = "include", .type = CW_ARG_CHOICES, .choices = "anomalies|predictions" }
-
-static const struct cw_arg_spec get_args[] = {
-	{ .name = "hash", .type = CW_ARG_HASH, .required = true },
-	{ .name = "chain_id", .type = CW_ARG_INT },
-	INCLUDE_ARG,
-};
-
-static void build_get(struct cw_build *b)
-{
-	cw_build_select(b);
-	cw_build_sql(b, " FROM transactions t");
-	cw_build_filter(b, "hash", "t.hash = %");
-	cw_build_filter(b, "chain_id", "t.chain_id = %");
-	cw_build_sql(b, " ORDER BY t.id LIMIT 1");
-}
-
-const struct cw_op cw_transactions_get = {
-	.repo = "transactions", .name = "get", .kind = CW_OP_ONE,
-	.summary = "One transaction by its hash (the first that came in, where several chains have it), with its input.",
-	CW_OP_ARGS(get_args), CW_OP_COLUMNS(full_columns), .build = build_get, RELATIONS,
-};
-
-static const struct cw_arg_spec address_args[] = {
-	{ .name = "address", .type = CW_ARG_ADDRESS, .required = true },
-	{ .name = "direction", .type = CW_ARG_CHOICE, .choices = "in|out|both" },
-	{ .name = "chain_id", .type = CW_ARG_INT },
-	{ .name = "since", .type = CW_ARG_TIME },
-	{ .name = "until", .type = CW_ARG_TIME },
-	INCLUDE_ARG,
-	CW_PAGE_ARGS,
-};
-
-/* One side of the address: along its index, newest first, no further than the page. */
-static void put_side(struct cw_build *b, const char *condition)
-{
-	b->conditions = 0;
-	cw_build_sql(b, "(SELECT * FROM transactions t");
-	cw_build_and(b);
-	cw_build_value(b, "address", condition);
-	cw_build_filter(b, "chain_id", "t.chain_id = %");
-	cw_build_filter(b, "since", "t.timestamp >= %");
-	cw_build_filter(b, "until", "t.timestamp < %");
-	cw_build_after(b, "t.id");
-	cw_build_order(b, "t.id");
-	cw_build_sql(b, ")");
-}
-
-static void build_by_address(struct cw_build *b)
-{
-	const struct cw_arg *direction = cw_build_arg(b, "direction");
-	bool both = direction == NULL || direction->text[0] == 'b';
-
-	cw_build_select(b);
-	cw_build_sql(b, " FROM (");
-	if (both || direction->text[0] == 'o')
-		put_side(b, "t.from_address = %");
-	if (both)
-		cw_build_sql(b, " UNION ALL ");
-	if (both || direction->text[0] == 'i')
-		put_side(b, both ? "t.to_address = % AND t.from_address <> %" : "t.to_address = %");
-	cw_build_sql(b, ") t");
-	b->conditions = 0;
-}
-
-const struct cw_op cw_transactions_by_address = {
-	.repo = "transactions", .name = "by_address", .kind = CW_OP_PAGE,
-	.summary = "Transactions from or to an address, newest first.",
-	CW_OP_ARGS(address_args), CW_OP_COLUMNS(brief_columns), .build = build_by_address, .keys = "t.id", RELATIONS,
-};
-
-static const struct cw_arg_spec recent_args[] = { { .name = "chain_id", .type = CW_ARG_INT }, INCLUDE_ARG, CW_PAGE_ARGS };
-
-static void build_recent(struct cw_build *b)
-{
-	cw_build_select(b);
-	cw_build_sql(b, " FROM transactions t");
-	cw_build_filter(b, "chain_id", "t.chain_id = %");
-}
-
-const struct cw_op cw_transactions_recent = {
-	.repo = "transactions", .name = "recent", .kind = CW_OP_PAGE,
-	.summary = "Transactions as they came in, newest first.",
-	CW_OP_ARGS(recent_args), CW_OP_COLUMNS(brief_columns), .build = build_recent, .keys = "t.id", RELATIONS,
-};
-
-static const struct cw_arg_spec period_args[] = {
-	{ .name = "since", .type = CW_ARG_TIME, .required = true },
-	{ .name = "until", .type = CW_ARG_TIME },
-	{ .name = "chain_id", .type = CW_ARG_INT },
-};
-
-static const struct cw_column statistics_columns[] = {
-	CW_COLUMN("count", "count(*)", 0),
-	CW_COLUMN("value", "coalesce(sum(t.value), 0)", 0),
-	CW_COLUMN("mean_gas_price", "avg(t.gas_price)::float8", 0),
-	CW_COLUMN("contract_creations", "count(*) FILTER (WHERE t.to_address IS NULL)", 0),
-	CW_COLUMN("failed", "count(*) FILTER (WHERE t.status = 0)", 0),
-	CW_COLUMN("first", "min(t.timestamp)", 0),
-	CW_COLUMN("last", "max(t.timestamp)", 0),
-};
-
-static void build_statistics(struct cw_build *b)
-{
-	cw_build_select(b);
-	cw_build_sql(b, " FROM transactions t");
-	cw_build_filter(b, "since", "t.timestamp >= %");
-	cw_build_filter(b, "until", "t.timestamp < %");
-	cw_build_filter(b, "chain_id", "t.chain_id = %");
-}
-
-const struct cw_op cw_transactions_statistics = {
-	.repo = "transactions", .name = "statistics", .kind = CW_OP_ONE,
-	.summary = "Counts and sums over a period of block time.",
-	CW_OP_ARGS(period_args), CW_OP_COLUMNS(statistics_columns), .build = build_statistics,
-};

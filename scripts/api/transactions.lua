@@ -42,7 +42,7 @@ endpoint {
     elseif p.direction or p.since or p["until"] then
       return problem(400, "parameter_invalid", "direction, since and until go with an address")
     else
-      page, err = db.transactions:recent_json(p)
+      page, err = db.transactions:list_json(p)
     end
     if not page then return problem(err) end
     return reply_raw(200, page)

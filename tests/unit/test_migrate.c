@@ -229,6 +229,8 @@ START_TEST(repository_has_what_the_design_fixes)
 	/* no index is a prefix of another one of the same method and predicate */
 	ck_assert_str_eq(pgtest_value(pg, "SELECT coalesce(string_agg(a.indexrelid::regclass::text, ' '), '') FROM pg_index "
 	                                  "a JOIN pg_index b ON a.indrelid = b.indrelid AND a.indexrelid <> b.indexrelid AND "
+	                                  "(SELECT relam FROM pg_class WHERE oid = a.indexrelid) = (SELECT relam FROM pg_class "
+	                                  "WHERE oid = b.indexrelid) AND "
 	                                  "b.indkey::text LIKE a.indkey::text || ' %' AND a.indpred IS NOT DISTINCT FROM "
 	                                  "b.indpred AND NOT a.indisunique WHERE a.indrelid IN (SELECT oid FROM pg_class WHERE "
 	                                  "relnamespace = 'public'::regnamespace)"), "");

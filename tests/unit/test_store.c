@@ -279,14 +279,14 @@ START_TEST(transactions_by_address)
 }
 END_TEST
 
-START_TEST(recent_transactions_with_relations)
+START_TEST(transactions_with_relations)
 {
 	const char *json;
 
-	ck_assert_int_eq(walk("transactions", "recent", "", 33), 300);
-	ck_assert_int_eq(walk("transactions", "recent", "chain_id=2", 100), 150);
-	ck_assert_int_eq(walk("transactions", "recent", "include=anomalies,predictions", 100), 300);
-	json = ask("transactions", "recent", "limit=3&include=anomalies");
+	ck_assert_int_eq(walk("transactions", "list", "", 33), 300);
+	ck_assert_int_eq(walk("transactions", "list", "chain_id=2", 100), 150);
+	ck_assert_int_eq(walk("transactions", "list", "include=anomalies,predictions", 100), 300);
+	json = ask("transactions", "list", "limit=3&include=anomalies");
 	ck_assert_str_eq(member(json, "items.0.id"), "300");
 	ck_assert_str_eq(member(json, "items.0.anomalies.0.severity"), "low");
 	ck_assert_str_eq(member(json, "items.1.anomalies"), "[]");
@@ -553,7 +553,7 @@ START_TEST(cancelled_call_is_not_answered)
 	struct cw_args args;
 	struct cw_call *call;
 
-	cw_args_init(&args, &cw_transactions_recent, arena);
+	cw_args_init(&args, &cw_transactions_list, arena);
 	set_all(&args, "include=anomalies,predictions");
 	for (int turns = 0; turns < 6; turns++) {
 		got.done = false;
@@ -580,7 +580,7 @@ START_TEST(every_operation_is_good_sql)
 		[CW_ARG_TIME] = "2026-01-01T00:00:00Z", [CW_ARG_HASH] = HASH3,
 		[CW_ARG_ADDRESS] = "0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa3",
 		[CW_ARG_BYTES] = "0x0202020202020202020202020202020202020202020202020202020202020202", [CW_ARG_JSON] = "[]",
-		[CW_ARG_TEXTS] = "x",
+		[CW_ARG_TEXTS] = "x", [CW_ARG_AMOUNT] = "1000000000000000000000",
 	};
 
 	for (int i = 0; cw_ops[i] != NULL; i++) {
@@ -603,15 +603,22 @@ START_TEST(every_operation_is_good_sql)
 				}
 				if (strcmp(spec->name, "ip_address") == 0)
 					text = "10.0.0.1";
-				if (strcmp(spec->name, "details") == 0)
+				if (strcmp(spec->name, "details") == 0 || strcmp(spec->name, "metadata") == 0)
 					text = "{}";
+				if (strcmp(spec->name, "bucket") == 0)
+					text = "86400";
+				if (strcmp(spec->name, "shares") == 0)
+					text = "{\"1\":100}";
 				if (strcmp(spec->name, "email") == 0)
 					text = "new@example.com";
 				ck_assert_msg(cw_args_set(&args, spec->name, text, strlen(text), &err) == 0, "%s", err.msg);
 			}
 			got.done = false;
 			got.err = (struct cw_err){ .code = CW_OK };
-			ck_assert_msg(cw_repo_call(pool, &args, on_rows, NULL, &err) != NULL, "%s", err.msg);
+			if (cw_repo_call(pool, &args, on_rows, NULL, &err) == NULL) {
+				ck_assert_msg(!all && strstr(err.msg, "there is nothing to change") != NULL, "%s", err.msg);
+				continue;
+			}
 			wait_for_it();
 			ck_assert_msg(got.err.code == CW_OK || strncmp(got.err.sqlstate, "23", 2) == 0, "%s.%s: %s %s", op->repo, op->name,
 			              got.err.sqlstate, got.err.msg);
@@ -626,7 +633,7 @@ static const struct { const char *repo, *name, *args; bool sorted; } plans[] = {
 	{ "transactions", "get", "hash=" HASH3, true },
 	{ "transactions", "by_address", "address=0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa3", true },
 	{ "transactions", "by_address", "address=0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa3&direction=in", false },
-	{ "transactions", "recent", "", false },
+	{ "transactions", "list", "", false },
 	{ "transactions", "statistics", "since=1767225600", true },
 	{ "anomalies", "list", "", false },
 	{ "anomalies", "list", "severity=high", false },
@@ -716,7 +723,7 @@ int main(void)
 	tcase_add_test(tc, transaction_by_hash);
 	tcase_add_test(tc, transaction_with_relations);
 	tcase_add_test(tc, transactions_by_address);
-	tcase_add_test(tc, recent_transactions_with_relations);
+	tcase_add_test(tc, transactions_with_relations);
 	tcase_add_test(tc, statistics_of_transactions);
 	tcase_add_test(tc, anomalies_by_filter);
 	tcase_add_test(tc, anomaly_tells_its_transaction);
