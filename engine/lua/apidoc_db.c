@@ -19,6 +19,7 @@ static const char *arg_type(const struct cw_arg_spec *arg)
 	case CW_ARG_BOOL: return "boolean";
 	case CW_ARG_TIME: return "string|number";
 	case CW_ARG_JSON: return "any";
+	case CW_ARG_AMOUNT: return "string|integer";
 	case CW_ARG_TEXTS:
 	case CW_ARG_CHOICES: return "string[]";
 	case CW_ARG_CHOICE: break;
