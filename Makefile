@@ -61,6 +61,7 @@ $(BUILD)/engine/lua/sandbox.o: engine/lua/sandbox.lua
 $(BUILD)/engine/lua/rulebind.o: engine/lua/rules.lua
 $(BUILD)/engine/pg/schema.o: engine/pg/schema.sql
 $(BUILD)/engine/lua/trace.o: engine/lua/trace.lua
+$(BUILD)/engine/store/adopt.o: engine/store/adopt.sql
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

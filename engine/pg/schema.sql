@@ -163,7 +163,8 @@ WITH ext AS (
 		format('ALTER TABLE %s DROP CONSTRAINT %I', tab, conname)
 	FROM con
 	UNION ALL
-	SELECT 60, 'index', name, tab, relispartition, pg_get_indexdef(oid), pg_get_indexdef(oid), format('DROP INDEX %s', name)
+	SELECT 60, 'index', name, tab, relispartition, pg_get_indexdef(oid),
+		regexp_replace(pg_get_indexdef(oid), ' ON ONLY ', ' ON '), format('DROP INDEX %s', name)
 	FROM idx
 	UNION ALL
 	SELECT 70, 'view', v.name, '', false, v.relkind::text || pg_get_viewdef(v.oid),

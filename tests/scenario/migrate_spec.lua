@@ -21,7 +21,7 @@ describe("migrate", function()
 
   local function migrate(url, args, input)
     -- scratch clusters in memory: a disk takes seconds for their thousand files
-    return engine.run(string.format("TMPDIR=$(test -w /dev/shm && echo /dev/shm || echo /tmp) DATABASE_URL=%q %s migrate %s %s", url, engine.bin, args, input or "</dev/null"))
+    return engine.run(string.format("TMPDIR=" .. memory .. " DATABASE_URL=%q %s migrate %s %s", url, engine.bin, args, input or "</dev/null"))
   end
   local function ok(url, args)
     local code, words = migrate(url, args)
