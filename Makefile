@@ -8,7 +8,7 @@ BUILD   ?= build
 SAN     ?=
 
 # Packages of Debian 12, for pkg-config. luajit must be OpenResty's branch (libluajit2-5.1-dev): see docs/decisions.
-PKGS     := luajit libevent libevent_openssl libpq libsodium libcrypto libssl libseccomp libcurl zlib
+PKGS     := luajit libevent libevent_openssl libpq libsodium libcrypt libcrypto libssl libseccomp libcurl zlib
 # No fused multiply-add: the same stream gives the same state, to the bit, on every machine.
 CSTD     := -std=gnu17 -D_GNU_SOURCE -ffp-contract=off
 WARN     := -Wall -Wextra -Werror -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Wstrict-prototypes

@@ -12,6 +12,28 @@ static const struct cw_stmt keys = {
 	" WHERE k.is_active AND u.is_active AND (k.expires_at IS NULL OR k.expires_at > now())",
 };
 
+static const struct cw_stmt version = { "identity_version", "SELECT version FROM auth_version" };
+
+static const struct cw_stmt users = {
+	"identity_users", "SELECT id, array_to_string(roles, ',') FROM users WHERE is_active",
+};
+
+static const struct cw_stmt ended = {
+	"identity_ended_sessions", "SELECT id FROM auth_sessions WHERE revoked_at > now() - interval '25 hours'",
+};
+
+static const struct cw_stmt touch = {
+	"identity_touch",
+	"UPDATE api_keys k SET last_used = t.used FROM unnest($1::bigint[], $2::timestamptz[]) AS t (id, used)"
+	" WHERE k.id = t.id AND (k.last_used IS NULL OR k.last_used < t.used)",
+};
+
+static const struct cw_stmt purge = {
+	"identity_purge",
+	"DELETE FROM auth_sessions WHERE id IN (SELECT id FROM auth_sessions WHERE expires_at < now() - interval '7 days'"
+	" ORDER BY expires_at LIMIT 1000)",
+};
+
 static const struct cw_stmt ensure_admin = {
 	"identity_ensure_admin",
 	"WITH made AS ("
@@ -25,6 +47,37 @@ static const struct cw_stmt ensure_admin = {
 uint64_t cw_identity_keys(struct cw_pool *pool, cw_query_fn *fn, void *arg)
 {
 	return cw_pool_read(pool, &keys, NULL, fn, arg);
+}
+
+uint64_t cw_identity_version(struct cw_pool *pool, cw_query_fn *fn, void *arg)
+{
+	return cw_pool_read(pool, &version, NULL, fn, arg);
+}
+
+uint64_t cw_identity_users(struct cw_pool *pool, cw_query_fn *fn, void *arg)
+{
+	return cw_pool_read(pool, &users, NULL, fn, arg);
+}
+
+uint64_t cw_identity_ended_sessions(struct cw_pool *pool, cw_query_fn *fn, void *arg)
+{
+	return cw_pool_read(pool, &ended, NULL, fn, arg);
+}
+
+uint64_t cw_identity_touch(struct cw_pool *pool, struct cw_array *ids, struct cw_array *times, struct cw_arena *arena,
+                           cw_query_fn *fn, void *arg)
+{
+	struct cw_params params;
+
+	cw_params_init(&params, arena);
+	cw_params_array(&params, ids);
+	cw_params_array(&params, times);
+	return cw_pool_query(pool, &touch, &params, fn, arg);
+}
+
+uint64_t cw_identity_purge(struct cw_pool *pool, cw_query_fn *fn, void *arg)
+{
+	return cw_pool_query(pool, &purge, NULL, fn, arg);
 }
 
 uint64_t cw_identity_ensure_admin(struct cw_pool *pool, const char *email, const uint8_t hashed_key[32],
