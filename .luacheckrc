@@ -6,7 +6,7 @@ local rule_api = { "rule", "alert", "seconds", "window", "stat", "key", "list", 
 	"each", "sequence", "compare_amounts", "drift", "graph", "series", "outlier", "log" }
 for letter in ("ABCDEFGHIJKLMNOPQRSTUVWXYZ"):gmatch "." do rule_api[#rule_api + 1] = letter end
 local script_api = { "endpoint", "reply", "reply_raw", "reply_text", "problem", "db", "json", "time", "log", "predict", "engine", "http", "job",
-	"policy", "detect", "anomalies" }
+	"policy", "detect", "anomalies", "auth" }
 -- Descriptions and tests of rules stay in one piece.
 files["rules/"] = { read_globals = rule_api, max_line_length = 132 }
 files["scripts/"] = { read_globals = script_api }

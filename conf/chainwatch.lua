@@ -23,6 +23,50 @@ return {
 		-- access_log = false,                     -- a line per request
 		-- auth = true,                            -- ask for an API key (false only behind a proxy that does)
 	},
+	auth = {
+		-- registration = "closed",                 -- who may make an account: closed, invitation or open
+		-- access_s = 900,                          -- life of an access token
+		-- session_s = 1209600,                     -- life of a login, refreshed or not
+		-- leeway_s = 5,                            -- for clocks that do not quite agree
+		-- issuer = "chainwatch",                   -- iss of tokens
+		-- audience = "chainwatch-api",             -- aud of tokens
+		-- token_keys = "",                         -- file of keys for tokens; empty: token.keys in
+		                                            --   $CREDENTIALS_DIRECTORY, else in data_dir;
+		                                            --   $CHAINWATCH_TOKEN_KEYS
+		-- password_min = 8,                        -- characters of a new password
+		-- password_queue = 32,                     -- hashes that wait or run; above it: 503
+		-- argon2_memory_kib = 19456,               -- memory of a password's hash
+		-- argon2_passes = 2,                       -- passes of a password's hash
+		-- lockout_after = 5,                       -- failed logins of an account before each doubles the
+		                                            --   wait
+		-- lockout_max_s = 900,                     -- longest wait
+	},
+	limits = {
+		-- key_rate = 2000,                         -- requests a second of an API key; 0: no limit
+		-- key_burst = 20000,                       -- and so many at once
+		-- user_rate = 2000,                        -- requests a second of a user, all keys and logins
+		                                            --   together
+		-- user_burst = 20000,                      -- and so many at once
+		-- address_rate = 0,                        -- requests a second of an address
+		-- address_burst = 1000,                    -- and so many at once
+		-- ingest_rate = 0,                         -- requests a second of a key on routes of role service
+		-- ingest_burst = 1000,                     -- and so many at once
+		-- login_rate = 10,                         -- logins, refreshes, registrations of an address
+		-- login_burst = 200,                       -- and so many at once
+		-- failed_rate = 100,                       -- requests of an address with a wrong key or token
+		-- failed_burst = 10000,                    -- and so many at once
+		-- concurrency = 1000,                      -- requests of a user under way, but for those of role
+		                                            --   service; 0: no limit
+		-- address_connections = 0,                 -- connections of an address; above it: 503 and close; 0:
+		                                            --   no limit
+	},
+	audit = {
+		-- heads = "",                              -- file that signed heads of the audit log are appended
+		                                            --   to; empty: audit.heads in data_dir
+		-- key = "",                                -- file of the key that signs them; empty: audit.key in
+		                                            --   $CREDENTIALS_DIRECTORY, else in data_dir
+		-- export_s = 300,                          -- so often; 0: never
+	},
 	database = {
 		-- url = "",                               -- postgresql:// address; empty: a private PostgreSQL under data_dir
 		                                           --   (restart); $DATABASE_URL

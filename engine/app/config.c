@@ -56,6 +56,42 @@ static const struct setting settings[] = {
 	BIT("http", "access_log", access_log, "false", RELOAD, "a line per request"),
 	BIT("http", "auth", auth, "true", RELOAD, "ask for an API key (false only behind a proxy that does)"),
 
+	TXT("auth", "registration", NULL, registration, "closed", RELOAD, "who may make an account: closed, invitation or open"),
+	INT("auth", "access_s", access_s, "900", 30, 86400, RELOAD, "life of an access token"),
+	INT("auth", "session_s", session_s, "1209600", 60, 31622400, RELOAD, "life of a login, refreshed or not"),
+	INT("auth", "leeway_s", leeway_s, "5", 0, 300, RELOAD, "for clocks that do not quite agree"),
+	TXT("auth", "issuer", NULL, issuer, "chainwatch", RELOAD, "iss of tokens"),
+	TXT("auth", "audience", NULL, audience, "chainwatch-api", RELOAD, "aud of tokens"),
+	TXT("auth", "token_keys", "CHAINWATCH_TOKEN_KEYS", token_keys, "", RELOAD,
+	    "file of keys for tokens; empty: token.keys in $CREDENTIALS_DIRECTORY, else in data_dir"),
+	INT("auth", "password_min", password_min, "8", 8, 64, RELOAD, "characters of a new password"),
+	INT("auth", "password_queue", password_queue, "32", 1, 1000, RELOAD, "hashes that wait or run; above it: 503"),
+	INT("auth", "argon2_memory_kib", argon2_memory_kib, "19456", 8, 4194304, RELOAD, "memory of a password's hash"),
+	INT("auth", "argon2_passes", argon2_passes, "2", 1, 100, RELOAD, "passes of a password's hash"),
+	INT("auth", "lockout_after", lockout_after, "5", 1, 1000, RELOAD, "failed logins of an account before each doubles the wait"),
+	INT("auth", "lockout_max_s", lockout_max_s, "900", 1, 86400, RELOAD, "longest wait"),
+
+	INT("limits", "key_rate", key_rate, "2000", 0, 1000000, RELOAD, "requests a second of an API key; 0: no limit"),
+	INT("limits", "key_burst", key_burst, "20000", 1, 10000000, RELOAD, "and so many at once"),
+	INT("limits", "user_rate", user_rate, "2000", 0, 1000000, RELOAD, "requests a second of a user, all keys and logins together"),
+	INT("limits", "user_burst", user_burst, "20000", 1, 10000000, RELOAD, "and so many at once"),
+	INT("limits", "address_rate", address_rate, "0", 0, 1000000, RELOAD, "requests a second of an address"),
+	INT("limits", "address_burst", address_burst, "1000", 1, 10000000, RELOAD, "and so many at once"),
+	INT("limits", "ingest_rate", ingest_rate, "0", 0, 1000000, RELOAD, "requests a second of a key on routes of role service"),
+	INT("limits", "ingest_burst", ingest_burst, "1000", 1, 10000000, RELOAD, "and so many at once"),
+	INT("limits", "login_rate", login_rate, "10", 0, 1000000, RELOAD, "logins, refreshes, registrations of an address"),
+	INT("limits", "login_burst", login_burst, "200", 1, 10000000, RELOAD, "and so many at once"),
+	INT("limits", "failed_rate", failed_rate, "100", 0, 1000000, RELOAD, "requests of an address with a wrong key or token"),
+	INT("limits", "failed_burst", failed_burst, "10000", 1, 10000000, RELOAD, "and so many at once"),
+	INT("limits", "concurrency", concurrency, "1000", 0, 1000000, RELOAD,
+	    "requests of a user under way, but for those of role service; 0: no limit"),
+	INT("limits", "address_connections", address_connections, "0", 0, 1000000, RELOAD,
+	    "connections of an address; above it: 503 and close; 0: no limit"),
+
+	TXT("audit", "heads", NULL, audit_heads, "", RELOAD, "file that signed heads of the audit log are appended to; empty: audit.heads in data_dir"),
+	TXT("audit", "key", NULL, audit_key, "", RELOAD, "file of the key that signs them; empty: audit.key in $CREDENTIALS_DIRECTORY, else in data_dir"),
+	INT("audit", "export_s", audit_export_s, "300", 0, 86400, RELOAD, "so often; 0: never"),
+
 	TXT("database", "url", "DATABASE_URL", database_url, "", RESTART | SECRET,
 	    "postgresql:// address; empty: a private PostgreSQL under data_dir"),
 	TXT("database", "shared_buffers", NULL, shared_buffers, "256MB", RESTART, "of the private PostgreSQL"),
@@ -105,7 +141,8 @@ static const struct setting settings[] = {
 };
 #define SETTINGS (sizeof(settings) / sizeof(*settings))
 
-static const char *const sections[] = { "general", "http", "database", "pipeline", "rules", "scripts", "admin", "log", NULL };
+static const char *const sections[] = { "general", "http", "auth", "limits", "audit", "database", "pipeline", "rules",
+	"scripts", "admin", "log", NULL };
 
 static void *slot(struct cw_config *config, const struct setting *s)
 {

@@ -27,6 +27,16 @@ struct cw_config {
 	int64_t max_connections, header_bytes, body_bytes, head_ms, body_ms, idle_ms, write_ms, reply_ms;
 	const char *tls_cert, *tls_key;
 	bool access_log, auth;
+	/* auth */
+	const char *registration, *issuer, *audience, *token_keys;
+	int64_t access_s, session_s, leeway_s, password_min, password_queue, argon2_memory_kib, argon2_passes, lockout_after,
+		lockout_max_s;
+	/* limits */
+	int64_t key_rate, key_burst, user_rate, user_burst, address_rate, address_burst, ingest_rate, ingest_burst, login_rate,
+		login_burst, failed_rate, failed_burst, concurrency, address_connections;
+	/* audit */
+	const char *audit_heads, *audit_key;
+	int64_t audit_export_s;
 	/* database */
 	const char *database_url;        /* "" : a private cluster under data_dir */
 	const char *shared_buffers;

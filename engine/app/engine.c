@@ -19,6 +19,7 @@
 #include "app/config.h"
 #include "app/eval.h"
 #include "app/gate.h"
+#include "app/identity.h"
 #include "app/ops.h"
 #include "app/parts.h"
 #include "app/process_metrics.h"
@@ -344,19 +345,23 @@ static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct 
 	return 0;
 }
 
+static void on_admin(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	(void)res;
+	on_answer(arg, err);
+}
+
 static int start_keys(struct cw_engine *e, struct cw_err *err)
 {
 	struct cw_answer *admin = new_answer(e), *first = new_answer(e);
 
-	e->keys = cw_keys_new(e->loop, e->pool);
-	if (cw_keys_admin_file(e->keys, e->config->data_dir, on_answer, admin, err) != 0 ||
-	    wait_answer(e, admin, err) != 0)
+	if (cw_identity_start(e, err) != 0)
+		return -1;
+	if (cw_keys_admin_file(e->pool, e->config->data_dir, on_admin, admin, err) == 0 || wait_answer(e, admin, err) != 0)
 		return cw_err_wrap(err, "could not make the admin key");
-	cw_keys_start(e->keys, on_answer, first);
+	cw_directory_start(e->auth.directory, on_answer, first);
 	if (wait_answer(e, first, err) != 0)
 		return cw_err_wrap(err, "could not read the API keys");
-	e->gate.keys = e->keys;
-	e->gate.required = e->config->auth;
 	return 0;
 }
 
@@ -399,6 +404,7 @@ static int start_scripts(struct cw_engine *e, struct cw_err *err)
 	};
 
 	env.anomalies = e->anomalies;
+	env.auth = &e->auth;
 	env.conf_json = cw_ops_conf_json(e);
 	e->scripts = cw_scripts_new(&env, &conf, err);
 	return e->scripts != NULL ? 0 : -1;
@@ -522,7 +528,7 @@ void cw_engine_free(struct cw_engine **engine)
 	cw_server_free(&e->server);
 	cw_scripts_free(&e->scripts);
 	cw_sse_free(&e->anomalies);
-	cw_keys_free(&e->keys);
+	cw_identity_stop(e);
 	cw_pipeline_free(&e->pipeline);
 	cw_checkpoints_close(&e->checkpoints, e->up);
 	cw_pool_free(&e->pool);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "app/gate.h"
+#include "auth/auth.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "http/server.h"
@@ -30,7 +31,7 @@ struct cw_engine {
 	struct cw_state *state;
 	struct cw_checkpoints *checkpoints;
 	struct cw_pipeline *pipeline;
-	struct cw_keys *keys;
+	struct cw_auth auth;
 	struct cw_gate gate;
 	struct cw_sse *anomalies;
 	struct cw_scripts *scripts;

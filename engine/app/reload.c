@@ -8,6 +8,7 @@
 
 #include "app/bundle.h"
 #include "app/config.h"
+#include "app/identity.h"
 #include "app/data_file.h"
 #include "app/ops.h"
 #include "app/parts.h"
@@ -133,10 +134,9 @@ static int apply_config(struct cw_engine *e, const struct cw_config *fresh, stru
 	server.listen = e->config->listen;
 	server.inherited_fd = -1;
 	if (cw_server_reconfigure(e->server, &server, err) != 0 || cw_pool_reconfigure(e->pool, &pool, err) != 0 ||
-	    cw_config_apply_log(fresh, err) != 0)
+	    cw_identity_apply(e, fresh, err) != 0 || cw_config_apply_log(fresh, err) != 0)
 		return -1;
 	cw_pipeline_reconfigure(e->pipeline, &pipeline);
-	e->gate.required = fresh->auth;
 	e->chain_id = (uint64_t)fresh->chain_id;
 	return 0;
 }

@@ -39,7 +39,7 @@ struct cw_request {
 	                                    * starts when the body is complete; a handler may move it */
 	void *user;                        /* the handler's own; NULL at first */
 	/* set by the auth layer before the handler runs */
-	int64_t user_id, key_id;           /* 0: nobody */
+	int64_t user_id, key_id, session_id;   /* 0: nobody; key or session, not both */
 	uint32_t roles;
 	struct cw_peer *conn;         /* the server's */
 };

@@ -1,7 +1,8 @@
 /* bind_request.c - the request as a handler sees it: fields read when they are asked for.
  *
  *   req.method req.path req.id req.remote req.body    text
- *   req.user      {id=, roles={...}} or nil
+ *   req.address req.agent  as the audit log keeps them, or nil
+ *   req.user      {id=, key_id= or session_id=, roles={...}} or nil
  *   req.json      the body as a value; a body that is not JSON raises the problem document
  *   req:header(name) -> text | nil
  *   raw query and path parameters for boot.lua, which checks them against the endpoint's contract */
@@ -48,9 +49,17 @@ static void push_user(lua_State *L, const struct cw_request *req)
 		lua_pushnil(L);
 		return;
 	}
-	lua_createtable(L, 0, 2);
+	lua_createtable(L, 0, 4);
 	lua_pushnumber(L, (lua_Number)req->user_id);
 	lua_setfield(L, -2, "id");
+	if (req->key_id != 0) {
+		lua_pushnumber(L, (lua_Number)req->key_id);
+		lua_setfield(L, -2, "key_id");
+	}
+	if (req->session_id != 0) {
+		lua_pushnumber(L, (lua_Number)req->session_id);
+		lua_setfield(L, -2, "session_id");
+	}
 	lua_newtable(L);
 	for (uint32_t role = 1; role <= CW_ROLE_SERVICE; role <<= 1) {
 		if ((req->roles & role) == 0)
@@ -59,6 +68,18 @@ static void push_user(lua_State *L, const struct cw_request *req)
 		lua_rawseti(L, -2, ++n);
 	}
 	lua_setfield(L, -2, "roles");
+}
+
+static void push_origin(lua_State *L, const struct cw_request *req, bool address)
+{
+	struct cw_audit_actor actor;
+	const char *text = address ? actor.ip : actor.agent;
+
+	cw_audit_actor_of(req, &actor);
+	if (text[0] != '\0')
+		lua_pushstring(L, text);
+	else
+		lua_pushnil(L);
 }
 
 static int l_header(lua_State *L)
@@ -88,6 +109,8 @@ static int l_index(lua_State *L)
 		lua_pushstring(L, req->id);
 	else if (strcmp(key, "remote") == 0)
 		lua_pushstring(L, req->remote);
+	else if (strcmp(key, "address") == 0 || strcmp(key, "agent") == 0)
+		push_origin(L, req, key[1] == 'd');
 	else if (strcmp(key, "user") == 0)
 		push_user(L, req);
 	else if (strcmp(key, "header") == 0)

@@ -63,7 +63,7 @@ local ENDPOINT_KEYS = { method = true, path = true, auth = true, summary = true,
 	body = true, responses = true, handler = true, tags = true, timeout_ms = true, body_limit = true }
 local BODY_KEYS = { content = true, schema = true, raw = true, stream = true, fields = true, required = true }
 local METHODS = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = true }
-local AUTH = { none = true, viewer = true, analyst = true, operator = true, admin = true, service = true }
+local AUTH = { none = true, user = true, viewer = true, analyst = true, operator = true, admin = true, service = true }
 
 local function check_keys(what, t, known)
 	for k in pairs(t) do
@@ -107,7 +107,7 @@ local function endpoint(decl)
 	if not METHODS[decl.method] then error(what .. ": method must be GET, POST, PUT, PATCH or DELETE", 2) end
 	if type(decl.path) ~= "string" then error(what .. ": path must be a string", 2) end
 	if not AUTH[decl.auth] then
-		error(what .. ": auth must be none, viewer, analyst, operator, admin or service", 2)
+		error(what .. ": auth must be none, user, viewer, analyst, operator, admin or service", 2)
 	end
 	if type(decl.summary) ~= "string" then error(what .. ": summary must be a string", 2) end
 	if type(decl.responses) ~= "table" then error(what .. ": responses must be a table", 2) end
@@ -509,6 +509,13 @@ local globals = {
 		--- engine.call(name, args) -> value | nil, err: an operation of the engine. Waits.
 		call = waits(C.engine.call_start, C.engine.call_collect),
 	},
+	auth = {
+		--- auth.login(email, password) -> user | nil, err; user.rehash is a hash to be stored in place of the old one.
+		login = waits(C.auth.login, C.auth.collect), verify = waits(C.auth.verify, C.auth.collect),
+		hash = waits(C.auth.hash, C.auth.collect), refresh = waits(C.auth.refresh, C.auth.collect),
+		fault = C.auth.fault, issue = C.auth.issue, new_key = C.auth.new_key, new_token = C.auth.new_token,
+		digest = C.auth.digest, allow = C.auth.allow, settings = C.auth.settings,
+	},
 	anomalies = { stream = C.engine.stream_anomalies },
 	db = {},
 }
@@ -523,9 +530,9 @@ globals.db.transaction = transaction
 --- user, key, address, user agent and request id are those of the running request. `details` is a table. Together with
 --- the act, in one db.transaction, it is written with it or not at all.
 local append = globals.db.audit_logs.append
-function globals.db.audit_logs.append(self, entry)
+function globals.db.audit_logs.append(self, what)
 	local args = C.request.actor() or {}
-	for k, v in pairs(entry) do args[k] = v end
+	for k, v in pairs(what) do args[k] = v end
 	if type(args.details) == "table" then args.details = json.encode(args.details) end
 	return append(self, args)
 end

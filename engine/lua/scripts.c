@@ -204,6 +204,8 @@ static void push_functions(struct generation *gen, lua_State *L)
 	lua_setfield(L, -2, "request");
 	cw_bind_predict(L);
 	lua_setfield(L, -2, "predict");
+	cw_bind_identity(L);
+	lua_setfield(L, -2, "auth");
 	cw_bind_engine(L);
 	conf = cw_json_parse(gen->scripts->conf_json, strlen(gen->scripts->conf_json), 32, arena, &error);
 	if (conf != NULL) {
@@ -343,6 +345,8 @@ static void answer_problem(struct cw_request *req, lua_State *L, int status)
 	}
 	if (problem.code == NULL)
 		problem.code = "error";
+	if (status == 401)               /* RFC 9110 15.5.2: says how */
+		cw_reply_header(req, "WWW-Authenticate", "Bearer realm=\"chainwatch\"");
 	cw_reply_problem(req, &problem);
 }
 
@@ -475,7 +479,7 @@ static int add_route(struct generation *gen, struct endpoint *ep, struct cw_err 
 	struct cw_route route = {
 		.method = method_of(field(L, at, "method")),
 		.pattern = field(L, at, "path"),
-		.roles = cw_role_parse(auth, strlen(auth)),
+		.roles = strcmp(auth, "user") == 0 ? CW_ROLES_ALL : cw_role_parse(auth, strlen(auth)),
 		.fn = handle,
 		.arg = ep,
 	};

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+struct cw_auth;
 struct cw_err;
 struct cw_loop;
 struct cw_pipeline;
@@ -21,6 +22,7 @@ struct cw_script_env {
 	struct cw_pool *pool;            /* repositories: db.* */
 	struct cw_pipeline *pipeline;    /* predict */
 	struct cw_sse *anomalies;        /* event stream */
+	struct cw_auth *auth;            /* passwords, tokens; NULL: none here */
 	const char *conf_json;           /* settings that scripts may read; copied */
 	const uint64_t *chain_id;        /* of transactions that name none; read at each request */
 	/* Operations that app offers to scripts by name: engine.call("reload") etc. Each answers once, later, with a JSON

@@ -100,6 +100,20 @@ const struct cw_op cw_api_keys_create = {
 };
 
 static const struct cw_arg_spec id_args[] = { { .name = "id", .type = CW_ARG_INT, .required = true } };
+
+static void build_get(struct cw_build *b)
+{
+	cw_build_select(b);
+	cw_build_sql(b, " FROM api_keys k");
+	cw_build_filter(b, "id", "k.id = %");
+}
+
+const struct cw_op cw_api_keys_get = {
+	.repo = "api_keys", .name = "get", .kind = CW_OP_ONE,
+	.summary = "One key.",
+	CW_OP_ARGS(id_args), CW_OP_COLUMNS(columns), .build = build_get,
+};
+
 static const struct cw_arg_spec revoke_args[] = {
 	{ .name = "id", .type = CW_ARG_INT, .required = true },
 	{ .name = "user_id", .type = CW_ARG_INT },

@@ -27,6 +27,7 @@ static const struct cw_column secret_columns[] = {
 static const struct cw_arg_spec id_args[] = { { .name = "id", .type = CW_ARG_INT, .required = true } };
 
 static const struct cw_arg_spec list_args[] = {
+	{ .name = "email" },
 	{ .name = "is_active", .type = CW_ARG_BOOL },
 	{ .name = "role", .type = CW_ARG_CHOICE, .choices = ROLES },
 	CW_PAGE_ARGS,
@@ -36,6 +37,7 @@ static void build_list(struct cw_build *b)
 {
 	cw_build_select(b);
 	cw_build_sql(b, " FROM users u");
+	cw_build_filter(b, "email", "lower(u.email) = lower(%)");
 	cw_build_flag(b, "is_active", "u.is_active", "NOT u.is_active");
 	cw_build_filter(b, "role", "% = ANY (u.roles)");
 }
@@ -72,6 +74,19 @@ const struct cw_op cw_users_by_email = {
 	.repo = "users", .name = "by_email", .kind = CW_OP_ONE,
 	.summary = "One user by e-mail address, in any case.",
 	CW_OP_ARGS(email_args), CW_OP_COLUMNS(secret_columns), .build = build_by_email,
+};
+
+static void build_secret(struct cw_build *b)
+{
+	cw_build_select(b);
+	cw_build_sql(b, " FROM users u");
+	cw_build_filter(b, "id", "u.id = %");
+}
+
+const struct cw_op cw_users_secret = {
+	.repo = "users", .name = "secret", .kind = CW_OP_ONE,
+	.summary = "One user with the password's hash, which only C sees.",
+	CW_OP_ARGS(id_args), CW_OP_COLUMNS(secret_columns), .build = build_secret,
 };
 
 static const struct cw_arg_spec create_args[] = {

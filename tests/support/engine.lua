@@ -97,7 +97,9 @@ function Engine:call(method, path, body, headers)
   assert(c:connect("127.0.0.1", self.port))
   if type(body) == "table" then body = cjson.encode(body) end
   local lines = { method .. " " .. path .. " HTTP/1.1", "Host: localhost", "Connection: close" }
-  headers = headers or {}
+  local given = headers or {}
+  headers = {}                     -- ours: the caller may use his again
+  for k, v in pairs(given) do headers[k] = v end
   if headers["X-API-Key"] == nil then headers["X-API-Key"] = self.key end
   if body and not headers["Content-Type"] then headers["Content-Type"] = "application/json" end
   if body then headers["Content-Length"] = tostring(#body) end
