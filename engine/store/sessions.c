@@ -17,7 +17,7 @@ static const struct cw_column columns[] = {
 static const struct cw_arg_spec open_args[] = {
 	{ .name = "user_id", .type = CW_ARG_INT, .required = true },
 	{ .name = "hashed_token", .type = CW_ARG_BYTES, .required = true },
-	{ .name = "seconds", .type = CW_ARG_INT, .min = 60, .max = 31622400, .required = true },
+	{ .name = "seconds", .type = CW_ARG_INT, .min = 1, .max = 31622400, .required = true },
 	{ .name = "ip_address" },
 	{ .name = "user_agent" },
 };
@@ -151,7 +151,7 @@ static const struct cw_arg_spec invite_args[] = {
 	{ .name = "user_id", .type = CW_ARG_INT, .required = true },
 	{ .name = "hashed_token", .type = CW_ARG_BYTES, .required = true },
 	{ .name = "created_by", .type = CW_ARG_INT },
-	{ .name = "seconds", .type = CW_ARG_INT, .min = 60, .max = 31622400, .required = true },
+	{ .name = "seconds", .type = CW_ARG_INT, .min = 1, .max = 31622400, .required = true },
 };
 
 static void build_invite(struct cw_build *b)
