@@ -123,7 +123,9 @@ const struct cw_api_item cw_api_items[] = {
 	GLOBAL(RULES, "tx", "fun(spec: table): cw.TxSpec",
 	       "one transaction of a test: fields of cw.Tx, creation = true, after = \"5m\", at = \"10m\"; left out: 1 ether from A to B"),
 	GLOBAL(RULES, "txs", "fun(spec: table): cw.TxSpec",
-	       "n transactions: n = 24, every = \"1s\"; a list as a field's value takes turns"),
+	       "n transactions: n = 24, every = \"1s\"; a list as a field's value takes turns, a function gets the number from 1"),
+	GLOBAL(RULES, "seq", "fun(spec: table): cw.TxSpec[]",
+	       "the same again and again: seq { times = 3, pause = \"1d\", tx { ... }, txs { ... } }"),
 	GLOBAL(RULES, "each", "any", "in a test: a new address for every transaction"),
 	GLOBAL(RULES, "A", "string", "an address for tests; so are B to Z"),
 

@@ -79,6 +79,12 @@ void cw_ruletest_open(struct cw_rules *rules, lua_State *L);
 /* Checks the list of tests at `index` of the rule that is loaded; returns their number. Raises. */
 int cw_ruletest_check(struct cw_rules *rules, lua_State *L, int index);
 
+/* Is it what tx{} or txs{} returned? */
+bool cw_ruletest_is_spec(const struct cw_rules *rules, lua_State *L, int index);
+/* Appends the value on top to the list at `list`, lists in it one after another; popped. */
+void cw_ruletest_flatten(const struct cw_rules *rules, lua_State *L, int list, int depth);
+int cw_ruletest_seq(lua_State *L);
+
 /* Runs a C function in protected mode under the budget of loading; `job` is its only argument. */
 int cw_rules_protected(struct cw_rules *rules, lua_CFunction fn, void *job, struct cw_err *err);
 /* Puts the place of the rule in front of a message that does not name it. Returns -1. */

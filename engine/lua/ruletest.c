@@ -76,18 +76,6 @@ static int l_txs(lua_State *L)
 	return make_spec(L, "txs", cw_ruletest_txs_keys, true);
 }
 
-static bool is_spec(const struct cw_rules *rules, lua_State *L, int index)
-{
-	bool is;
-
-	if (lua_type(L, index) != LUA_TTABLE || lua_getmetatable(L, index) == 0)
-		return false;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, rules->refs.spec);
-	is = lua_rawequal(L, -1, -2) != 0;
-	lua_pop(L, 2);
-	return is;
-}
-
 static bool is_each(const struct cw_rules *rules, lua_State *L, int index)
 {
 	bool is;
@@ -104,16 +92,16 @@ static void push_raw(lua_State *L, int table, const char *key)
 	lua_rawget(L, table < 0 ? table - 1 : table);
 }
 
-/* The transactions of the test at `test`: one spec, or a list of them. Pushes a list. */
+/* The transactions of the test at `test`: a spec, or a list of specs and lists. Pushes a flat list. */
 static int push_given(const struct cw_rules *rules, lua_State *L, int test)
 {
-	push_raw(L, test, "given");
-	if (is_spec(rules, L, -1)) {
-		lua_createtable(L, 1, 0);
-		lua_insert(L, -2);
-		lua_rawseti(L, -2, 1);
-	}
-	return (int)lua_objlen(L, -1);
+	int list;
+
+	lua_newtable(L);
+	list = lua_gettop(L);
+	push_raw(L, test < 0 ? test - 1 : test, "given");
+	cw_ruletest_flatten(rules, L, list, 0);
+	return (int)lua_objlen(L, list);
 }
 
 /* Raises for the nth test of the rule that is loaded. Its line is where its `name` stands. */
@@ -148,7 +136,7 @@ static void check_given(const struct cw_rules *rules, lua_State *L, int test, in
 	n = push_given(rules, L, test);
 	for (int i = 1; i <= n; i++) {
 		lua_rawgeti(L, -1, i);
-		if (!is_spec(rules, L, -1))
+		if (!cw_ruletest_is_spec(rules, L, -1))
 			refuse(L, nth, "\"given\" must be tx { ... }, txs { ... } or a list of them");
 		lua_pop(L, 1);
 	}
@@ -227,6 +215,8 @@ void cw_ruletest_open(struct cw_rules *rules, lua_State *L)
 	cw_sandbox_expose(L, "tx");
 	lua_pushcfunction(L, l_txs);
 	cw_sandbox_expose(L, "txs");
+	lua_pushcfunction(L, cw_ruletest_seq);
+	cw_sandbox_expose(L, "seq");
 	for (name[0] = 'A'; name[0] <= 'Z'; name[0]++) {
 		struct cw_address a;
 
@@ -260,6 +250,8 @@ struct job {
 	struct cw_alert alert;            /* of it */
 	char dedup[CW_VERDICT_DEDUP_MAX + 1];
 	struct cw_tx_log logs[CW_TX_LOGS_MAX];   /* of the transaction that was made last */
+	uint64_t explain_at;              /* number of the transaction to explain, 0: none */
+	struct cw_buf *explain;
 };
 
 __attribute__((format(printf, 3, 4), noreturn))
@@ -275,10 +267,14 @@ static void fail(struct job *job, lua_State *L, const char *format, ...)
 	abort();                          /* luaL_error does not return */
 }
 
-/* Pushes spec[key]; a list gives its elements in turn. Whether there is something. */
+/* Pushes spec[key]; a list gives its elements in turn, a function is called with the number from 1. Whether there is something. */
 static bool push_field(struct job *job, lua_State *L, int spec, const char *key, uint64_t i)
 {
 	push_raw(L, spec, key);
+	if (lua_type(L, -1) == LUA_TFUNCTION) {
+		lua_pushnumber(L, (double)i + 1);
+		lua_call(L, 1, 1);
+	}
 	if (lua_type(L, -1) == LUA_TTABLE && !is_each(job->rules, L, -1)) {
 		size_t n = lua_objlen(L, -1);
 
@@ -661,6 +657,8 @@ static void run_tx(struct job *job, lua_State *L, const struct cw_tx *tx)
 	cw_rule_run(job->rules, job->bind, &result);
 	cw_state_mark(job->scratch, tx->seq, tx->block_number);
 	cw_vm_tidy(cw_rules_vm(job->rules));
+	if (job->made == job->explain_at)
+		cw_rule_explain(job->rules, job->bind, &result, job->explain);
 	if (result.kind == CW_RULE_FAILED)
 		fail(job, L, "failed on transaction %llu: %s", (unsigned long long)job->made, result.fault.message);
 	cw_buf_printf(job->trace, "%llu %lld ", (unsigned long long)job->made, (long long)result.ticks);
@@ -845,6 +843,23 @@ static void release_job(struct job *job)
 	cw_lists_free(&job->lists);
 }
 
+int cw_ruletest_one(struct cw_rules *rules, struct cw_rule *rule, int number, struct cw_state *scratch,
+                    struct cw_buf *trace, struct cw_ruletest_outcome *outcome, struct cw_err *err)
+{
+	struct job job = { .rules = rules, .rule = rule, .scratch = scratch, .trace = trace, .number = number,
+		               .line = rule->line, .now = START_S, .explain_at = outcome->explain_at,
+		               .explain = outcome->explain };
+	int failed = cw_rules_protected(rules, run_protected, &job, err);
+
+	snprintf(outcome->name, sizeof(outcome->name), "%s", job.name);
+	outcome->line = job.line;
+	outcome->transactions = job.made;
+	outcome->fires = job.alerts;
+	outcome->first = job.first;
+	release_job(&job);
+	return failed != 0 ? -1 : 0;
+}
+
 int cw_ruletest_run(struct cw_rules *rules, struct cw_rule *rule, struct cw_state *scratch, struct cw_buf *trace,
                     struct cw_err *err)
 {
@@ -852,12 +867,9 @@ int cw_ruletest_run(struct cw_rules *rules, struct cw_rule *rule, struct cw_stat
 	rule->fires = NULL;
 	rule->nfires = 0;
 	for (int i = 1; i <= rule->ntests; i++) {
-		struct job job = { .rules = rules, .rule = rule, .scratch = scratch, .trace = trace, .number = i,
-			               .line = rule->line, .now = START_S };
-		int failed = cw_rules_protected(rules, run_protected, &job, err);
+		struct cw_ruletest_outcome outcome = { .explain_at = 0 };
 
-		release_job(&job);
-		if (failed)
+		if (cw_ruletest_one(rules, rule, i, scratch, trace, &outcome, err) != 0)
 			return -1;
 	}
 	return 0;

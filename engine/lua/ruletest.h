@@ -24,4 +24,32 @@ int cw_ruletest_bundle(const struct cw_bundle *bundle, const struct cw_rules_con
 int cw_ruletest_run(struct cw_rules *rules, struct cw_rule *rule, struct cw_state *scratch, struct cw_buf *trace,
                     struct cw_err *err);
 
+/* One test, by its number from 1. */
+struct cw_ruletest_outcome {
+	uint64_t explain_at;              /* given: the transaction that is explained; 0: none */
+	struct cw_buf *explain;           /* gets the JSON of cw_rule_explain */
+	char name[201];
+	int line, fires;
+	uint64_t transactions, first;     /* made; the number of the first that fired, 0: none */
+};
+int cw_ruletest_one(struct cw_rules *rules, struct cw_rule *rule, int number, struct cw_state *scratch,
+                    struct cw_buf *trace, struct cw_ruletest_outcome *outcome, struct cw_err *err);
+
+/* What became of a test, in the words of `chainwatch rules test`. A file that does not load is one failure with number 0. */
+struct cw_ruletest_result {
+	const char *file, *rule, *name;
+	int number, line;
+	bool failed;
+	const char *message;              /* "file:line: ..."; "" */
+	uint64_t transactions;
+	int64_t us;
+	const char *explain;              /* of a test that failed: what the rule saw on the transaction in question, JSON; "" */
+	uint64_t explained;               /* which transaction that is */
+};
+typedef void cw_ruletest_fn(void *arg, const struct cw_ruletest_result *result);
+/* Runs the tests of each file of the bundle by itself, those of `rule` (NULL: all) whose name contains `filter` (NULL: all),
+ * three times as cw_ruletest_bundle does. Returns how many there were. */
+int cw_ruletest_each(const struct cw_bundle *bundle, const struct cw_rules_conf *conf, struct cw_state *scratch,
+                     const char *rule, const char *filter, cw_ruletest_fn *fn, void *arg);
+
 #endif

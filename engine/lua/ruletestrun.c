@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "lua/ruletest.h"
@@ -79,4 +80,110 @@ int cw_ruletest_bundle(const struct cw_bundle *bundle, const struct cw_rules_con
 	cw_rules_free(&on);
 	cw_rules_free(&off);
 	return failed;
+}
+
+/* --- one by one, for people --- */
+
+struct each {
+	struct cw_rules *on, *off;
+	const struct cw_bundle *bundle;
+	const struct cw_rules_conf *conf;
+	struct cw_state *scratch;
+	cw_ruletest_fn *fn;
+	void *arg;
+};
+
+/* Once more in a VM that traces; the transaction in question is the first that fired, or the last one. */
+static void explain_failure(const struct each *e, int number, const struct cw_ruletest_outcome *was, struct cw_buf *out)
+{
+	struct cw_rules_conf conf = *e->conf;
+	struct cw_buf trace = CW_BUF_INIT;
+	struct cw_ruletest_outcome outcome = { .explain_at = was->first > 0 ? was->first : was->transactions, .explain = out };
+	struct cw_rules *rules;
+	struct cw_err err;
+
+	conf.trace = true;
+	conf.wall_us = 0;
+	rules = cw_rules_load(e->bundle, &conf, &err);
+	if (rules != NULL)
+		(void)cw_ruletest_one(rules, cw_rules_at(rules, 0), number, e->scratch, &trace, &outcome, &err);
+	cw_rules_free(&rules);
+	cw_buf_release(&trace);
+}
+
+static void run_one(const struct each *e, int number, const char *filter, int *count)
+{
+	struct cw_rule *rule = cw_rules_at(e->on, 0);
+	struct cw_ruletest_outcome outcome = { .explain_at = 0 }, again = { .explain_at = 0 };
+	struct cw_buf traces[3] = { CW_BUF_INIT, CW_BUF_INIT, CW_BUF_INIT }, explain = CW_BUF_INIT;
+	int64_t before = cw_clock_mono_us();
+	struct cw_err err = { .code = CW_OK };
+	int failed = cw_ruletest_one(e->on, rule, number, e->scratch, &traces[0], &outcome, &err);
+	int64_t us = cw_clock_mono_us() - before;
+	struct cw_ruletest_result result;
+
+	if (filter == NULL || strstr(outcome.name, filter) != NULL) {
+		if (failed == 0)
+			failed = cw_ruletest_one(e->on, rule, number, e->scratch, &traces[1], &again, &err);
+		if (failed == 0)
+			failed = cw_ruletest_one(e->off, cw_rules_at(e->off, 0), number, e->scratch, &traces[2], &again, &err);
+		if (failed == 0 && strcmp(traces[0].data, traces[1].data) != 0)
+			failed = refuse_difference(rule, traces[0].data, traces[1].data,
+			                           "when the test runs a second time: the rule keeps values outside of its state", &err);
+		if (failed == 0 && strcmp(traces[0].data, traces[2].data) != 0)
+			failed = refuse_difference(rule, traces[0].data, traces[2].data, "with the JIT off", &err);
+		if (failed != 0 && outcome.transactions > 0)
+			explain_failure(e, number, &outcome, &explain);
+		result = (struct cw_ruletest_result){
+			.file = rule->file, .rule = rule->id, .name = outcome.name, .number = number, .line = outcome.line,
+			.failed = failed != 0, .message = failed != 0 ? err.msg : "", .transactions = outcome.transactions, .us = us,
+			.explain = explain.data, .explained = outcome.first > 0 ? outcome.first : outcome.transactions,
+		};
+		e->fn(e->arg, &result);
+		(*count)++;
+	}
+	for (int i = 0; i < 3; i++)
+		cw_buf_release(&traces[i]);
+	cw_buf_release(&explain);
+}
+
+static int run_file(const struct each *of, const struct cw_bundle_file *file, const char *rule, const char *filter)
+{
+	const struct cw_bundle bundle = { .rules = (struct cw_bundle_file *)(uintptr_t)file, .nrules = 1,
+		                              .lists = of->bundle->lists, .nlists = of->bundle->nlists, .params_json = "{}" };
+	struct each e = *of;
+	struct cw_rules_conf conf = *of->conf;
+	struct cw_err err = { .code = CW_OK };
+	int count = 0;
+
+	e.bundle = &bundle;
+	conf.wall_us = 0;
+	conf.jit = true;
+	e.on = cw_rules_load(&bundle, &conf, &err);
+	conf.jit = false;
+	e.off = e.on != NULL ? cw_rules_load(&bundle, &conf, &err) : NULL;
+	if (e.off == NULL) {
+		const struct cw_ruletest_result result = { .file = file->name, .rule = "", .name = "the file loads", .line = 1,
+			                                       .failed = true, .message = err.msg, .explain = "" };
+
+		e.fn(e.arg, &result);
+		count = 1;
+	} else if (rule == NULL || strcmp(rule, cw_rules_at(e.on, 0)->id) == 0) {
+		for (int i = 1; i <= cw_rules_at(e.on, 0)->ntests; i++)
+			run_one(&e, i, filter, &count);
+	}
+	cw_rules_free(&e.on);
+	cw_rules_free(&e.off);
+	return count;
+}
+
+int cw_ruletest_each(const struct cw_bundle *bundle, const struct cw_rules_conf *conf, struct cw_state *scratch,
+                     const char *rule, const char *filter, cw_ruletest_fn *fn, void *arg)
+{
+	const struct each e = { .bundle = bundle, .conf = conf, .scratch = scratch, .fn = fn, .arg = arg };
+	int count = 0;
+
+	for (int i = 0; i < bundle->nrules; i++)
+		count += run_file(&e, &bundle->rules[i], rule, filter);
+	return count;
 }
