@@ -21,51 +21,93 @@ function db.transactions:get(args) end
 function db.transactions:get_json(args) end
 
 ---Transactions from or to an address, newest first. Waits.
----@param args { address: string, direction?: "in"|"out"|"both", chain_id?: integer, since?: string|number, until?: string|number, include?: string[], limit?: integer, cursor?: string }
+---@param args { address: string, direction?: "in"|"out"|"both", chain_id?: integer, since?: string|number, until?: string|number, include?: string[], limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.transactions:by_address(args) end
 
 ---Transactions from or to an address, newest first. Waits.
----@param args { address: string, direction?: "in"|"out"|"both", chain_id?: integer, since?: string|number, until?: string|number, include?: string[], limit?: integer, cursor?: string }
+---@param args { address: string, direction?: "in"|"out"|"both", chain_id?: integer, since?: string|number, until?: string|number, include?: string[], limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.transactions:by_address_json(args) end
 
----Transactions as they came in, newest first. Waits.
----@param args { chain_id?: integer, include?: string[], limit?: integer, cursor?: string }
+---Transactions in the order in which they came in, newest first; `after` and `before` are identities. Waits.
+---@param args { chain_id?: integer, status?: integer, canonical?: boolean, after?: integer, before?: integer, include?: string[], limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
-function db.transactions:recent(args) end
+function db.transactions:list(args) end
 
----Transactions as they came in, newest first. Waits.
----@param args { chain_id?: integer, include?: string[], limit?: integer, cursor?: string }
+---Transactions in the order in which they came in, newest first; `after` and `before` are identities. Waits.
+---@param args { chain_id?: integer, status?: integer, canonical?: boolean, after?: integer, before?: integer, include?: string[], limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
-function db.transactions:recent_json(args) end
+function db.transactions:list_json(args) end
 
----Counts and sums over a period of block time. Waits.
----@param args { since: string|number, until?: string|number, chain_id?: integer }
+---The transactions of one block, in its order. Waits.
+---@param args { chain_id: integer, block_number: integer, include?: string[] }
+---@return table[]?
+---@return cw.Err?
+function db.transactions:by_block(args) end
+
+---The transactions of one block, in its order. Waits.
+---@param args { chain_id: integer, block_number: integer, include?: string[] }
+---@return string?
+---@return cw.Err?
+function db.transactions:by_block_json(args) end
+
+---Transactions of a period of block time, newest first; with `min_value` those of high value. Waits.
+---@param args { since?: string|number, until?: string|number, chain_id?: integer, min_value?: string|integer, max_value?: string|integer, status?: integer, canonical?: boolean, creation?: boolean, include?: string[], limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.transactions:by_time(args) end
+
+---Transactions of a period of block time, newest first; with `min_value` those of high value. Waits.
+---@param args { since?: string|number, until?: string|number, chain_id?: integer, min_value?: string|integer, max_value?: string|integer, status?: integer, canonical?: boolean, creation?: boolean, include?: string[], limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.transactions:by_time_json(args) end
+
+---How many transactions there are of a period of block time. Waits.
+---@param args { since: string|number, until?: string|number, chain_id?: integer, min_value?: string|integer }
+---@return table?
+---@return cw.Err?
+function db.transactions:count(args) end
+
+---How many transactions there are of a period of block time. Waits.
+---@param args { since: string|number, until?: string|number, chain_id?: integer, min_value?: string|integer }
+---@return string?
+---@return cw.Err?
+function db.transactions:count_json(args) end
+
+---Totals, averages and extremes over a period of block time, exact decimals; averages are cut off to a whole. Waits.
+---@param args { since: string|number, until?: string|number, chain_id?: integer, min_value?: string|integer }
 ---@return table?
 ---@return cw.Err?
 function db.transactions:statistics(args) end
 
----Counts and sums over a period of block time. Waits.
----@param args { since: string|number, until?: string|number, chain_id?: integer }
+---Totals, averages and extremes over a period of block time, exact decimals; averages are cut off to a whole. Waits.
+---@param args { since: string|number, until?: string|number, chain_id?: integer, min_value?: string|integer }
 ---@return string?
 ---@return cw.Err?
 function db.transactions:statistics_json(args) end
 
+---History, many at once, with the names that `get` gives; known ones are left out. No rule sees them: what is to be judged goes through predict. Their identities are below zero. Waits.
+---@param args { rows: any }
+---@return integer?
+---@return cw.Err?
+function db.transactions:bulk_create(args) end
+
 db.anomalies = {}
 
 ---Anomalies, newest first, each with its transaction. Those of rules in shadow only on demand. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, dedup_key?: string, min_score?: number, limit?: integer, cursor?: string }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, dedup_key?: string, min_score?: number, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.anomalies:list(args) end
 
 ---Anomalies, newest first, each with its transaction. Those of rules in shadow only on demand. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, dedup_key?: string, min_score?: number, limit?: integer, cursor?: string }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, dedup_key?: string, min_score?: number, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.anomalies:list_json(args) end
@@ -83,13 +125,13 @@ function db.anomalies:get(args) end
 function db.anomalies:get_json(args) end
 
 ---How many anomalies match. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, dedup_key?: string, min_score?: number }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, dedup_key?: string, min_score?: number }
 ---@return table?
 ---@return cw.Err?
 function db.anomalies:count(args) end
 
 ---How many anomalies match. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, dedup_key?: string, min_score?: number }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, dedup_key?: string, min_score?: number }
 ---@return string?
 ---@return cw.Err?
 function db.anomalies:count_json(args) end
@@ -130,57 +172,93 @@ function db.anomalies:false_positive_rate(args) end
 ---@return cw.Err?
 function db.anomalies:false_positive_rate_json(args) end
 
+---The transactions on which a living alert fired, newest first, with what the rule said of each. Waits.
+---@param args { id: integer, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.anomalies:evidence(args) end
+
+---The transactions on which a living alert fired, newest first, with what the rule said of each. Waits.
+---@param args { id: integer, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.anomalies:evidence_json(args) end
+
 db.predictions = {}
 
 ---Verdicts, newest first; with a hash, those on one transaction. Waits.
----@param args { hash?: string, is_anomaly?: boolean, limit?: integer, cursor?: string }
+---@param args { hash?: string, is_anomaly?: boolean, with_faults?: boolean, since?: string|number, until?: string|number, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.predictions:list(args) end
 
 ---Verdicts, newest first; with a hash, those on one transaction. Waits.
----@param args { hash?: string, is_anomaly?: boolean, limit?: integer, cursor?: string }
+---@param args { hash?: string, is_anomaly?: boolean, with_faults?: boolean, since?: string|number, until?: string|number, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.predictions:list_json(args) end
 
----Counts over a period of arrival. Waits.
----@param args { since: string|number, until?: string|number }
+---Counts over a period of arrival, of all or of one version of the ruleset or a model. Waits.
+---@param args { since: string|number, until?: string|number, model_version_id?: integer }
 ---@return table?
 ---@return cw.Err?
 function db.predictions:statistics(args) end
 
----Counts over a period of arrival. Waits.
----@param args { since: string|number, until?: string|number }
+---Counts over a period of arrival, of all or of one version of the ruleset or a model. Waits.
+---@param args { since: string|number, until?: string|number, model_version_id?: integer }
 ---@return string?
 ---@return cw.Err?
 function db.predictions:statistics_json(args) end
 
 db.models = {}
 
----Models and rules, newest first. Waits.
----@param args { model_type?: string, name?: string, is_active?: boolean, limit?: integer, cursor?: string }
+---Models and rules, newest first, on request with all their versions or the deployed ones. Waits.
+---@param args { model_type?: string, not_type?: string, name?: string, is_active?: boolean, include?: string[], limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.models:list(args) end
 
----Models and rules, newest first. Waits.
----@param args { model_type?: string, name?: string, is_active?: boolean, limit?: integer, cursor?: string }
+---Models and rules, newest first, on request with all their versions or the deployed ones. Waits.
+---@param args { model_type?: string, not_type?: string, name?: string, is_active?: boolean, include?: string[], limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.models:list_json(args) end
 
 ---One model. Waits.
----@param args { id: integer }
+---@param args { id: integer, include?: string[] }
 ---@return table?
 ---@return cw.Err?
 function db.models:get(args) end
 
 ---One model. Waits.
----@param args { id: integer }
+---@param args { id: integer, include?: string[] }
 ---@return string?
 ---@return cw.Err?
 function db.models:get_json(args) end
+
+---One model by its name: a rule by its id. Waits.
+---@param args { name: string, include?: string[] }
+---@return table?
+---@return cw.Err?
+function db.models:by_name(args) end
+
+---One model by its name: a rule by its id. Waits.
+---@param args { name: string, include?: string[] }
+---@return string?
+---@return cw.Err?
+function db.models:by_name_json(args) end
+
+---How many models match. Waits.
+---@param args { model_type?: string, not_type?: string, name?: string, is_active?: boolean }
+---@return table?
+---@return cw.Err?
+function db.models:count(args) end
+
+---How many models match. Waits.
+---@param args { model_type?: string, not_type?: string, name?: string, is_active?: boolean }
+---@return string?
+---@return cw.Err?
+function db.models:count_json(args) end
 
 ---A new model; its name must be free. Waits.
 ---@param args { name: string, model_type: string, description?: string, created_by?: integer }
@@ -206,19 +284,43 @@ function db.models:update(args) end
 ---@return cw.Err?
 function db.models:update_json(args) end
 
+---A model with its versions; a conflict while anomalies or predictions name one of them. Waits.
+---@param args { id: integer }
+---@return table?
+---@return cw.Err?
+function db.models:delete(args) end
+
+---A model with its versions; a conflict while anomalies or predictions name one of them. Waits.
+---@param args { id: integer }
+---@return string?
+---@return cw.Err?
+function db.models:delete_json(args) end
+
 db.model_versions = {}
 
----Versions of a model, newest first. Waits.
----@param args { model_id?: integer, is_deployed?: boolean, limit?: integer, cursor?: string }
+---Versions, newest first: of a model, of a type, those that are deployed. Waits.
+---@param args { model_id?: integer, model_type?: string, checksum?: string, is_deployed?: boolean, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.model_versions:list(args) end
 
----Versions of a model, newest first. Waits.
----@param args { model_id?: integer, is_deployed?: boolean, limit?: integer, cursor?: string }
+---Versions, newest first: of a model, of a type, those that are deployed. Waits.
+---@param args { model_id?: integer, model_type?: string, checksum?: string, is_deployed?: boolean, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.model_versions:list_json(args) end
+
+---How many versions match. Waits.
+---@param args { model_id?: integer, model_type?: string, checksum?: string, is_deployed?: boolean }
+---@return table?
+---@return cw.Err?
+function db.model_versions:count(args) end
+
+---How many versions match. Waits.
+---@param args { model_id?: integer, model_type?: string, checksum?: string, is_deployed?: boolean }
+---@return string?
+---@return cw.Err?
+function db.model_versions:count_json(args) end
 
 ---One version, with a rule's source. Waits.
 ---@param args { id: integer }
@@ -232,6 +334,30 @@ function db.model_versions:get(args) end
 ---@return cw.Err?
 function db.model_versions:get_json(args) end
 
+---The version of a model that was made last. Waits.
+---@param args { model_id: integer }
+---@return table?
+---@return cw.Err?
+function db.model_versions:latest(args) end
+
+---The version of a model that was made last. Waits.
+---@param args { model_id: integer }
+---@return string?
+---@return cw.Err?
+function db.model_versions:latest_json(args) end
+
+---The deployed versions of a model and their shares, the largest first. Waits.
+---@param args { model_id: integer }
+---@return table[]?
+---@return cw.Err?
+function db.model_versions:traffic(args) end
+
+---The deployed versions of a model and their shares, the largest first. Waits.
+---@param args { model_id: integer }
+---@return string?
+---@return cw.Err?
+function db.model_versions:traffic_json(args) end
+
 ---A new version of a model, not deployed. Waits.
 ---@param args { model_id: integer, version: string, storage_path?: string, checksum?: string, training_dataset_size?: integer, training_duration_seconds?: number, hyperparameters?: any, metrics?: any, created_by?: integer }
 ---@return table?
@@ -243,6 +369,30 @@ function db.model_versions:create(args) end
 ---@return string?
 ---@return cw.Err?
 function db.model_versions:create_json(args) end
+
+---Changes what is given. Waits.
+---@param args { id: integer, storage_path?: string, checksum?: string, training_dataset_size?: integer, training_duration_seconds?: number, hyperparameters?: any, metrics?: any }
+---@return table?
+---@return cw.Err?
+function db.model_versions:update(args) end
+
+---Changes what is given. Waits.
+---@param args { id: integer, storage_path?: string, checksum?: string, training_dataset_size?: integer, training_duration_seconds?: number, hyperparameters?: any, metrics?: any }
+---@return string?
+---@return cw.Err?
+function db.model_versions:update_json(args) end
+
+---A version that is not deployed; a conflict while anomalies or predictions name it. Waits.
+---@param args { id: integer }
+---@return table?
+---@return cw.Err?
+function db.model_versions:delete(args) end
+
+---A version that is not deployed; a conflict while anomalies or predictions name it. Waits.
+---@param args { id: integer }
+---@return string?
+---@return cw.Err?
+function db.model_versions:delete_json(args) end
 
 ---Gives a version a share of the traffic (100 if none is given); the other versions share the rest. Waits.
 ---@param args { id: integer, traffic_percentage?: number }
@@ -268,16 +418,28 @@ function db.model_versions:withdraw(args) end
 ---@return cw.Err?
 function db.model_versions:withdraw_json(args) end
 
+---Sets the whole traffic split of a model: {"<id>": percentage}, together 100; who is not named gets none. Waits.
+---@param args { model_id: integer, shares: any }
+---@return table?
+---@return cw.Err?
+function db.model_versions:split(args) end
+
+---Sets the whole traffic split of a model: {"<id>": percentage}, together 100; who is not named gets none. Waits.
+---@param args { model_id: integer, shares: any }
+---@return string?
+---@return cw.Err?
+function db.model_versions:split_json(args) end
+
 db.users = {}
 
 ---Users, newest first. Waits.
----@param args { is_active?: boolean, role?: "viewer"|"analyst"|"operator"|"admin"|"service", limit?: integer, cursor?: string }
+---@param args { email?: string, is_active?: boolean, role?: "viewer"|"analyst"|"operator"|"admin"|"service", limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.users:list(args) end
 
 ---Users, newest first. Waits.
----@param args { is_active?: boolean, role?: "viewer"|"analyst"|"operator"|"admin"|"service", limit?: integer, cursor?: string }
+---@param args { email?: string, is_active?: boolean, role?: "viewer"|"analyst"|"operator"|"admin"|"service", limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.users:list_json(args) end
@@ -358,6 +520,18 @@ function db.users:count() end
 ---@return cw.Err?
 function db.users:count_json() end
 
+---One user with the password's hash, which only C sees. Waits.
+---@param args { id: integer }
+---@return table?
+---@return cw.Err?
+function db.users:secret(args) end
+
+---One user with the password's hash, which only C sees. Waits.
+---@param args { id: integer }
+---@return string?
+---@return cw.Err?
+function db.users:secret_json(args) end
+
 db.api_keys = {}
 
 ---A key and its user by the SHA-256 of the token, whatever its state. Waits.
@@ -385,13 +559,13 @@ function db.api_keys:by_prefix(args) end
 function db.api_keys:by_prefix_json(args) end
 
 ---Keys, newest first. Waits.
----@param args { user_id?: integer, is_active?: boolean, limit?: integer, cursor?: string }
+---@param args { user_id?: integer, is_active?: boolean, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.api_keys:list(args) end
 
 ---Keys, newest first. Waits.
----@param args { user_id?: integer, is_active?: boolean, limit?: integer, cursor?: string }
+---@param args { user_id?: integer, is_active?: boolean, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.api_keys:list_json(args) end
@@ -407,6 +581,18 @@ function db.api_keys:create(args) end
 ---@return string?
 ---@return cw.Err?
 function db.api_keys:create_json(args) end
+
+---One key. Waits.
+---@param args { id: integer }
+---@return table?
+---@return cw.Err?
+function db.api_keys:get(args) end
+
+---One key. Waits.
+---@param args { id: integer }
+---@return string?
+---@return cw.Err?
+function db.api_keys:get_json(args) end
 
 ---Ends a key; with user_id only if it is that user's. Waits.
 ---@param args { id: integer, user_id?: integer }
@@ -425,6 +611,88 @@ function db.api_keys:revoke_json(args) end
 ---@return integer?
 ---@return cw.Err?
 function db.api_keys:touch(args) end
+
+db.sessions = {}
+
+---A login: a new session with its first refresh token. Waits.
+---@param args { user_id: integer, hashed_token: string, seconds: integer, ip_address?: string, user_agent?: string }
+---@return table?
+---@return cw.Err?
+function db.sessions:open(args) end
+
+---A login: a new session with its first refresh token. Waits.
+---@param args { user_id: integer, hashed_token: string, seconds: integer, ip_address?: string, user_agent?: string }
+---@return string?
+---@return cw.Err?
+function db.sessions:open_json(args) end
+
+---Takes a refresh token, once, and puts the next one in its place; no row: it is not good. Waits.
+---@param args { hashed_token: string, next_token: string }
+---@return table?
+---@return cw.Err?
+function db.sessions:rotate(args) end
+
+---Takes a refresh token, once, and puts the next one in its place; no row: it is not good. Waits.
+---@param args { hashed_token: string, next_token: string }
+---@return string?
+---@return cw.Err?
+function db.sessions:rotate_json(args) end
+
+---What became of a refresh token. Waits.
+---@param args { hashed_token: string }
+---@return table?
+---@return cw.Err?
+function db.sessions:by_token(args) end
+
+---What became of a refresh token. Waits.
+---@param args { hashed_token: string }
+---@return string?
+---@return cw.Err?
+function db.sessions:by_token_json(args) end
+
+---Ends one session, or all of a user (but one); their tokens are good for nothing any more. Waits.
+---@param args { id?: integer, user_id?: integer, except?: integer, reason: "logout"|"password"|"reuse"|"admin"|"deactivated" }
+---@return integer?
+---@return cw.Err?
+function db.sessions:revoke(args) end
+
+---Sessions, newest first. Waits.
+---@param args { user_id?: integer, open?: boolean, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.sessions:list(args) end
+
+---Sessions, newest first. Waits.
+---@param args { user_id?: integer, open?: boolean, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.sessions:list_json(args) end
+
+db.invitations = {}
+
+---A one-time token with which a user sets a password. Waits.
+---@param args { user_id: integer, hashed_token: string, created_by?: integer, seconds: integer }
+---@return table?
+---@return cw.Err?
+function db.invitations:create(args) end
+
+---A one-time token with which a user sets a password. Waits.
+---@param args { user_id: integer, hashed_token: string, created_by?: integer, seconds: integer }
+---@return string?
+---@return cw.Err?
+function db.invitations:create_json(args) end
+
+---Uses an invitation up; no row: it is not good. Waits.
+---@param args { hashed_token: string }
+---@return table?
+---@return cw.Err?
+function db.invitations:take(args) end
+
+---Uses an invitation up; no row: it is not good. Waits.
+---@param args { hashed_token: string }
+---@return string?
+---@return cw.Err?
+function db.invitations:take_json(args) end
 
 db.audit_logs = {}
 
@@ -463,13 +731,13 @@ function db.audit_logs:get(args) end
 function db.audit_logs:get_json(args) end
 
 ---Audit entries, newest first. An event type that ends in a dot stands for all that begin so. Waits.
----@param args { event_type?: string, user_id?: integer, api_key_id?: integer, resource?: string, action?: string, status?: string, ip_address?: string, request_id?: string, since?: string|number, until?: string|number, severity?: "info"|"warning"|"error"|"critical", limit?: integer, cursor?: string }
+---@param args { event_type?: string, user_id?: integer, api_key_id?: integer, resource?: string, action?: string, status?: string, ip_address?: string, request_id?: string, since?: string|number, until?: string|number, severity?: "info"|"warning"|"error"|"critical", limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.audit_logs:list(args) end
 
 ---Audit entries, newest first. An event type that ends in a dot stands for all that begin so. Waits.
----@param args { event_type?: string, user_id?: integer, api_key_id?: integer, resource?: string, action?: string, status?: string, ip_address?: string, request_id?: string, since?: string|number, until?: string|number, severity?: "info"|"warning"|"error"|"critical", limit?: integer, cursor?: string }
+---@param args { event_type?: string, user_id?: integer, api_key_id?: integer, resource?: string, action?: string, status?: string, ip_address?: string, request_id?: string, since?: string|number, until?: string|number, severity?: "info"|"warning"|"error"|"critical", limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.audit_logs:list_json(args) end
@@ -507,16 +775,28 @@ db.system_metrics = {}
 function db.system_metrics:append(args) end
 
 ---Samples of one metric, newest first; `tags` are those that must be there. Waits.
----@param args { name: string, since?: string|number, until?: string|number, tags?: any, limit?: integer, cursor?: string }
+---@param args { name: string, since?: string|number, until?: string|number, tags?: any, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.system_metrics:list(args) end
 
 ---Samples of one metric, newest first; `tags` are those that must be there. Waits.
----@param args { name: string, since?: string|number, until?: string|number, tags?: any, limit?: integer, cursor?: string }
+---@param args { name: string, since?: string|number, until?: string|number, tags?: any, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.system_metrics:list_json(args) end
+
+---One metric in buckets of so many seconds, oldest first, each set of tags by itself. Waits.
+---@param args { name: string, since: string|number, until?: string|number, bucket: integer, tags?: any }
+---@return table[]?
+---@return cw.Err?
+function db.system_metrics:series(args) end
+
+---One metric in buckets of so many seconds, oldest first, each set of tags by itself. Waits.
+---@param args { name: string, since: string|number, until?: string|number, bucket: integer, tags?: any }
+---@return string?
+---@return cw.Err?
+function db.system_metrics:series_json(args) end
 
 ---Names of the metrics that have samples. Waits.
 ---@return table[]?
@@ -527,6 +807,230 @@ function db.system_metrics:names() end
 ---@return string?
 ---@return cw.Err?
 function db.system_metrics:names_json() end
+
+---What waits for a review: critical first, and the oldest first within a severity. Waits.
+---@param args { min_severity?: "low"|"medium"|"high"|"critical", rule?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.anomalies:unreviewed(args) end
+
+---What waits for a review: critical first, and the oldest first within a severity. Waits.
+---@param args { min_severity?: "low"|"medium"|"high"|"critical", rule?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.anomalies:unreviewed_json(args) end
+
+---What was found in the last hours, newest first. Waits.
+---@param args { hours: number, min_severity?: "low"|"medium"|"high"|"critical", limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.anomalies:recent(args) end
+
+---What was found in the last hours, newest first. Waits.
+---@param args { hours: number, min_severity?: "low"|"medium"|"high"|"critical", limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.anomalies:recent_json(args) end
+
+---The addresses with the most anomalies in a period; the anomalies of one address are `list { address = }`. Waits.
+---@param args { since: string|number, until?: string|number, limit: integer }
+---@return table[]?
+---@return cw.Err?
+function db.anomalies:by_entity(args) end
+
+---The addresses with the most anomalies in a period; the anomalies of one address are `list { address = }`. Waits.
+---@param args { since: string|number, until?: string|number, limit: integer }
+---@return string?
+---@return cw.Err?
+function db.anomalies:by_entity_json(args) end
+
+db.labels = {}
+
+---All that is said of an address, by list; those of chain 0 hold on every chain. Waits.
+---@param args { address: string, chain_id?: integer, expired?: boolean }
+---@return table[]?
+---@return cw.Err?
+function db.labels:of(args) end
+
+---All that is said of an address, by list; those of chain 0 hold on every chain. Waits.
+---@param args { address: string, chain_id?: integer, expired?: boolean }
+---@return string?
+---@return cw.Err?
+function db.labels:of_json(args) end
+
+---The entries of one list by address; `after` is the last address of the part before. Waits.
+---@param args { list: string, category?: string, source?: string, chain_id?: integer, expired?: boolean, after?: string, limit: integer }
+---@return table[]?
+---@return cw.Err?
+function db.labels:list(args) end
+
+---The entries of one list by address; `after` is the last address of the part before. Waits.
+---@param args { list: string, category?: string, source?: string, chain_id?: integer, expired?: boolean, after?: string, limit: integer }
+---@return string?
+---@return cw.Err?
+function db.labels:list_json(args) end
+
+---How many entries of a list match. Waits.
+---@param args { list: string, category?: string, source?: string, chain_id?: integer, expired?: boolean }
+---@return table?
+---@return cw.Err?
+function db.labels:count(args) end
+
+---How many entries of a list match. Waits.
+---@param args { list: string, category?: string, source?: string, chain_id?: integer, expired?: boolean }
+---@return string?
+---@return cw.Err?
+function db.labels:count_json(args) end
+
+---The lists that have entries. Waits.
+---@return table[]?
+---@return cw.Err?
+function db.labels:lists() end
+
+---The lists that have entries. Waits.
+---@return string?
+---@return cw.Err?
+function db.labels:lists_json() end
+
+---An entry of a list; one that is there is replaced. Waits.
+---@param args { list: string, address: string, chain_id?: integer, label?: string, category?: string, source?: string, confidence?: number, created_by?: integer, expires_at?: string|number }
+---@return table?
+---@return cw.Err?
+function db.labels:put(args) end
+
+---An entry of a list; one that is there is replaced. Waits.
+---@param args { list: string, address: string, chain_id?: integer, label?: string, category?: string, source?: string, confidence?: number, created_by?: integer, expires_at?: string|number }
+---@return string?
+---@return cw.Err?
+function db.labels:put_json(args) end
+
+---Many entries of a list at once: [{"address":, "label":, ...}]; those that are there are replaced. Waits.
+---@param args { list: string, rows: any, created_by?: integer }
+---@return integer?
+---@return cw.Err?
+function db.labels:bulk_put(args) end
+
+---Takes an address off a list, on one chain or on all. Waits.
+---@param args { list: string, address: string, chain_id?: integer }
+---@return integer?
+---@return cw.Err?
+function db.labels:delete(args) end
+
+db.outbox = {}
+
+---Deliveries, newest first: those of an anomaly, of a target, due, delivered or given up. Waits.
+---@param args { target?: string, anomaly_id?: integer, state?: "due"|"delivered"|"failed", limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.outbox:list(args) end
+
+---Deliveries, newest first: those of an anomaly, of a target, due, delivered or given up. Waits.
+---@param args { target?: string, anomaly_id?: integer, state?: "due"|"delivered"|"failed", limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.outbox:list_json(args) end
+
+---Deliveries whose time has come, the longest overdue first; locked for the transaction that asks. Waits.
+---@param args { limit: integer }
+---@return table[]?
+---@return cw.Err?
+function db.outbox:due(args) end
+
+---Deliveries whose time has come, the longest overdue first; locked for the transaction that asks. Waits.
+---@param args { limit: integer }
+---@return string?
+---@return cw.Err?
+function db.outbox:due_json(args) end
+
+---One more delivery to make. Waits.
+---@param args { target: string, anomaly_id?: integer, payload?: any }
+---@return table?
+---@return cw.Err?
+function db.outbox:create(args) end
+
+---One more delivery to make. Waits.
+---@param args { target: string, anomaly_id?: integer, payload?: any }
+---@return string?
+---@return cw.Err?
+function db.outbox:create_json(args) end
+
+---It has arrived. Waits.
+---@param args { id: integer }
+---@return table?
+---@return cw.Err?
+function db.outbox:delivered(args) end
+
+---It has arrived. Waits.
+---@param args { id: integer }
+---@return string?
+---@return cw.Err?
+function db.outbox:delivered_json(args) end
+
+---It has not arrived; tried again at `retry_at`, or given up. Waits.
+---@param args { id: integer, error: string, retry_at?: string|number }
+---@return table?
+---@return cw.Err?
+function db.outbox:failed(args) end
+
+---It has not arrived; tried again at `retry_at`, or given up. Waits.
+---@param args { id: integer, error: string, retry_at?: string|number }
+---@return string?
+---@return cw.Err?
+function db.outbox:failed_json(args) end
+
+---Tries at once one that was given up or waits for its next attempt. Waits.
+---@param args { id: integer }
+---@return table?
+---@return cw.Err?
+function db.outbox:again(args) end
+
+---Tries at once one that was given up or waits for its next attempt. Waits.
+---@param args { id: integer }
+---@return string?
+---@return cw.Err?
+function db.outbox:again_json(args) end
+
+db.cursors = {}
+
+---How far each source has been read. Waits.
+---@return table[]?
+---@return cw.Err?
+function db.cursors:list() end
+
+---How far each source has been read. Waits.
+---@return string?
+---@return cw.Err?
+function db.cursors:list_json() end
+
+---How far one source has been read. Waits.
+---@param args { name: string }
+---@return table?
+---@return cw.Err?
+function db.cursors:get(args) end
+
+---How far one source has been read. Waits.
+---@param args { name: string }
+---@return string?
+---@return cw.Err?
+function db.cursors:get_json(args) end
+
+---Moves a source's position, in the transaction of its rows. Waits.
+---@param args { name: string, position: any }
+---@return table?
+---@return cw.Err?
+function db.cursors:put(args) end
+
+---Moves a source's position, in the transaction of its rows. Waits.
+---@param args { name: string, position: any }
+---@return string?
+---@return cw.Err?
+function db.cursors:put_json(args) end
+
+---Forgets a source's position: it is read from its beginning. Waits.
+---@param args { name: string }
+---@return integer?
+---@return cw.Err?
+function db.cursors:delete(args) end
 
 db.rule_states = {}
 
@@ -539,3 +1043,53 @@ function db.rule_states:list() end
 ---@return string?
 ---@return cw.Err?
 function db.rule_states:list_json() end
+
+db.suppressions = {}
+
+---Suppressions, newest first; over or not. Waits.
+---@param args { active?: boolean, rule?: string, address?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.suppressions:list(args) end
+
+---Suppressions, newest first; over or not. Waits.
+---@param args { active?: boolean, rule?: string, address?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.suppressions:list_json(args) end
+
+---One suppression. Waits.
+---@param args { id: integer }
+---@return table?
+---@return cw.Err?
+function db.suppressions:get(args) end
+
+---One suppression. Waits.
+---@param args { id: integer }
+---@return string?
+---@return cw.Err?
+function db.suppressions:get_json(args) end
+
+---Hides alerts that match all that is given, until it expires. Rule, address or dedup key must be given. Waits.
+---@param args { rule?: string, address?: string, dedup_key?: string, chain_id?: integer, reason: string, owner?: integer, expires_at: string|number }
+---@return table?
+---@return cw.Err?
+function db.suppressions:create(args) end
+
+---Hides alerts that match all that is given, until it expires. Rule, address or dedup key must be given. Waits.
+---@param args { rule?: string, address?: string, dedup_key?: string, chain_id?: integer, reason: string, owner?: integer, expires_at: string|number }
+---@return string?
+---@return cw.Err?
+function db.suppressions:create_json(args) end
+
+---Ends a suppression now; one that has ended stays as it is. Waits.
+---@param args { id: integer, ended_by?: integer }
+---@return table?
+---@return cw.Err?
+function db.suppressions:finish(args) end
+
+---Ends a suppression now; one that has ended stays as it is. Waits.
+---@param args { id: integer, ended_by?: integer }
+---@return string?
+---@return cw.Err?
+function db.suppressions:finish_json(args) end

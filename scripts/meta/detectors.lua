@@ -741,11 +741,11 @@ list = {}
 
 ---Whether an address is on one of the lists (labels, sanctions, own allow lists), and what is known of it. Lists are loaded beside the rules; they are not detector state and do not rewind.
 ---@class cw.list.contains: cw.State
----@field has fun(self: cw.list.contains, tx: cw.Tx, field?: string): boolean? # true if the address is on the list; looks at `to`, or at the field that is given (from, to)
----@field category fun(self: cw.list.contains, tx: cw.Tx, field?: string): string? # category of the address, nil if it is not on the list; looks at `to`, or at the field that is given (from, to)
----@field name fun(self: cw.list.contains, tx: cw.Tx, field?: string): string? # name of the address, nil if it is not on the list; looks at `to`, or at the field that is given (from, to)
----@field source fun(self: cw.list.contains, tx: cw.Tx, field?: string): string? # where the entry comes from, nil if it is not on the list; looks at `to`, or at the field that is given (from, to)
----@field confidence fun(self: cw.list.contains, tx: cw.Tx, field?: string): number? # 0 to 1, nil if it is not on the list; looks at `to`, or at the field that is given (from, to)
+---@field has fun(self: cw.list.contains, tx: cw.Tx, field?: string): boolean? # true if the address is on the list; looks at `to`, or at the field that is given: any that is an address
+---@field category fun(self: cw.list.contains, tx: cw.Tx, field?: string): string? # category of the address, nil if it is not on the list; looks at `to`, or at the field that is given: any that is an address
+---@field name fun(self: cw.list.contains, tx: cw.Tx, field?: string): string? # name of the address, nil if it is not on the list; looks at `to`, or at the field that is given: any that is an address
+---@field source fun(self: cw.list.contains, tx: cw.Tx, field?: string): string? # where the entry comes from, nil if it is not on the list; looks at `to`, or at the field that is given: any that is an address
+---@field confidence fun(self: cw.list.contains, tx: cw.Tx, field?: string): number? # 0 to 1, nil if it is not on the list; looks at `to`, or at the field that is given: any that is an address
 ---@class cw.options.list.contains
 ---@field list string? # lists to look into, joined with commas; left out: all
 ---@field category string? # categories that count, joined with commas; left out: all

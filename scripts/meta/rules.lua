@@ -134,10 +134,15 @@ function compare_amounts(a, b) end
 ---@return cw.TxSpec
 function tx(spec) end
 
----n transactions: n = 24, every = "1s"; a list as a field's value takes turns
+---n transactions: n = 24, every = "1s"; a list as a field's value takes turns, a function gets the number from 1
 ---@param spec table
 ---@return cw.TxSpec
 function txs(spec) end
+
+---the same again and again: seq { times = 3, pause = "1d", tx { ... }, txs { ... } }
+---@param spec table
+---@return cw.TxSpec[]
+function seq(spec) end
 
 ---in a test: a new address for every transaction
 ---@type any
