@@ -1,4 +1,4 @@
-/* models, model_versions, rule_states - whatever judges: rules, rulesets, trained models. Rules are written by
+/* models, model_versions - whatever judges: rules, rulesets, trained models. Rules are written by
  * store/rules.h. */
 #include <string.h>
 
@@ -296,27 +296,4 @@ const struct cw_op cw_model_versions_split = {
 	.repo = "model_versions", .name = "split", .kind = CW_OP_EXEC,
 	.summary = "Sets the whole traffic split of a model: {\"<id>\": percentage}, together 100; who is not named gets none.",
 	CW_OP_ARGS(split_args), CW_OP_COLUMNS(version_columns), .build = build_split,
-};
-
-/* --- switched-off rules --- */
-
-static const struct cw_column state_columns[] = {
-	CW_COLUMN("rule", "s.rule_id", 0),
-	CW_COLUMN("status", "s.status", 0),
-	CW_COLUMN("reason", "s.reason", 0),
-	CW_COLUMN("faults", "s.faults", 0),
-	CW_COLUMN("changed_at", "s.changed_at", 0),
-	CW_COLUMN("changed_by", "s.changed_by", 0),
-};
-
-static void build_states(struct cw_build *b)
-{
-	cw_build_select(b);
-	cw_build_sql(b, " FROM rule_states s ORDER BY s.rule_id");
-}
-
-const struct cw_op cw_rule_states_list = {
-	.repo = "rule_states", .name = "list", .kind = CW_OP_ROWS,
-	.summary = "Rules that have ever been switched off or quarantined.",
-	.args = NULL, .nargs = 0, CW_OP_COLUMNS(state_columns), .build = build_states,
 };

@@ -14,11 +14,13 @@ struct cw_result;
 struct cw_rule_version {
 	const char *id, *version, *sha256, *title;
 	const char *source;           /* text; NULL: unknown */
+	bool candidate;               /* on trial beside the live version */
 };
 
 /* Makes the rows that are missing, in one transaction: a model of type "rule" for each rule and a version of it for each
  * source (named "1.0.0", or "1.0.0+<digits of the SHA-256>" when that version exists with another source), a model
- * "ruleset" of type "ruleset" with `digest` as its version; deployed are these and no others of those types. The answer
+ * "ruleset" of type "ruleset" with `digest` as its version; deployed are these, but for candidates, and no others of
+ * those types. The answer
  * has one row for the ruleset, then one a rule in the order given, none for a rule whose name another model has; read
  * them with cw_rules_row. */
 uint64_t cw_rules_register(struct cw_pool *pool, const char *digest, const struct cw_rule_version *rules, size_t n,
@@ -29,11 +31,21 @@ struct cw_rule_row {
 	const char *version;
 	const char *status;           /* enabled, disabled, quarantined */
 	const char *reason;
+	int64_t changed_us;           /* when that was; 0: never */
 };
 void cw_rules_row(const struct cw_result *res, int row, struct cw_rule_row *out);   /* row 0: the ruleset */
 
-/* `status` enabled, disabled or quarantined. */
-uint64_t cw_rules_set_status(struct cw_pool *pool, const char *rule_id, const char *status, const char *reason,
+/* Notes that the engine has quarantined this version, with an entry in the audit log, in one transaction. */
+uint64_t cw_rules_quarantine(struct cw_pool *pool, const struct cw_rule_version *rule, const char *reason,
                              uint64_t faults, cw_query_fn *fn, void *arg);
+
+/* --- rules whose text is not that of a file --- */
+
+/* All of them; one row each: rule_id, role, sha256, source, replaces. */
+uint64_t cw_rule_sources_all(struct cw_pool *pool, cw_query_fn *fn, void *arg);
+
+/* The row of this very version, if it is still there. */
+uint64_t cw_rule_sources_forget(struct cw_pool *pool, const char *rule_id, const char *role, const char *sha256,
+                                cw_query_fn *fn, void *arg);
 
 #endif
