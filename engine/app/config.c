@@ -471,6 +471,20 @@ void cw_config_restart_needed(const struct cw_config *old, const struct cw_confi
 	}
 }
 
+void cw_config_changes(const struct cw_config *old, const struct cw_config *fresh, struct cw_buf *out)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < SETTINGS; i++) {
+		const struct setting *s = &settings[i];
+
+		if (same(old, fresh, s))
+			continue;
+		cw_buf_printf(out, "%s\"%s.%s\"", first ? "" : ",", s->section, s->key);
+		first = false;
+	}
+}
+
 void cw_config_to_json(const struct cw_config *config, struct cw_buf *out)
 {
 	cw_buf_putc(out, '{');

@@ -69,6 +69,8 @@ int cw_config_set(struct cw_config *config, const char *key, const char *value, 
 /* Levels, groups and format of the log. */
 int cw_config_apply_log(const struct cw_config *config, struct cw_err *err);
 /* Appends the names of settings that differ and that only a restart takes, joined by ", ". */
+/* Appends the names of all settings that differ, as elements of a JSON array: "rules.ticks","log.level". */
+void cw_config_changes(const struct cw_config *old, const struct cw_config *fresh, struct cw_buf *out);
 void cw_config_restart_needed(const struct cw_config *old, const struct cw_config *fresh, struct cw_buf *out);
 /* Effective values as a JSON object, secrets masked. */
 void cw_config_to_json(const struct cw_config *config, struct cw_buf *out);

@@ -24,6 +24,7 @@
 #include "app/parts.h"
 #include "app/process_metrics.h"
 #include "app/reload.h"
+#include "app/rule_sources.h"
 #include "app/version.h"
 #include "auth/keys.h"
 #include "base/arena.h"
@@ -46,6 +47,7 @@
 #include "state/state.h"
 #include "store/partitions.h"
 #include "store/position.h"
+#include "store/rules.h"
 
 #define DRAIN_MS 10000           /* for requests in flight at the end; then they are cut */
 #define CLUSTER_CHECK_MS 250     /* a private PostgreSQL that died is started again */
@@ -365,17 +367,56 @@ static int start_keys(struct cw_engine *e, struct cw_err *err)
 	return 0;
 }
 
+struct stored {
+	struct cw_answer answer;
+	struct cw_rule_sources sources;
+	struct cw_arena *arena;
+};
+
+static void on_stored(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct stored *s = arg;
+
+	if (err == NULL)
+		cw_rule_sources_read(&s->sources, res, s->arena);
+	on_answer(&s->answer, err);
+}
+
+static int load_rules(struct cw_engine *e, struct cw_arena *arena, struct cw_err *err)
+{
+	struct stored *stored = cw_arena_zalloc(e->kept, sizeof(*stored));
+	struct cw_rule_change none = { .kind = CW_CHANGE_NONE };
+	struct cw_bundle bundle = { 0 };
+	struct cw_buf notes = CW_BUF_INIT;
+	struct cw_answer *loaded;
+	int rc;
+
+	stored->arena = e->kept;
+	cw_rule_sources_all(e->pool, on_stored, stored);
+	if (wait_answer(e, &stored->answer, err) != 0)
+		return cw_err_wrap(err, "could not read candidates and promoted rules");
+	if (cw_reload_read_bundle(e->config, &bundle, arena, err) != 0 ||
+	    cw_rule_sources_merge(&stored->sources, &none, &bundle, arena, err) != 0)
+		return -1;
+	do {
+		loaded = new_answer(e);
+		rc = cw_pipeline_load_rules(e->pipeline, &bundle, on_loaded, loaded, err);
+		if (rc == 0)
+			rc = wait_answer(e, loaded, err);
+	} while (rc != 0 && cw_rule_sources_leave_out(&stored->sources, &bundle, err, &notes));
+	cw_buf_release(&notes);
+	if (rc == 0)
+		cw_rule_sources_forget_over(e->pool, &stored->sources);
+	return rc;
+}
+
 static int start_rules(struct cw_engine *e, struct cw_err *err)
 {
 	struct cw_arena *arena = cw_arena_new();
-	struct cw_bundle bundle = { 0 };
-	struct cw_answer *loaded = new_answer(e);
-	int rc = cw_reload_read_bundle(e->config, &bundle, arena, err);
+	int rc = load_rules(e, arena, err);
 
-	if (rc == 0)
-		rc = cw_pipeline_load_rules(e->pipeline, &bundle, on_loaded, loaded, err);
 	cw_arena_free(&arena);
-	return rc == 0 ? wait_answer(e, loaded, err) : -1;
+	return rc;
 }
 
 static int start_http(struct cw_engine *e, struct cw_err *err)
@@ -543,6 +584,7 @@ void cw_engine_free(struct cw_engine **engine)
 		close(e->pid_fd);
 	cw_metrics_free();
 	cw_free(e->conf_json);
+	cw_free(e->changes);
 	cw_config_free(&e->config);
 	cw_arena_free(&e->kept);
 	cw_free(e);

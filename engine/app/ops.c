@@ -7,6 +7,7 @@
 #include "app/eval.h"
 #include "app/parts.h"
 #include "app/reload.h"
+#include "app/rule_sources.h"
 #include "app/version.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -15,6 +16,9 @@
 #include "http/sse.h"
 #include "loop/loop.h"
 #include "lua/scripts.h"
+#include "pg/result.h"
+#include "pipeline/diff.h"
+#include "store/rules.h"
 
 struct call {
 	cw_ops_done_fn *done;
@@ -50,11 +54,199 @@ static void on_reloaded(void *arg, const char *message, const struct cw_err *err
 	} else {
 		cw_buf_puts(&json, "{\"message\":");
 		cw_json_put_cstring(&json, message);
+		cw_buf_printf(&json, ",\"changes\":%s}", cw_reload_changes(rc->engine));
+		rc->call->json = cw_buf_take(&json, NULL);
+	}
+	cw_loop_defer(rc->engine->loop, answer, rc->call);
+	cw_free(rc);
+}
+
+/* --- a change of the rules that is no file --- */
+
+static const struct { const char *name; enum cw_rule_change_kind kind; } changes[] = {
+	{ "rules.submit", CW_CHANGE_SUBMIT }, { "rules.withdraw", CW_CHANGE_WITHDRAW },
+	{ "rules.promote", CW_CHANGE_PROMOTE },
+};
+
+static void on_changed(void *arg, const struct cw_rule_change *change, const char *message, const struct cw_err *err)
+{
+	struct reload_call *rc = arg;
+	struct cw_rule_view view = { .version = "", .status = "" };
+	struct cw_buf json = CW_BUF_INIT;
+	struct cw_err none;
+
+	if (err != NULL) {
+		rc->call->failed = true;
+		rc->call->err = *err;
+	} else {
+		cw_pipeline_view_rule(rc->engine->pipeline, change->id, change->kind == CW_CHANGE_SUBMIT, &view, &none);
+		cw_buf_puts(&json, "{\"message\":");
+		cw_json_put_cstring(&json, message);
+		cw_buf_puts(&json, ",\"rule\":");
+		cw_json_put_cstring(&json, change->id);
+		cw_buf_puts(&json, ",\"version\":");
+		cw_json_put_cstring(&json, view.version);
+		cw_buf_printf(&json, ",\"status\":\"%s\",\"sha256\":\"%s\",\"replaces\":\"%s\",\"source\":", view.status,
+		              change->sha256 != NULL ? change->sha256 : "", change->replaces != NULL ? change->replaces : "");
+		cw_json_put_cstring(&json, change->source != NULL ? change->source : "");
 		cw_buf_puts(&json, "}");
 		rc->call->json = cw_buf_take(&json, NULL);
 	}
 	cw_loop_defer(rc->engine->loop, answer, rc->call);
 	cw_free(rc);
+}
+
+/* A candidate goes live: it must be there, at work, and know what it would know had it been live. */
+static int check_promotion(struct cw_engine *e, struct cw_rule_change *change, bool force, struct cw_err *err)
+{
+	struct cw_rule_view candidate, live;
+	struct cw_err none;
+
+	if (cw_pipeline_view_rule(e->pipeline, change->id, true, &candidate, err) != 0)
+		return -1;
+	if (strcmp(candidate.status, "quarantined") == 0 || strcmp(candidate.status, "disabled") == 0)
+		return cw_err_set(err, CW_ERR_CONFLICT, "the candidate of rule \"%s\" cannot be promoted: it is %s", change->id,
+		                  candidate.status);
+	if (!candidate.warm && !force)
+		return cw_err_set(err, CW_ERR_CONFLICT, "the candidate of rule \"%s\" cannot be promoted yet: it is warming; wait, "
+		                  "or force it", change->id);
+	change->sha256 = candidate.sha256;
+	change->replaces = cw_pipeline_view_rule(e->pipeline, change->id, false, &live, &none) == 0 ? live.sha256 : "";
+	return 0;
+}
+
+static const char *text_of(const struct cw_json *args, const char *key)
+{
+	const struct cw_json *value = cw_json_get(args, key);
+
+	return value != NULL && value->type == CW_JSON_STRING ? value->text : NULL;
+}
+
+static int read_change(struct cw_engine *e, struct cw_rule_change *change, const struct cw_json *args, struct cw_err *err)
+{
+	const struct cw_json *force = cw_json_get(args, "force");
+	struct cw_rule_view view;
+
+	change->id = text_of(args, "rule");
+	change->source = text_of(args, "source");
+	if (change->id == NULL || (change->kind == CW_CHANGE_SUBMIT && change->source == NULL))
+		return cw_err_set(err, CW_ERR_INVALID, "the name of the rule or its text is missing");
+	if (strlen(change->id) > 64 || strspn(change->id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+	    strlen(change->id))
+		return cw_err_set(err, CW_ERR_INVALID, "\"%.80s\" cannot be the id of a rule", change->id);
+	if (change->kind == CW_CHANGE_PROMOTE)
+		return check_promotion(e, change, force != NULL && force->type == CW_JSON_TRUE, err);
+	if (change->kind == CW_CHANGE_WITHDRAW)
+		return cw_pipeline_view_rule(e->pipeline, change->id, true, &view, err);
+	return 0;
+}
+
+static void change_rules(struct cw_engine *e, struct call *c, enum cw_rule_change_kind kind, const char *args_json)
+{
+	struct cw_rule_change change = { .kind = kind };
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_json_error fault;
+	const struct cw_json *args = cw_json_parse(args_json, strlen(args_json), CW_JSON_DEPTH_DEFAULT, arena, &fault);
+	struct reload_call *rc;
+
+	if (args == NULL)
+		cw_err_set(&c->err, CW_ERR_INVALID, "the arguments are not JSON: %s", fault.what);
+	if (args == NULL || read_change(e, &change, args, &c->err) != 0) {
+		c->failed = true;
+		cw_loop_defer(e->loop, answer, c);
+	} else {
+		rc = cw_zalloc(sizeof(*rc));
+		rc->engine = e;
+		rc->call = c;
+		cw_reload_change(e, &change, on_changed, rc);
+	}
+	cw_arena_free(&arena);
+}
+
+/* --- a candidate against the live version --- */
+
+struct diff {
+	struct cw_engine *engine;
+	struct call *call;
+	struct cw_arena *arena;
+	const char *id;
+	size_t listed;
+};
+
+static void put_version(struct cw_buf *out, const char *key, const struct cw_rule_view *view)
+{
+	cw_buf_printf(out, "\"%s\":{\"version\":", key);
+	cw_json_put_cstring(out, view->version);
+	cw_buf_printf(out, ",\"sha256\":\"%s\",\"status\":\"%s\",\"mean_us\":%.3f,\"mean_ticks\":%.1f},", view->sha256,
+	              view->status, view->mean_us, view->mean_ticks);
+}
+
+static void on_alerts(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct diff *d = arg;
+	int n = err == NULL ? cw_result_rows(res) : 0;
+	struct cw_diff_alert *alerts = cw_arena_zalloc(d->arena, ((size_t)n + 1) * sizeof(*alerts));
+	struct cw_rule_view live = { .version = "", .sha256 = "", .status = "" }, candidate = live;
+	struct cw_buf json = CW_BUF_INIT;
+	struct cw_err none;
+
+	for (int i = 0; i < n; i++)
+		alerts[i] = (struct cw_diff_alert){
+			.seq = (uint64_t)cw_result_i64(res, i, 0), .candidate = cw_result_bool(res, i, 1),
+			.hash = cw_result_text(res, i, 2, NULL), .entity = cw_result_text(res, i, 3, NULL),
+			.severity = cw_result_text(res, i, 4, NULL), .score = cw_result_f64(res, i, 5),
+			.explanation = cw_result_text(res, i, 6, NULL),
+		};
+	if (err != NULL) {
+		d->call->failed = true;
+		d->call->err = *err;
+	} else {
+		cw_buf_puts(&json, "{\"rule\":");
+		cw_json_put_cstring(&json, d->id);
+		cw_buf_puts(&json, ",\"versions\":{");
+		if (cw_pipeline_view_rule(d->engine->pipeline, d->id, false, &live, &none) == 0)
+			put_version(&json, "live", &live);
+		if (cw_pipeline_view_rule(d->engine->pipeline, d->id, true, &candidate, &none) == 0)
+			put_version(&json, "candidate", &candidate);
+		if (json.data[json.len - 1] == ',')
+			json.data[--json.len] = '\0';
+		cw_buf_printf(&json, "},\"after\":%llu,", (unsigned long long)candidate.from);
+		cw_diff_alerts(alerts, (size_t)n, d->listed, &json);
+		cw_buf_putc(&json, '}');
+		d->call->json = cw_buf_take(&json, NULL);
+	}
+	cw_loop_defer(d->engine->loop, answer, d->call);
+	cw_arena_free(&d->arena);
+}
+
+static void diff_rules(struct cw_engine *e, struct call *c, const char *args_json)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_json_error fault;
+	const struct cw_json *args = cw_json_parse(args_json, strlen(args_json), CW_JSON_DEPTH_DEFAULT, arena, &fault);
+	const struct cw_json *listed = cw_json_get(args, "limit"), *since = cw_json_get(args, "since");
+	struct cw_rule_view candidate, live = { 0 };
+	struct diff *d = cw_arena_zalloc(arena, sizeof(*d));
+	double number = 100, since_s = 0;
+	struct cw_err none;
+
+	*d = (struct diff){ .engine = e, .call = c, .arena = arena, .id = text_of(args, "rule") };
+	if (listed != NULL)
+		cw_json_to_double(listed, &number);
+	if (since != NULL && since->type == CW_JSON_NUMBER)
+		cw_json_to_double(since, &since_s);
+	d->listed = (size_t)number;
+	if (d->id == NULL)
+		cw_err_set(&c->err, CW_ERR_INVALID, "the name of the rule is missing");
+	if (d->id == NULL || cw_pipeline_view_rule(e->pipeline, d->id, true, &candidate, &c->err) != 0) {
+		c->failed = true;
+		cw_loop_defer(e->loop, answer, c);
+		cw_arena_free(&arena);
+		return;
+	}
+	cw_pipeline_view_rule(e->pipeline, d->id, false, &live, &none);
+	cw_rule_alerts(e->pool, d->id, live.version_id, candidate.version_id, candidate.from, (int64_t)(since_s * 1e6),
+	               on_alerts, d);
 }
 
 /* --- lua --- */
@@ -102,6 +294,15 @@ void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_d
 		cw_reload_start(e, on_reloaded, rc);
 		return;
 	}
+	if (strcmp(name, "rules.diff") == 0) {
+		diff_rules(e, c, args_json);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++)
+		if (strcmp(name, changes[i].name) == 0) {
+			change_rules(e, c, changes[i].kind, args_json);
+			return;
+		}
 	c->failed = true;
 	if (strcmp(name, "lua") == 0) {
 		if (start_eval(e, args_json, c, &c->err) != 0)
@@ -129,8 +330,6 @@ static void put_event(struct cw_buf *out, const struct cw_outcome *o, const stru
 	cw_buf_puts(out, ",\"explanation\":");
 	cw_json_put_cstring(out, a->explanation);
 	cw_buf_printf(out, ",\"features\":%s", a->features);
-	if (a->alert != NULL)
-		cw_buf_printf(out, ",\"occurrences\":%u", a->alert->occurrences);
 	cw_buf_printf(out, ",\"chainId\":\"%llu\",\"hash\":\"%s\",\"from\":\"%s\",\"to\":",
 	              (unsigned long long)o->tx->chain_id, cw_hash_format(&o->tx->hash, hash),
 	              cw_address_format(&o->tx->from, address));
@@ -148,12 +347,10 @@ void cw_ops_publish(void *engine, const struct cw_outcome *outcome)
 		const struct cw_outcome_alert *a = &outcome->alerts[i];
 		struct cw_buf data = CW_BUF_INIT;
 
-		if (a->event == CW_EVENT_NONE)
+		if (a->alert != NULL && (a->alert->flags & CW_ALERT_SHADOW))
 			continue;
 		put_event(&data, outcome, a);
-		/* One that was hidden until now has an id from before. */
-		cw_sse_publish(e->anomalies, a->event == CW_EVENT_NEW && (uint64_t)a->id > cw_sse_newest(e->anomalies) ?
-		               (uint64_t)a->id : 0, a->event == CW_EVENT_NEW ? "anomaly" : "anomaly.updated", data.data, data.len);
+		cw_sse_publish(e->anomalies, (uint64_t)a->id, "anomaly", data.data, data.len);
 		cw_buf_release(&data);
 	}
 }

@@ -10,7 +10,10 @@ struct cw_scripts_conf;
 
 typedef void cw_ops_done_fn(void *done_arg, const char *json, const struct cw_err *err);
 
-/* "reload": {"message"}; "lua" {"world":"rules"|"scripts","text"}: {"output"} (app/eval.h). Answers once, never before this call has returned. */
+/* "reload": {"message","changes"}. "rules.submit" {"rule","source"}, "rules.withdraw" {"rule"}, "rules.promote" {"rule",
+ * "force"}: {"message","rule","version","status","sha256","replaces","source"}; what rule_sources has to say is the
+ * caller's to write. "rules.diff" {"rule","since","limit"}. "lua"
+ * {"world":"rules"|"scripts","text"}: {"output"} (app/eval.h). Answers once, never before this call has returned. */
 void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_done_fn *done, void *done_arg);
 /* One server-sent event per alert that is not shadow; as cw_publish_fn. */
 void cw_ops_publish(void *engine, const struct cw_outcome *outcome);

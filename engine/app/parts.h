@@ -37,6 +37,7 @@ struct cw_engine {
 	struct cw_scripts *scripts;
 	struct cw_server *server;
 	struct cw_reload *reload;        /* one at a time; NULL: none */
+	char *changes;                   /* of the last reload, JSON */
 	struct cw_watcher *watcher;      /* of files, in dev mode */
 	uint64_t chain_id;               /* of transactions that name none */
 	struct cw_zygote *zygote;        /* main's: evaluators come from it */

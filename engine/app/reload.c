@@ -12,14 +12,17 @@
 #include "app/data_file.h"
 #include "app/ops.h"
 #include "app/parts.h"
+#include "app/rule_sources.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "loop/loop.h"
 #include "loop/work.h"
 #include "lua/scripts.h"
+#include "store/rules.h"
 
 #define SETTLE_MS 300            /* an editor writes a file in several steps */
 
@@ -28,10 +31,15 @@ struct cw_reload {
 	struct cw_config *config;    /* the new one, until it is live */
 	struct cw_arena *arena;
 	struct cw_bundle bundle;
+	struct cw_rule_sources sources;
+	struct cw_rule_change change;
+	struct cw_buf notes;         /* what the operator should know, line by line */
 	struct cw_err err;
-	int read_rc;
+	uint64_t query;
+	int read_rc, routes_before;
 	bool again, prepared;
 	cw_reload_fn *fn;
+	cw_reload_change_fn *change_fn;
 	void *arg;
 };
 
@@ -97,6 +105,7 @@ static void release(struct cw_reload *r)
 {
 	cw_config_free(&r->config);
 	cw_arena_free(&r->arena);
+	cw_buf_release(&r->notes);
 	cw_free(r);
 }
 
@@ -118,6 +127,8 @@ static void finish(struct cw_reload *r, const char *message, const struct cw_err
 	e->reload = NULL;
 	if (r->fn != NULL)
 		r->fn(r->arg, message, err);
+	if (r->change_fn != NULL)
+		r->change_fn(r->arg, &r->change, message, err);
 	release(r);
 	if (again)
 		cw_reload_start(e, NULL, NULL);
@@ -141,6 +152,26 @@ static int apply_config(struct cw_engine *e, const struct cw_config *fresh, stru
 	return 0;
 }
 
+/* For the operator, and for whoever reads it over HTTP. */
+static void note_changes(struct cw_reload *r)
+{
+	struct cw_engine *e = r->engine;
+	struct cw_buf out = CW_BUF_INIT;
+
+	cw_buf_printf(&out, "{\"rules\":%s,\"settings\":[", cw_pipeline_changes(e->pipeline));
+	cw_config_changes(e->config, r->config, &out);
+	cw_buf_printf(&out, "],\"lists\":%d,\"routes\":%d,\"notes\":", r->bundle.nlists, cw_scripts_routes(e->scripts));
+	cw_json_put_cstring(&out, r->notes.len > 0 ? r->notes.data : "");
+	cw_buf_putc(&out, '}');
+	cw_free(e->changes);
+	e->changes = cw_buf_take(&out, NULL);
+}
+
+const char *cw_reload_changes(const struct cw_engine *e)
+{
+	return e->changes != NULL ? e->changes : "{}";
+}
+
 static void make_live(struct cw_reload *r)
 {
 	struct cw_engine *e = r->engine;
@@ -149,6 +180,8 @@ static void make_live(struct cw_reload *r)
 	struct cw_config *old = e->config;
 	char message[400];
 
+	note_changes(r);
+	cw_rule_sources_forget_over(e->pool, &r->sources);
 	cw_scripts_commit(e->scripts);
 	router = cw_scripts_router(e->scripts);
 	cw_server_set_router(e->server, router);
@@ -163,6 +196,15 @@ static void make_live(struct cw_reload *r)
 	finish(r, message, NULL);
 }
 
+static void on_rules(void *arg, const char *report, const struct cw_err *err);
+
+/* True: a candidate was to blame, and all else is being loaded without it. */
+static bool again_without(struct cw_reload *r, const struct cw_err *err)
+{
+	return cw_rule_sources_leave_out(&r->sources, &r->bundle, err, &r->notes) &&
+	       cw_pipeline_load_rules(r->engine->pipeline, &r->bundle, on_rules, r, &r->err) == 0;
+}
+
 static void on_rules(void *arg, const char *report, const struct cw_err *err)
 {
 	struct cw_reload *r = arg;
@@ -172,6 +214,8 @@ static void on_rules(void *arg, const char *report, const struct cw_err *err)
 		release(r);
 		return;
 	}
+	if (err != NULL && r->change.kind != CW_CHANGE_SUBMIT && again_without(r, err))
+		return;
 	if (err != NULL) {
 		apply_config(r->engine, r->engine->config, NULL);   /* all or nothing: the settings go back too */
 		finish(r, NULL, err);
@@ -208,6 +252,26 @@ static void read_files(void *arg)
 	struct cw_reload *r = arg;
 
 	r->read_rc = cw_bundle_read(&r->bundle, r->config->rules_dir, r->config->lists_dir, r->arena, &r->err);
+	if (r->read_rc == 0)
+		r->read_rc = cw_rule_sources_merge(&r->sources, &r->change, &r->bundle, r->arena, &r->err);
+}
+
+static void on_sources(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct cw_reload *r = arg;
+
+	r->query = 0;
+	if (err != NULL) {
+		r->err = *err;
+		cw_err_wrap(&r->err, "could not read candidates and promoted rules");
+		finish(r, NULL, &r->err);
+		return;
+	}
+	cw_rule_sources_read(&r->sources, res, r->arena);
+	if (cw_work_submit(r->engine->work, read_files, on_files, r) == 0)
+		return;
+	cw_err_set(&r->err, CW_ERR_BUSY, "the worker threads are busy");
+	finish(r, NULL, &r->err);
 }
 
 static int begin(struct cw_reload *r)
@@ -222,33 +286,61 @@ static int begin(struct cw_reload *r)
 	if (cw_scripts_prepare(e->scripts, &scripts, &r->err) != 0)
 		return -1;
 	r->prepared = true;
-	if (cw_work_submit(e->work, read_files, on_files, r) != 0)
-		return cw_err_set(&r->err, CW_ERR_BUSY, "the worker threads are busy");
+	r->query = cw_rule_sources_all(e->pool, on_sources, r);
 	return 0;
 }
 
-void cw_reload_start(struct cw_engine *e, cw_reload_fn *fn, void *arg)
+static void start(struct cw_engine *e, const struct cw_rule_change *change, cw_reload_fn *fn,
+                  cw_reload_change_fn *change_fn, void *arg)
 {
-	struct cw_reload *r = e->reload;
+	struct cw_reload *r = cw_zalloc(sizeof(*r));
 
-	if (r != NULL) {
-		struct cw_err err;
-
-		cw_err_set(&err, CW_ERR_BUSY, "a reload is under way");
-		if (fn != NULL)
-			fn(arg, NULL, &err);
-		else
-			r->again = true;
-		return;
-	}
-	r = cw_zalloc(sizeof(*r));
 	r->engine = e;
 	r->arena = cw_arena_new();
+	cw_buf_init(&r->notes);
+	if (change != NULL) {
+		r->change = *change;
+		r->change.id = cw_arena_strndup(r->arena, change->id, strlen(change->id));
+		if (change->source != NULL)
+			r->change.source = cw_arena_strndup(r->arena, change->source, strlen(change->source));
+		if (change->sha256 != NULL)
+			r->change.sha256 = cw_arena_strndup(r->arena, change->sha256, strlen(change->sha256));
+		if (change->replaces != NULL)
+			r->change.replaces = cw_arena_strndup(r->arena, change->replaces, strlen(change->replaces));
+	}
 	r->fn = fn;
+	r->change_fn = change_fn;
 	r->arg = arg;
 	e->reload = r;
 	if (begin(r) != 0)
 		finish(r, NULL, &r->err);
+}
+
+void cw_reload_start(struct cw_engine *e, cw_reload_fn *fn, void *arg)
+{
+	struct cw_err err;
+
+	if (e->reload == NULL) {
+		start(e, NULL, fn, NULL, arg);
+		return;
+	}
+	cw_err_set(&err, CW_ERR_BUSY, "a reload is under way");
+	if (fn != NULL)
+		fn(arg, NULL, &err);
+	else
+		e->reload->again = true;
+}
+
+void cw_reload_change(struct cw_engine *e, const struct cw_rule_change *change, cw_reload_change_fn *fn, void *arg)
+{
+	struct cw_err err;
+
+	if (e->reload == NULL) {
+		start(e, change, NULL, fn, arg);
+		return;
+	}
+	cw_err_set(&err, CW_ERR_BUSY, "a reload is under way");
+	fn(arg, NULL, NULL, &err);
 }
 
 void cw_reload_cancel(struct cw_engine *e)
@@ -260,8 +352,12 @@ void cw_reload_cancel(struct cw_engine *e)
 		cw_free(e->watcher);
 		e->watcher = NULL;
 	}
-	if (e->reload != NULL)
+	if (e->reload != NULL && e->reload->query != 0) {
+		cw_pool_cancel(e->pool, e->reload->query);
+		release(e->reload);
+	} else if (e->reload != NULL) {
 		e->reload->engine = NULL;
+	}
 	e->reload = NULL;
 }
 

@@ -20,11 +20,19 @@ typedef void cw_reload_fn(void *arg, const char *message, const struct cw_err *e
 /* `fn` may be NULL; the outcome is logged anyhow. While one runs another asks for a turn after it (fn NULL) or gets
  * CW_ERR_BUSY. */
 void cw_reload_start(struct cw_engine *e, cw_reload_fn *fn, void *arg);
+/* The same with a change of what rule_sources says (app/rule_sources.h); copied. On success the change, filled in, is
+ * valid during `fn`. A refused candidate is an error here. */
+struct cw_rule_change;
+typedef void cw_reload_change_fn(void *arg, const struct cw_rule_change *change, const char *message,
+                                 const struct cw_err *err);
+void cw_reload_change(struct cw_engine *e, const struct cw_rule_change *change, cw_reload_change_fn *fn, void *arg);
+/* What the last reload has changed, JSON: {"rules":[...],"settings":[...],...}; kept by the engine. */
+const char *cw_reload_changes(const struct cw_engine *e);
 void cw_reload_cancel(struct cw_engine *e);
 /* In dev mode: watches the folders and reloads a moment after a change. */
 void cw_reload_watch(struct cw_engine *e);
 
-/* All of a generation of rules by these settings; blocks on files. `params_json` of the bundle is made here too. */
+/* The files of a generation of rules by these settings; blocks on them. `params_json` of the bundle is made here too. */
 int cw_reload_read_bundle(const struct cw_config *config, struct cw_bundle *bundle, struct cw_arena *arena,
                           struct cw_err *err);
 /* Of these only params_json and options_json. */

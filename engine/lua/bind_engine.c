@@ -240,13 +240,72 @@ static int l_rule_fires(lua_State *L)
 	return 1;
 }
 
-/* enable_rule(id, enabled) -> true, or false if there is no such rule */
-static int l_enable_rule(lua_State *L)
+/* Pushes nil and the error. */
+static int push_failure(lua_State *L, const struct cw_err *err)
+{
+	lua_pushnil(L);
+	cw_bind_push_error(L, err, NULL);
+	return 2;
+}
+
+/* rule(id, candidate) -> JSON text | nil, err */
+static int l_rule(lua_State *L)
 {
 	const struct cw_script_env *env = cw_bind_generation(L)->env;
+	const char *id = luaL_checkstring(L, 1);
+	bool candidate = lua_toboolean(L, 2) != 0;
+	struct cw_rule_view view;
+	struct cw_err err;
 
-	luaL_checktype(L, 2, LUA_TBOOLEAN);
-	lua_pushboolean(L, cw_pipeline_enable_rule(env->pipeline, luaL_checkstring(L, 1), lua_toboolean(L, 2)));
+	if (cw_pipeline_view_rule(env->pipeline, id, candidate, &view, &err) != 0)
+		return push_failure(L, &err);
+	lua_pushstring(L, cw_pipeline_rule(env->pipeline, id, candidate));
+	return 1;
+}
+
+static enum cw_rule_switch check_switch(lua_State *L, int arg)
+{
+	static const char *const names[] = { "enable", "disable", "quarantine", "release", NULL };
+
+	return (enum cw_rule_switch)luaL_checkoption(L, arg, NULL, names);
+}
+
+/* may_switch_rule(id, candidate, what) -> {version=, sha256=, status=, faults=} | nil, err. `what` is enable, disable,
+ * quarantine or release. */
+static int l_may_switch_rule(lua_State *L)
+{
+	const struct cw_script_env *env = cw_bind_generation(L)->env;
+	const char *id = luaL_checkstring(L, 1);
+	bool candidate = lua_toboolean(L, 2) != 0;
+	struct cw_rule_view view;
+	struct cw_err err;
+
+	if (cw_pipeline_may_switch(env->pipeline, id, candidate, check_switch(L, 3), &err) != 0 ||
+	    cw_pipeline_view_rule(env->pipeline, id, candidate, &view, &err) != 0)
+		return push_failure(L, &err);
+	lua_createtable(L, 0, 4);
+	lua_pushstring(L, view.version);
+	lua_setfield(L, -2, "version");
+	lua_pushstring(L, view.sha256);
+	lua_setfield(L, -2, "sha256");
+	lua_pushstring(L, view.status);
+	lua_setfield(L, -2, "status");
+	lua_pushnumber(L, (lua_Number)view.faults);
+	lua_setfield(L, -2, "faults");
+	return 1;
+}
+
+/* switch_rule(id, candidate, what, reason) -> true | nil, err: from the next batch on. Keeps nothing: see rule_states. */
+static int l_switch_rule(lua_State *L)
+{
+	const struct cw_script_env *env = cw_bind_generation(L)->env;
+	const char *id = luaL_checkstring(L, 1);
+	struct cw_err err;
+
+	if (cw_pipeline_switch_rule(env->pipeline, id, lua_toboolean(L, 2) != 0, check_switch(L, 3),
+	                            luaL_optstring(L, 4, ""), &err) != 0)
+		return push_failure(L, &err);
+	lua_pushboolean(L, 1);
 	return 1;
 }
 
@@ -368,7 +427,9 @@ void cw_bind_engine(lua_State *L)
 		{ "metrics", l_metrics },
 		{ "ruleset", l_ruleset },
 		{ "rule_fires", l_rule_fires },
-		{ "enable_rule", l_enable_rule },
+		{ "rule", l_rule },
+		{ "may_switch_rule", l_may_switch_rule },
+		{ "switch_rule", l_switch_rule },
 		{ "stream_anomalies", l_stream_anomalies },
 		{ "call_start", l_call_start },
 		{ "call_collect", l_call_collect },

@@ -503,8 +503,9 @@ local globals = {
 	},
 	engine = {
 		version = C.engine.version, settings = C.engine.settings, health = C.engine.health,
-		metrics = C.engine.metrics, ruleset = C.engine.ruleset, enable_rule = C.engine.enable_rule,
 		rule_fires = C.engine.rule_fires,
+		metrics = C.engine.metrics, ruleset = C.engine.ruleset, rule = C.engine.rule,
+		may_switch_rule = C.engine.may_switch_rule, switch_rule = C.engine.switch_rule,
 		openapi = function() return C.engine.openapi() end,
 		--- engine.call(name, args) -> value | nil, err: an operation of the engine. Waits.
 		call = waits(C.engine.call_start, C.engine.call_collect),

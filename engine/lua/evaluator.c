@@ -306,6 +306,7 @@ static void show_state(const struct context *c, uint32_t i)
 	const struct cw_rule *rule = cw_rules_at(c->rules, i);
 
 	c->meters[i].gap = rule->warming ? cw_rulestate_seen(rule) + 1 : 0;
+	c->meters[i].from = cw_rulestate_from(rule);
 	c->meters[i].owner = cw_rulestate_owner(rule);
 }
 
@@ -377,6 +378,7 @@ static bool is_ready(struct context *c, uint32_t i)
 	if (cw_rulestate_seen(rule) < c->judged)
 		return false;
 	cw_rulestate_set_seen(rule, c->st, CW_RULESTATE_COMPLETE);
+	cw_rulestate_set_from(rule, c->st, c->judged);
 	show_state(c, i);
 	return true;
 }

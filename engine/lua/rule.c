@@ -107,6 +107,18 @@ static int set_role(struct cw_rule *rule, enum cw_rule_role role, struct cw_err 
 	return 0;
 }
 
+/* "candidates/<id>.lua": it was handed in as a candidate of this very rule. */
+static int check_file_name(const struct cw_rule *rule, struct cw_err *err)
+{
+	const char *name = rule->file + strlen(CW_RULE_CANDIDATES);
+	size_t len = strlen(name) - strlen(".lua");
+
+	if (strlen(rule->id) == len && strncmp(rule->id, name, len) == 0)
+		return 0;
+	return cw_err_set(err, CW_ERR_SCRIPT, "%s:%d: the text declares rule \"%s\", not \"%.*s\"", rule->file, rule->line,
+	                  rule->id, (int)len, name);
+}
+
 /* Of two files with one id, one may be a candidate: that of candidates/, else the one with status "shadow". */
 static int take_role(const struct cw_rules *rules, struct cw_rule *rule, struct cw_err *err)
 {
@@ -114,6 +126,10 @@ static int take_role(const struct cw_rules *rules, struct cw_rule *rule, struct 
 
 	if (set_role(rule, given ? CW_RULE_CANDIDATE : CW_RULE_LIVE, err) != 0)
 		return -1;
+	if (given && check_file_name(rule, err) != 0)
+		return -1;
+	if (strncmp(rule->file, CW_RULE_PROMOTED, strlen(CW_RULE_PROMOTED)) == 0 && rule->status == CW_RULE_SHADOW)
+		rule->status = CW_RULE_STABLE;
 	for (struct cw_rule *other = rules->rules; other < rule; other++) {
 		if (strcmp(other->id, rule->id) != 0 || other->role != rule->role)
 			continue;

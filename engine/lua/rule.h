@@ -30,6 +30,7 @@ const char *cw_rule_status_name(enum cw_rule_status status);
  * says. It is a file of the folder candidates/, or one with status "shadow" where another file has the rule live. */
 enum cw_rule_role { CW_RULE_LIVE = 0, CW_RULE_CANDIDATE };
 #define CW_RULE_CANDIDATES "candidates/"
+#define CW_RULE_PROMOTED "promoted/"     /* its text may say "shadow" still */
 
 struct cw_rule_texts { char **items; int n; };
 

@@ -27,6 +27,7 @@ struct saved_state {
 struct cw_rule_record {
 	uint64_t magic;
 	uint64_t seen;
+	uint64_t from;                    /* it judges what comes after this seq */
 	uint32_t size;                    /* in bytes, of all of it */
 	uint32_t nstates;
 	uint32_t owner, spare;
@@ -199,7 +200,7 @@ static bool is_complete(struct cw_state *st, const char *space, const struct cw_
 		if (root == NULL)
 			return false;
 	}
-	return rule->live->nstates > 0;
+	return rule->live->nstates > 0 || space[0] == '~';
 }
 
 /* Address lists are declared like state and keep nothing in the arena. */
@@ -329,7 +330,7 @@ static int write_record(struct cw_rule *rule, struct cw_state *st, uint64_t seen
 	cw_state_touch(st, root, sizeof(*root));
 	root->ref = ref;
 	r = cw_state_ptr(st, ref);
-	*r = (struct cw_rule_record){ .magic = RECORD_MAGIC, .seen = seen, .size = (uint32_t)size, .owner = root->owner,
+	*r = (struct cw_rule_record){ .magic = RECORD_MAGIC, .seen = seen, .from = cw_state_seq(st), .size = (uint32_t)size, .owner = root->owner,
 		                          .nstates = (uint32_t)bind->nstates };
 	memcpy(r->sha256, rule->sha256, sizeof(rule->sha256));
 	saved = r->states;
@@ -364,7 +365,7 @@ int cw_rulestate_open(struct cw_rules *rules, struct cw_rule *rule, struct cw_st
 	rule->warming = false;
 	if (cw_rule_bind_open(rules, rule->live, st, err) != 0)
 		return -1;
-	if (rule->live->nstates == 0)
+	if (rule->live->nstates == 0 && rule->role != CW_RULE_CANDIDATE)
 		return 0;
 	if (record != NULL)
 		seen = record->seen;
@@ -392,6 +393,19 @@ void cw_rulestate_set_seen(struct cw_rule *rule, struct cw_state *st, uint64_t s
 	cw_state_touch(st, &rule->record->seen, sizeof(rule->record->seen));
 	rule->record->seen = seq;
 	rule->warming = seq != CW_RULESTATE_COMPLETE;
+}
+
+void cw_rulestate_set_from(struct cw_rule *rule, struct cw_state *st, uint64_t seq)
+{
+	if (rule->record == NULL)
+		return;
+	cw_state_touch(st, &rule->record->from, sizeof(rule->record->from));
+	rule->record->from = seq;
+}
+
+uint64_t cw_rulestate_from(const struct cw_rule *rule)
+{
+	return rule->record != NULL ? rule->record->from : 0;
 }
 
 uint32_t cw_rulestate_owner(const struct cw_rule *rule)

@@ -114,14 +114,23 @@ void cw_recent_remove(struct recent *recent, const uint8_t key[ITEM_KEY]);
 
 struct rule_info {
 	const char *id, *version, *title, *sha256;
-	const char *json;                /* its members as they were reported, without braces */
+	const char *declared;            /* status in the file */
+	const char *json;                /* its other members as they were reported, without braces */
+	bool candidate;                  /* on trial beside the live version of the same id */
 	const char *fires;               /* JSON array: what its tests fired on; NULL: they have not run */
 	int64_t version_id;              /* model_versions.id */
 	bool disabled, quarantined;
 	char reason[160];                /* why it is disabled */
 	uint64_t alerts, faults;
 	uint32_t logged;                 /* bit set of fault kinds that have been logged */
+	int64_t since_us, changed_us;    /* this version is here; it was switched off or on. 0: never */
+	struct cw_rule_meter before;     /* counts of evaluators of earlier generations, same id and role */
+	struct cw_rule_alarm alarm;
 };
+/* Of all evaluators that this rule has had. */
+void cw_rule_meter_of(const struct cw_pipeline *p, uint32_t rule, struct cw_rule_meter *out);
+const char *cw_rule_status_of(const struct cw_pipeline *p, uint32_t rule);   /* live, shadow, candidate, warming, ... */
+struct rule_info *cw_rule_find(struct cw_pipeline *p, const char *id, bool candidate, uint32_t *index);
 
 struct generation {
 	int refs;
@@ -137,6 +146,7 @@ struct generation *cw_generation_ref(struct generation *gen);
 void cw_generation_unref(struct generation **gen);
 
 void cw_rules_release(struct cw_pipeline *p);
+void cw_rules_note_changes(struct cw_pipeline *p, const struct generation *old);
 /* Begins to switch to the generation that waits, if one does and no verdict is outstanding. Nothing is submitted until
  * the evaluator says that it is at work (p->activating). */
 void cw_rules_boundary(struct cw_pipeline *p);
@@ -278,6 +288,7 @@ struct cw_pipeline {
 	bool activating;
 	struct load *load_job;
 	struct cw_buf ruleset;           /* JSON */
+	struct cw_buf changes;           /* of the newest generation, JSON */
 
 	/* commit */
 	struct stream stream;

@@ -44,11 +44,13 @@ struct cw_rule_meter {
 	uint64_t buckets[CW_METER_BUCKETS];   /* of sampled calls: up to cw_meter_bounds_ns[i], the last without a bound */
 	uint64_t warmed;                /* transactions of history */
 	uint64_t gap;                   /* the first seq that its state may lack; 0: it lacks nothing. Not a count */
+	uint64_t from;                  /* it judges what comes after this seq; 0: not known. Not a count */
 	uint32_t owner;                 /* of its state in the arena; 0: none. Not a count */
 };
 extern const uint64_t cw_meter_bounds_ns[CW_METER_BUCKETS - 1];
 /* Adds the counts of `from`; takes over what is none. */
 void cw_meter_add(struct cw_rule_meter *meter, const struct cw_rule_meter *from);
+void cw_meter_subtract(struct cw_rule_meter *meter, const struct cw_rule_meter *from);   /* counts only */
 
 struct cw_evaluator_ops {
 	/* Loads, checks and tests. `report` gets the ruleset as JSON: {"digest","rules":[{"index","id","version","sha256",

@@ -134,6 +134,8 @@ struct cw_pipeline *cw_pipeline_new(struct cw_loop *loop, struct cw_pool *pool, 
 		return NULL;
 	}
 	cw_buf_init(&p->ruleset);
+	cw_buf_init(&p->changes);
+	cw_buf_puts(&p->changes, "[]");
 	register_metrics(&p->metrics);
 	cw_metrics_on_collect(collect, p);
 	cw_admit_init(p);

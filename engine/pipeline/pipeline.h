@@ -128,15 +128,48 @@ void cw_pipeline_finalise(struct cw_pipeline *pipeline, uint64_t chain_id, uint6
  * reason why the old generation goes on. */
 int cw_pipeline_load_rules(struct cw_pipeline *pipeline, const struct cw_bundle *bundle, cw_load_fn *fn, void *arg,
                            struct cw_err *err);
-/* JSON of the ruleset that is live: digest, since, rules with version, status, calls, faults, quarantine; "" before
- * the first. Valid until the next call. */
+/* JSON of the ruleset that is live: digest, since, rules with version, status, warm or not, calls, fires, faults, time,
+ * state; "" before the first. Valid until the next call. */
 const char *cw_pipeline_ruleset(struct cw_pipeline *pipeline);
 /* JSON object: for each live rule the alerts that its own tests raise, as objects chain, from, to, dedup (at most 64).
  * Valid until the next call of this or of cw_pipeline_ruleset. */
 const char *cw_pipeline_rule_fires(struct cw_pipeline *pipeline);
-/* Switches a rule of the live generation, and keeps that in rule_states; enabling ends a quarantine. false: no such
- * rule. */
-bool cw_pipeline_enable_rule(struct cw_pipeline *pipeline, const char *rule_id, bool enabled);
+/* What the newest generation has that the one before had not, as a JSON array: [{"rule","role","change":"added|changed|
+ * removed","version","from"}]. */
+const char *cw_pipeline_changes(const struct cw_pipeline *pipeline);
+/* One rule of it, "" if there is none; `candidate` is the version on trial. Valid until the next call. */
+const char *cw_pipeline_rule(struct cw_pipeline *pipeline, const char *id, bool candidate);
+
+struct cw_rule_view {
+	const char *id, *version, *sha256, *status;     /* status as in the JSON: live, shadow, candidate, warming, ... */
+	int64_t changed_us, version_id;
+	uint64_t faults;
+	uint64_t from;                /* it judges what comes after this transaction; 0: not known */
+	double mean_us, mean_ticks;   /* of a call */
+	bool warm;
+};
+/* -1 and CW_ERR_NOT_FOUND, with the nearest name. Valid until the next generation. */
+int cw_pipeline_view_rule(struct cw_pipeline *pipeline, const char *id, bool candidate, struct cw_rule_view *view,
+                          struct cw_err *err);
+
+enum cw_rule_switch { CW_RULE_ENABLE = 0, CW_RULE_DISABLE, CW_RULE_QUARANTINE, CW_RULE_RELEASE };
+/* Whether that is possible now: -1 and CW_ERR_NOT_FOUND or CW_ERR_CONFLICT, with the state it is in. */
+int cw_pipeline_may_switch(struct cw_pipeline *pipeline, const char *id, bool candidate, enum cw_rule_switch what,
+                           struct cw_err *err);
+/* Does it, at the next batch. That it stays so over a restart is the caller's care (rule_states). */
+int cw_pipeline_switch_rule(struct cw_pipeline *pipeline, const char *id, bool candidate, enum cw_rule_switch what,
+                            const char *reason, struct cw_err *err);
+
+/* How many alerts a rule gives, and whether that is out of the ordinary. */
+struct cw_rule_alarm {
+	bool known;                   /* the rates below are */
+	double hour, day;             /* alerts in the last hour and day */
+	double min, max;              /* expected a day */
+	bool declared;                /* by the rule; else learnt from the week before */
+	char kind[8];                 /* "", "silent", "flood" */
+	int64_t raised_us;
+};
+
 /* Rules are live, history has been replayed, the database answers: no group has been on its way for more than 5 s. */
 bool cw_pipeline_ready(const struct cw_pipeline *pipeline);
 

@@ -79,7 +79,7 @@ static const char *members_of(struct cw_arena *arena, const struct cw_json *rule
 	const char *text;
 
 	for (const struct cw_json *m = rule->first; m != NULL; m = m->next) {
-		if (strcmp(m->key, "index") == 0 || strcmp(m->key, "fires") == 0)
+		if (strcmp(m->key, "index") == 0 || strcmp(m->key, "status") == 0 || strcmp(m->key, "fires") == 0)
 			continue;
 		if (out.len > 0)
 			cw_buf_putc(&out, ',');
@@ -104,6 +104,8 @@ static int read_rules(struct generation *gen, const struct cw_json *list, struct
 		info->version = text_of(gen->arena, r, "version");
 		info->title = text_of(gen->arena, r, "title");
 		info->sha256 = text_of(gen->arena, r, "sha256");
+		info->declared = text_of(gen->arena, r, "status");
+		info->candidate = strcmp(text_of(gen->arena, r, "role"), "candidate") == 0;
 		info->json = members_of(gen->arena, r);
 		info->fires = value_of(gen->arena, cw_json_get(r, "fires"));
 		if (info->id[0] == '\0')
@@ -202,6 +204,7 @@ static void on_registered(void *arg, const struct cw_result *res, const struct c
 		cw_rules_row(res, (int)i + 1, &row);
 		gen->rules[i].version_id = row.version_id;
 		gen->rules[i].version = cw_arena_strndup(gen->arena, row.version, strlen(row.version));
+		gen->rules[i].changed_us = row.changed_us;
 		if (strcmp(row.status, "enabled") != 0)
 			disable(&gen->rules[i], row.status, row.reason);
 	}
@@ -230,7 +233,8 @@ static void on_loaded(void *arg, const char *report, const struct cw_err *err)
 	for (uint32_t i = 0; i < l->gen->nrules; i++) {
 		const struct rule_info *r = &l->gen->rules[i];
 
-		versions[i] = (struct cw_rule_version){ r->id, r->version, r->sha256, r->title, source_of(l, r->sha256) };
+		versions[i] = (struct cw_rule_version){ r->id, r->version, r->sha256, r->title, source_of(l, r->sha256),
+			                                    r->candidate };
 	}
 	l->query = cw_rules_register(p->pool, l->gen->digest, versions, l->gen->nrules, on_registered, p);
 }
@@ -264,17 +268,25 @@ static void tell_end(void *arg)
 	load_end(p, p->load_job->err.code != CW_OK ? &p->load_job->err : NULL);
 }
 
-/* Counts go on where the same rule stays. */
+/* Counts go on where the same rule stays; what is told of a version, where the same version does. */
 static void carry_over(struct generation *gen, const struct generation *old)
 {
 	for (uint32_t i = 0; i < gen->nrules; i++)
-		for (uint32_t k = 0; k < old->nrules; k++)
-			if (strcmp(gen->rules[i].id, old->rules[k].id) == 0 &&
-			    strcmp(gen->rules[i].sha256, old->rules[k].sha256) == 0) {
-				gen->rules[i].alerts = old->rules[k].alerts;
-				gen->rules[i].faults = old->rules[k].faults;
-				gen->rules[i].logged = old->rules[k].logged;
-			}
+		for (uint32_t k = 0; k < old->nrules; k++) {
+			struct rule_info *to = &gen->rules[i];
+			const struct rule_info *from = &old->rules[k];
+
+			if (strcmp(to->id, from->id) != 0 || to->candidate != from->candidate)
+				continue;
+			to->before = from->before;
+			to->alarm = from->alarm;
+			if (strcmp(to->sha256, from->sha256) != 0)
+				continue;
+			to->alerts = from->alerts;
+			to->faults = from->faults;
+			to->logged = from->logged;
+			to->since_us = from->since_us;
+		}
 }
 
 void cw_rules_boundary(struct cw_pipeline *p)
@@ -288,8 +300,20 @@ void cw_rules_boundary(struct cw_pipeline *p)
 	for (uint32_t i = 0; i < gen->nrules && i < CW_RULES_MAX; i++)
 		if (gen->rules[i].disabled)
 			disabled[n++] = i;
+	/* Nothing is in its hands: these are the last counts of the old generation's evaluators. */
+	for (uint32_t i = 0; p->gen != NULL && i < p->gen->nrules; i++)
+		cw_rule_meter_of(p, i, &p->gen->rules[i].before);
 	p->activating = true;
 	cw_supervisor_activate(p->supervisor, disabled, n);
+}
+
+/* The old generation goes on: what `before` took over is counted by the supervisor still. */
+static void forget_counted(struct cw_pipeline *p, uint32_t rule)
+{
+	struct cw_rule_meter *before = &p->gen->rules[rule].before, now;
+
+	cw_supervisor_meter(p->supervisor, rule, &now);
+	cw_meter_subtract(before, &now);
 }
 
 void cw_rules_activated(struct cw_pipeline *p, bool ok, const char *reason)
@@ -302,6 +326,8 @@ void cw_rules_activated(struct cw_pipeline *p, bool ok, const char *reason)
 	p->activating = false;
 	l->loaded = false;
 	if (!ok) {
+		for (uint32_t i = 0; p->gen != NULL && i < p->gen->nrules; i++)
+			forget_counted(p, i);
 		cw_generation_unref(&p->next_gen);
 		cw_err_set(&l->err, CW_ERR_INTERNAL, "the rules could not be attached to the state: %s",
 		           reason != NULL ? reason : "no reason given");
@@ -311,6 +337,9 @@ void cw_rules_activated(struct cw_pipeline *p, bool ok, const char *reason)
 	p->gen = p->next_gen;
 	p->next_gen = NULL;
 	p->gen->since_us = cw_clock_wall_us();
+	for (uint32_t i = 0; i < p->gen->nrules; i++)
+		p->gen->rules[i].since_us = p->gen->since_us;
+	cw_rules_note_changes(p, old);
 	if (old != NULL)
 		carry_over(p->gen, old);
 	else
@@ -341,14 +370,15 @@ static void on_status_kept(void *arg, const struct cw_result *res, const struct 
 	cw_free(w);
 }
 
-static void keep_status(struct cw_pipeline *p, const struct rule_info *rule)
+static void keep_quarantine(struct cw_pipeline *p, const struct rule_info *rule)
 {
-	const char *status = !rule->disabled ? "enabled" : rule->quarantined ? "quarantined" : "disabled";
+	const struct cw_rule_version version = { .id = rule->id, .version = rule->version, .sha256 = rule->sha256,
+		                                     .candidate = rule->candidate };
 	struct status_write *w = cw_zalloc(sizeof(*w));
 
 	w->p = p;
 	cw_list_append(&p->status_writes, &w->link);
-	cw_rules_set_status(p->pool, rule->id, status, rule->reason, rule->faults, on_status_kept, w);
+	cw_rules_quarantine(p->pool, &version, rule->reason, rule->faults, on_status_kept, w);
 }
 
 void cw_rules_forget_writes(struct cw_pipeline *p)
@@ -391,67 +421,8 @@ void cw_rules_quarantined(struct cw_pipeline *p, int rule, const char *reason)
 	disable(info, "quarantined", reason != NULL ? reason : "");
 	cw_log(CW_LOG_ERROR, "rules", "a rule was quarantined", "rule=%s version=%s reason=%s", info->id, info->version,
 	       cw_log_quote(quoted, sizeof(quoted), info->reason));
-	keep_status(p, info);
-}
-
-bool cw_pipeline_enable_rule(struct cw_pipeline *pipeline, const char *rule_id, bool enabled)
-{
-	struct cw_pipeline *p = CW_CAST(pipeline, PIPELINE_MAGIC);
-
-	for (uint32_t i = 0; p->gen != NULL && i < p->gen->nrules; i++) {
-		struct rule_info *rule = &p->gen->rules[i];
-
-		if (strcmp(rule->id, rule_id) != 0)
-			continue;
-		if (enabled) {
-			rule->disabled = rule->quarantined = false;
-			rule->reason[0] = '\0';
-			rule->logged = 0;
-		} else {
-			disable(rule, "disabled", "switched off");
-		}
-		cw_supervisor_enable(p->supervisor, i, enabled);
-		keep_status(p, rule);
-		return true;
-	}
-	return false;
-}
-
-/* --- what is live, as JSON --- */
-
-static void put_rule(struct cw_buf *out, const struct rule_info *r)
-{
-	cw_buf_printf(out, "{%s%s\"model_version_id\":%lld,\"enabled\":%s,\"quarantined\":%s,\"reason\":", r->json,
-	              r->json[0] != '\0' ? "," : "", (long long)r->version_id, r->disabled ? "false" : "true",
-	              r->quarantined ? "true" : "false");
-	if (r->reason[0] != '\0')
-		cw_json_put_cstring(out, r->reason);
-	else
-		cw_buf_puts(out, "null");
-	cw_buf_printf(out, ",\"alerts\":%llu,\"faults\":%llu}", (unsigned long long)r->alerts,
-	              (unsigned long long)r->faults);
-}
-
-const char *cw_pipeline_ruleset(struct cw_pipeline *pipeline)
-{
-	struct cw_pipeline *p = CW_CAST(pipeline, PIPELINE_MAGIC);
-	struct cw_buf *out = &p->ruleset;
-	char since[32];
-
-	cw_buf_clear(out);
-	if (p->gen == NULL)
-		return out->data;
-	cw_buf_puts(out, "{\"digest\":");
-	cw_json_put_cstring(out, p->gen->digest);
-	cw_buf_printf(out, ",\"model_version_id\":%lld,\"since\":\"%s\",\"rules\":[", (long long)p->gen->version_id,
-	              cw_time_format(p->gen->since_us, since));
-	for (uint32_t i = 0; i < p->gen->nrules; i++) {
-		if (i > 0)
-			cw_buf_putc(out, ',');
-		put_rule(out, &p->gen->rules[i]);
-	}
-	cw_buf_puts(out, "]}");
-	return out->data;
+	info->changed_us = cw_clock_wall_us();
+	keep_quarantine(p, info);
 }
 
 const char *cw_pipeline_rule_fires(struct cw_pipeline *pipeline)
@@ -463,7 +434,7 @@ const char *cw_pipeline_rule_fires(struct cw_pipeline *pipeline)
 	cw_buf_clear(out);
 	cw_buf_putc(out, '{');
 	for (uint32_t i = 0; p->gen != NULL && i < p->gen->nrules; i++) {
-		if (p->gen->rules[i].fires == NULL)
+		if (p->gen->rules[i].fires == NULL || p->gen->rules[i].candidate)
 			continue;
 		if (any)
 			cw_buf_putc(out, ',');
@@ -488,4 +459,5 @@ void cw_rules_release(struct cw_pipeline *p)
 	cw_generation_unref(&p->gen);
 	cw_generation_unref(&p->next_gen);
 	cw_buf_release(&p->ruleset);
+	cw_buf_release(&p->changes);
 }

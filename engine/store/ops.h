@@ -40,6 +40,6 @@ extern const struct cw_op cw_cursors_list, cw_cursors_get, cw_cursors_put, cw_cu
 extern const struct cw_op cw_anomalies_unreviewed, cw_anomalies_recent, cw_anomalies_by_entity;
 extern const struct cw_op cw_suppressions_list, cw_suppressions_get, cw_suppressions_create, cw_suppressions_finish;
 extern const struct cw_op cw_rule_states_list, cw_rule_states_set, cw_rule_sources_list, cw_rule_sources_put,
-	cw_rule_sources_delete, cw_rule_sources_alerts, cw_rule_alarms_list;
+	cw_rule_sources_delete, cw_rule_alarms_list;
 
 #endif

@@ -6,8 +6,6 @@
 #include "store/ops.h"
 #include "store/rules.h"
 
-#define ROLE { .name = "role", .type = CW_ARG_CHOICE, .choices = "live|candidate" }
-
 /* --- rule_states --- */
 
 static const struct cw_column state_columns[] = {
@@ -174,43 +172,35 @@ uint64_t cw_rule_sources_forget(struct cw_pool *pool, const char *rule_id, const
 
 /* --- a candidate against the live version --- */
 
-static const struct cw_arg_spec diff_args[] = {
-	{ .name = "live_rule", .required = true },
-	{ .name = "version_id", .type = CW_ARG_INT, .required = true },
-	{ .name = "since", .type = CW_ARG_TIME },
-	{ .name = "limit", .type = CW_ARG_INT, .min = 1, .max = 100000 },
+static const struct cw_stmt alerts_stmt = {
+	"rule_alerts",
+	"SELECT a.transaction_id, a.model_id = $3, '0x' || encode(t.hash, 'hex'), coalesce(nullif(a.dedup_key, ''),"
+	" '0x' || encode(t.from_address, 'hex')), a.severity::text, a.anomaly_score, a.explanation"
+	" FROM anomalies a JOIN transactions t ON t.id = a.transaction_id WHERE a.rule_id = $1 AND a.transaction_id > $4"
+	" AND (a.model_id = $3 OR a.model_id = $2 OR NOT a.shadow) AND ($5::timestamptz IS NULL OR a.detected_at >= $5)"
+	" ORDER BY a.transaction_id LIMIT 200000",
 };
 
-static const struct cw_column diff_columns[] = {
-	CW_COLUMN("candidate", "a.shadow", 0),
-	CW_COLUMN("hash", "t.hash", 0),
-	CW_COLUMN("chainId", "t.chain_id", CW_COL_QUANTITY),
-	CW_COLUMN("from", "t.from_address", 0),
-	CW_COLUMN("seq", "a.transaction_id", 0),
-	CW_COLUMN("entity", "a.dedup_key", 0),
-	CW_COLUMN("severity", "a.severity", 0),
-	CW_COLUMN("score", "a.anomaly_score", 0),
-	CW_COLUMN("explanation", "a.explanation", 0),
-	CW_COLUMN("detected_at", "a.detected_at", 0),
-};
-
-static void build_diff(struct cw_build *b)
+uint64_t cw_rule_alerts(struct cw_pool *pool, const char *rule_id, int64_t live_id, int64_t candidate_id, uint64_t after,
+                        int64_t since_us, cw_query_fn *fn, void *arg)
 {
-	cw_build_select(b);
-	cw_build_sql(b, " FROM anomalies a JOIN transactions t ON t.id = a.transaction_id");
-	cw_build_filter(b, "live_rule", "a.rule_id = %");
-	cw_build_filter(b, "since", "a.detected_at >= %");
-	cw_build_and(b);
-	cw_build_value(b, "version_id", "(NOT a.shadow OR a.model_id = %)");
-	cw_build_sql(b, " ORDER BY a.detected_at, a.id");
-	cw_build_value(b, "limit", " LIMIT coalesce(%, 10000)");
-}
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_params params;
+	uint64_t query;
 
-const struct cw_op cw_rule_sources_alerts = {
-	.repo = "rule_sources", .name = "alerts", .kind = CW_OP_ROWS,
-	.summary = "Alerts of a rule and of one candidate of it, oldest first.",
-	CW_OP_ARGS(diff_args), CW_OP_COLUMNS(diff_columns), .build = build_diff,
-};
+	cw_params_init(&params, arena);
+	cw_params_cstring(&params, rule_id);
+	cw_params_i64(&params, live_id);
+	cw_params_i64(&params, candidate_id);
+	cw_params_i64(&params, (int64_t)after);
+	if (since_us != 0)
+		cw_params_time(&params, since_us);
+	else
+		cw_params_null(&params);
+	query = cw_pool_read(pool, &alerts_stmt, &params, fn, arg);
+	cw_arena_free(&arena);
+	return query;
+}
 
 /* --- rule_alarms --- */
 

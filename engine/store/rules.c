@@ -41,6 +41,7 @@ static const struct cw_stmt register_stmt = {
 	" source = coalesce(v.source, excluded.source) RETURNING id, model_id, version"
 	") SELECT v.id, v.version, coalesce(s.status, 'enabled'), coalesce(s.reason, ''), s.changed_at"
 	" FROM given g JOIN named n ON n.ord = g.ord JOIN versions v ON v.model_id = n.model_id"
+	" AND v.version = n.version"
 	" LEFT JOIN rule_states s ON s.rule_id = g.name AND s.role = CASE WHEN g.live THEN 'live' ELSE 'candidate' END"
 	" AND (s.status = 'disabled' OR s.sha256 IN ('', g.checksum)) ORDER BY g.ord",
 };

@@ -737,30 +737,44 @@ START_TEST(name_that_a_model_has_is_refused)
 }
 END_TEST
 
+static int switch_rule(const char *id, enum cw_rule_switch what)
+{
+	return cw_pipeline_switch_rule(env.p, id, false, what, "switched off", &err);
+}
+
 START_TEST(switched_off_rule_stays_off)
 {
 	struct call *call;
 
-	ck_assert(cw_pipeline_enable_rule(env.p, "test.fault", false));
-	ck_assert(!cw_pipeline_enable_rule(env.p, "no.such", false));
+	ck_assert_int_eq(switch_rule("test.fault", CW_RULE_DISABLE), 0);
+	ck_assert_int_eq(switch_rule("no.such", CW_RULE_DISABLE), -1);
+	ck_assert_int_eq(err.code, CW_ERR_NOT_FOUND);
+	ck_assert_int_eq(switch_rule("test.faults", CW_RULE_DISABLE), -1);
+	ck_assert_str_eq(err.msg, "there is no rule \"test.faults\"; did you mean \"test.fault\"?");
+	ck_assert_int_eq(switch_rule("test.fault", CW_RULE_RELEASE), -1);
+	ck_assert_int_eq(err.code, CW_ERR_CONFLICT);
+	ck_assert_msg(strncmp(err.msg, "rule \"test.fault\" cannot be released: it is disabled since 2", 60) == 0, "%s", err.msg);
 	call = call_one(1, TOLD_FAULT);
 	call_wait(call);
 	call_free(&call);
-	ck_assert_str_eq(text("SELECT status FROM rule_states WHERE rule_id = 'test.fault'"), "disabled");
 	ck_assert_int_eq(number("SELECT count(faults) FROM predictions"), 0);
-	env_restart(conninfo, "v2");
 	ck_assert_ptr_nonnull(strstr(cw_pipeline_ruleset(env.p), "\"enabled\":false,\"quarantined\":false,\"reason\":"
 	                             "\"switched off\""));
+	text("INSERT INTO rule_states (rule_id, status, reason) VALUES ('test.fault', 'disabled', 'kept') RETURNING rule_id");
+	env_restart(conninfo, "v2");
+	ck_assert_ptr_nonnull(strstr(cw_pipeline_ruleset(env.p), "\"enabled\":false,\"quarantined\":false,\"reason\":"
+	                             "\"kept\""));
 	call = call_one(2, TOLD_FAULT);
 	call_wait(call);
 	call_free(&call);
 	ck_assert_int_eq(number("SELECT count(faults) FROM predictions"), 0);
-	ck_assert(cw_pipeline_enable_rule(env.p, "test.fault", true));
+	ck_assert_int_eq(switch_rule("test.fault", CW_RULE_ENABLE), 0);
+	ck_assert_int_eq(switch_rule("test.fault", CW_RULE_ENABLE), -1);
+	ck_assert_str_eq(err.msg, "rule \"test.fault\" cannot be enabled: it is live");
 	call = call_one(3, TOLD_FAULT);
 	call_wait(call);
 	call_free(&call);
 	ck_assert_int_eq(number("SELECT count(faults) FROM predictions"), 1);
-	ck_assert_str_eq(text("SELECT status FROM rule_states WHERE rule_id = 'test.fault'"), "enabled");
 }
 END_TEST
 
@@ -846,6 +860,7 @@ START_TEST(lost_state_is_replayed)
 	ck_assert_int_eq(number("SELECT count(*) FROM predictions"), 201);
 	ck_assert_ptr_nonnull(strstr(cw_pipeline_ruleset(env.p), "\"quarantined\":true"));
 	ck_assert_str_eq(text("SELECT status FROM rule_states WHERE rule_id = 'test.fault'"), "quarantined");
+	ck_assert_int_eq(number("SELECT count(*) FROM audit_logs WHERE event_type = 'rule.quarantine'"), 1);
 	call_free(&call);
 	call_free(&crash);
 	call_free(&after);
