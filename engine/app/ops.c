@@ -330,6 +330,8 @@ static void put_event(struct cw_buf *out, const struct cw_outcome *o, const stru
 	cw_buf_puts(out, ",\"explanation\":");
 	cw_json_put_cstring(out, a->explanation);
 	cw_buf_printf(out, ",\"features\":%s", a->features);
+	if (a->alert != NULL)
+		cw_buf_printf(out, ",\"occurrences\":%u", a->alert->occurrences);
 	cw_buf_printf(out, ",\"chainId\":\"%llu\",\"hash\":\"%s\",\"from\":\"%s\",\"to\":",
 	              (unsigned long long)o->tx->chain_id, cw_hash_format(&o->tx->hash, hash),
 	              cw_address_format(&o->tx->from, address));
@@ -347,10 +349,12 @@ void cw_ops_publish(void *engine, const struct cw_outcome *outcome)
 		const struct cw_outcome_alert *a = &outcome->alerts[i];
 		struct cw_buf data = CW_BUF_INIT;
 
-		if (a->alert != NULL && (a->alert->flags & CW_ALERT_SHADOW))
+		if (a->event == CW_EVENT_NONE)
 			continue;
 		put_event(&data, outcome, a);
-		cw_sse_publish(e->anomalies, (uint64_t)a->id, "anomaly", data.data, data.len);
+		/* One that was hidden until now has an id from before. */
+		cw_sse_publish(e->anomalies, a->event == CW_EVENT_NEW && (uint64_t)a->id > cw_sse_newest(e->anomalies) ?
+		               (uint64_t)a->id : 0, a->event == CW_EVENT_NEW ? "anomaly" : "anomaly.updated", data.data, data.len);
 		cw_buf_release(&data);
 	}
 }

@@ -229,9 +229,15 @@ const struct cw_api_item cw_api_items[] = {
 	GLOBAL(SCRIPTS, "engine.health", "fun(): boolean, boolean", "does the database answer, do rules judge"),
 	GLOBAL(SCRIPTS, "engine.metrics", "fun(): string", "Prometheus text"),
 	GLOBAL(SCRIPTS, "engine.ruleset", "fun(): string", "the live ruleset as JSON text"),
-	GLOBAL(SCRIPTS, "engine.enable_rule", "fun(id: string, enabled: boolean): boolean", "false: there is no such rule"),
+	GLOBAL(SCRIPTS, "engine.rule", "fun(id: string, candidate?: boolean): string?, cw.Err?",
+	       "one rule of the ruleset as JSON text; the version on trial if `candidate`"),
+	GLOBAL(SCRIPTS, "engine.may_switch_rule", "fun(id: string, candidate: boolean, what: string): table?, cw.Err?",
+	       "{ version, sha256, status, faults } if it can be done: \"enable\", \"disable\", \"quarantine\" or \"release\""),
+	GLOBAL(SCRIPTS, "engine.switch_rule", "fun(id: string, candidate: boolean, what: string, reason?: string): boolean?, cw.Err?",
+	       "does it, from the next batch on; that it stays so over a restart is db.rule_states:set"),
 	GLOBAL(SCRIPTS, "engine.openapi", "fun(): string", "the OpenAPI document as JSON text"),
 	GLOBAL(SCRIPTS, "engine.call", "fun(operation: string, args_json?: string): string?, cw.Err?",
-	       "an operation of the engine, JSON text in and out: \"reload\", \"lua\" { world, text }. Waits"),
+	       "an operation of the engine, JSON text in and out: \"reload\", \"lua\" { world, text }, \"rules.submit\" { rule, source }, "
+	       "\"rules.withdraw\" { rule }, \"rules.promote\" { rule, force }, \"rules.diff\" { rule, since, limit }. Waits"),
 	{ 0, 0, NULL, NULL, NULL },
 };

@@ -174,11 +174,12 @@ uint64_t cw_rule_sources_forget(struct cw_pool *pool, const char *rule_id, const
 
 static const struct cw_stmt alerts_stmt = {
 	"rule_alerts",
-	"SELECT a.transaction_id, a.model_id = $3, '0x' || encode(t.hash, 'hex'), coalesce(nullif(a.dedup_key, ''),"
-	" '0x' || encode(t.from_address, 'hex')), a.severity::text, a.anomaly_score, a.explanation"
-	" FROM anomalies a JOIN transactions t ON t.id = a.transaction_id WHERE a.rule_id = $1 AND a.transaction_id > $4"
-	" AND (a.model_id = $3 OR a.model_id = $2 OR NOT a.shadow) AND ($5::timestamptz IS NULL OR a.detected_at >= $5)"
-	" ORDER BY a.transaction_id LIMIT 200000",
+	"SELECT e.transaction_id, e.model_id = $3, '0x' || encode(t.hash, 'hex'), coalesce(nullif(a.dedup_key, ''),"
+	" '0x' || encode(t.from_address, 'hex')), e.severity::text, e.anomaly_score, e.explanation"
+	" FROM anomalies a JOIN anomaly_evidence e ON e.anomaly_id = a.id JOIN transactions t ON t.id = e.transaction_id"
+	" WHERE a.rule_id = $1 AND e.transaction_id > $4 AND (e.model_id = $3 OR e.model_id = $2 OR NOT a.shadow)"
+	" AND ($5::timestamptz IS NULL OR e.detected_at >= $5)"
+	" ORDER BY e.transaction_id LIMIT 200000",
 };
 
 uint64_t cw_rule_alerts(struct cw_pool *pool, const char *rule_id, int64_t live_id, int64_t candidate_id, uint64_t after,

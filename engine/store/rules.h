@@ -44,7 +44,7 @@ uint64_t cw_rules_quarantine(struct cw_pool *pool, const struct cw_rule_version 
 /* All of them; one row each: rule_id, role, sha256, source, replaces. */
 uint64_t cw_rule_sources_all(struct cw_pool *pool, cw_query_fn *fn, void *arg);
 
-/* Alerts of a rule and of one candidate of it, of transactions after `after`, of this time or later (0: any), by
+/* Fires of a rule and of one candidate of it, of transactions after `after`, of this time or later (0: any), by
  * transaction: its identity, whether it is the candidate's, hash, entity, severity, score, explanation. */
 uint64_t cw_rule_alerts(struct cw_pool *pool, const char *rule_id, int64_t live_id, int64_t candidate_id, uint64_t after,
                         int64_t since_us, cw_query_fn *fn, void *arg);

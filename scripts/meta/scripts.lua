@@ -188,17 +188,32 @@ function engine.metrics() end
 ---@return string
 function engine.ruleset() end
 
----false: there is no such rule
+---one rule of the ruleset as JSON text; the version on trial if `candidate`
 ---@param id string
----@param enabled boolean
----@return boolean
-function engine.enable_rule(id, enabled) end
+---@param candidate? boolean
+---@return string?, cw.Err?
+function engine.rule(id, candidate) end
+
+---{ version, sha256, status, faults } if it can be done: "enable", "disable", "quarantine" or "release"
+---@param id string
+---@param candidate boolean
+---@param what string
+---@return table?, cw.Err?
+function engine.may_switch_rule(id, candidate, what) end
+
+---does it, from the next batch on; that it stays so over a restart is db.rule_states:set
+---@param id string
+---@param candidate boolean
+---@param what string
+---@param reason? string
+---@return boolean?, cw.Err?
+function engine.switch_rule(id, candidate, what, reason) end
 
 ---the OpenAPI document as JSON text
 ---@return string
 function engine.openapi() end
 
----an operation of the engine, JSON text in and out: "reload", "lua" { world, text }. Waits
+---an operation of the engine, JSON text in and out: "reload", "lua" { world, text }, "rules.submit" { rule, source }, "rules.withdraw" { rule }, "rules.promote" { rule, force }, "rules.diff" { rule, since, limit }. Waits
 ---@param operation string
 ---@param args_json? string
 ---@return string?, cw.Err?
