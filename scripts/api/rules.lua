@@ -12,8 +12,8 @@ local WRONG = "not from the state it is in, which is given"
 endpoint {
   method = "GET", path = "/api/v1/ruleset", auth = "viewer",
   summary = "digest and versions of the rules that judge now",
-  description = "Candidates are among the rules, with role candidate. `warm` is false while state of a rule is still being "
-    .. "made from history; such a rule does not judge yet.",
+  description = "Candidates are among the rules, with role candidate. `warm` is false while state of a rule is still "
+    .. "being made from history; such a rule does not judge yet.",
   responses = { [200] = { description = "digest, since, warm, rules", schema = OBJECT } },
   handler = function() return reply_raw(200, engine.ruleset()) end,
 }
@@ -153,8 +153,9 @@ local TEXT = { content = { "text/plain" }, raw = true, required = true, schema =
 endpoint {
   method = "PUT", path = "/api/v1/rules/{id}/candidate", auth = "analyst",
   summary = "try a version of a rule on live traffic, in shadow",
-  description = "The body is the text of the rule. It is checked and its tests run first; then it judges beside the live "
-    .. "version, with state of its own that is made from history, and its alerts are kept apart and never published.",
+  description = "The body is the text of the rule. It is checked and its tests run first; then it judges beside the "
+    .. "live version, with state of its own that is made from history, and its alerts are kept apart and never "
+    .. "published.",
   params = { id = ID }, body = TEXT, responses = SUBMITTED,
   handler = function(req) return submit(req, req.params.id) end,
 }

@@ -1032,8 +1032,6 @@ function db.cursors:put_json(args) end
 ---@return cw.Err?
 function db.cursors:delete(args) end
 
-<<<<<<< HEAD
-=======
 db.suppressions = {}
 
 ---Suppressions, newest first; over or not. Waits.
@@ -1084,7 +1082,6 @@ function db.suppressions:finish(args) end
 ---@return cw.Err?
 function db.suppressions:finish_json(args) end
 
->>>>>>> a074326 (app, store: the diff counts each fire; stubs of the new functions)
 db.rule_states = {}
 
 ---Rules that have ever been switched off or quarantined. Waits.
@@ -1097,57 +1094,6 @@ function db.rule_states:list() end
 ---@return cw.Err?
 function db.rule_states:list_json() end
 
-<<<<<<< HEAD
-db.suppressions = {}
-
----Suppressions, newest first; over or not. Waits.
----@param args { active?: boolean, rule?: string, address?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
----@return cw.Page?
----@return cw.Err?
-function db.suppressions:list(args) end
-
----Suppressions, newest first; over or not. Waits.
----@param args { active?: boolean, rule?: string, address?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
----@return string?
----@return cw.Err?
-function db.suppressions:list_json(args) end
-
----One suppression. Waits.
----@param args { id: integer }
----@return table?
----@return cw.Err?
-function db.suppressions:get(args) end
-
----One suppression. Waits.
----@param args { id: integer }
----@return string?
----@return cw.Err?
-function db.suppressions:get_json(args) end
-
----Hides alerts that match all that is given, until it expires. Rule, address or dedup key must be given. Waits.
----@param args { rule?: string, address?: string, dedup_key?: string, chain_id?: integer, reason: string, owner?: integer, expires_at: string|number }
----@return table?
----@return cw.Err?
-function db.suppressions:create(args) end
-
----Hides alerts that match all that is given, until it expires. Rule, address or dedup key must be given. Waits.
----@param args { rule?: string, address?: string, dedup_key?: string, chain_id?: integer, reason: string, owner?: integer, expires_at: string|number }
----@return string?
----@return cw.Err?
-function db.suppressions:create_json(args) end
-
----Ends a suppression now; one that has ended stays as it is. Waits.
----@param args { id: integer, ended_by?: integer }
----@return table?
----@return cw.Err?
-function db.suppressions:finish(args) end
-
----Ends a suppression now; one that has ended stays as it is. Waits.
----@param args { id: integer, ended_by?: integer }
----@return string?
----@return cw.Err?
-function db.suppressions:finish_json(args) end
-=======
 ---What is to become of a rule. A quarantine is of one version: give its sha256. Waits.
 ---@param args { rule: string, role: "live"|"candidate", status: "enabled"|"disabled"|"quarantined", reason?: string, faults?: integer, sha256?: string, changed_by?: integer }
 ---@return table?
@@ -1211,4 +1157,3 @@ function db.rule_alarms:list(args) end
 ---@return string?
 ---@return cw.Err?
 function db.rule_alarms:list_json(args) end
->>>>>>> a074326 (app, store: the diff counts each fire; stubs of the new functions)
