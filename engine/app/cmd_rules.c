@@ -1,6 +1,7 @@
 /* cmd_rules.c - chainwatch rules: one function a sub-verb, `list`, and what the sub-verbs share. */
 #include "app/cmd_rules.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +14,10 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/suggest.h"
+#include "loop/loop.h"
+#include "pg/pool.h"
 #include "pipeline/evaluate.h"
 
 static const struct sub {
@@ -24,6 +28,7 @@ static const struct sub {
 	{ "new", cw_rules_new, "write a rule to start from, with tests that pass" },
 	{ "lint", cw_rules_lint, "look files over: unknown fields, options and methods, missing tests, metadata" },
 	{ "test", cw_rules_test, "run the tests of rules, as a reload would; shows what a failing one saw" },
+	{ "explain", cw_rules_explain, "why rules fired on a transaction, or did not: values, baselines, comparisons" },
 	{ "list", cw_rules_list, "the rules of the running engine: version, severity, status" },
 };
 #define SUBS (sizeof(subs) / sizeof(*subs))
@@ -57,6 +62,49 @@ int cw_rules_read(const struct cw_config *config, const struct cw_operands *oper
 		bundle->nrules = bundle->nlists = 0;      /* no folder of rules here: the files named are all there is */
 	}
 	return operands->n > 0 ? cw_bundle_read_paths(bundle, operands->list, operands->n, arena, err) : 0;
+}
+
+static void on_signal(void *arg, int signal)
+{
+	struct cw_rules_bench *bench = arg;
+
+	(void)signal;
+	bench->interrupted = true;
+}
+
+int cw_rules_bench_open(struct cw_rules_bench *bench, const struct cw_cli *cli, const struct cw_config *config,
+                        bool database)
+{
+	struct cw_pool_conf conf = cw_pool_conf_default;
+	struct cw_err err;
+
+	cw_log_set_level(NULL, CW_LOG_WARN);      /* what an evaluator does is not for the analyst */
+	*bench = (struct cw_rules_bench){ .loop = cw_loop_new() };
+	cw_loop_on_signal(bench->loop, SIGINT, on_signal, bench);
+	cw_loop_on_signal(bench->loop, SIGTERM, on_signal, bench);
+	if (!database)
+		return 0;
+	bench->database = cw_cli_database(cli, config);
+	if (bench->database == NULL) {
+		cw_rules_bench_close(bench);
+		return 69;
+	}
+	conf.conninfo = cw_cli_database_conninfo(bench->database);
+	conf.size = 2;
+	conf.overflow = 0;
+	conf.statement_ms = 600000;
+	bench->pool = cw_pool_new(bench->loop, &conf, &err);
+	if (bench->pool != NULL)
+		return 0;
+	cw_rules_bench_close(bench);
+	return cw_cli_fail(cli, &err);
+}
+
+void cw_rules_bench_close(struct cw_rules_bench *bench)
+{
+	cw_pool_free(&bench->pool);
+	cw_cli_database_done(&bench->database);
+	cw_loop_free(&bench->loop);
 }
 
 /* --- list --- */

@@ -16,6 +16,20 @@ int cw_rules_new(int argc, char **argv, struct cw_zygote *zygote);
 int cw_rules_lint(int argc, char **argv, struct cw_zygote *zygote);
 int cw_rules_test(int argc, char **argv, struct cw_zygote *zygote);
 
+int cw_rules_explain(int argc, char **argv, struct cw_zygote *zygote);
+
+/* A loop with signals, and a pool on the database where one is wanted: for verbs that run rules over a stream. */
+struct cw_rules_bench {
+	struct cw_loop *loop;
+	struct cw_pool *pool;                /* NULL: files only */
+	struct cw_cli_database *database;
+	bool interrupted;                    /* SIGINT or SIGTERM came */
+};
+/* 0, or the exit code after a message. */
+int cw_rules_bench_open(struct cw_rules_bench *bench, const struct cw_cli *cli, const struct cw_config *config,
+                        bool database);
+void cw_rules_bench_close(struct cw_rules_bench *bench);
+
 #define CW_OPERANDS_MAX 256
 
 /* Options and operands in any order. The value of the next own option, -1 at the end, '?' after a message. */

@@ -242,6 +242,11 @@ uint64_t cw_trial_seq(const struct cw_trial *trial)
 	return trial->seq;
 }
 
+bool cw_trial_meter(const struct cw_trial *trial, uint32_t rule, struct cw_rule_meter *out)
+{
+	return cw_supervisor_meter(trial->supervisor, rule, out);
+}
+
 int64_t cw_trial_pid(const struct cw_trial *trial)
 {
 	return cw_supervisor_stats(trial->supervisor).pid;

@@ -37,8 +37,8 @@ struct cw_trial_conf {
 struct cw_trial_fns {
 	/* A bundle is loaded and tested; call cw_trial_go. May free the trial. */
 	void (*ready)(void *arg, const char *report_json);
-	/* In the order of submission; the record without its logs. `bytes` are what the evaluator wrote for this transaction: equal bytes are equal
-	 * verdicts. All valid during the call. May submit, must not free the trial. */
+	/* In the order of submission; the record without its logs. `bytes` are what the evaluator wrote for this
+	 * transaction: equal bytes are equal verdicts. All valid during the call. May submit, must not free the trial. */
 	void (*verdict)(void *arg, const struct cw_tx *tx, const struct cw_verdict *v, const void *bytes, size_t len);
 	/* At least half of the ring is free again, or nothing is under way. May submit, must not free. May be NULL. */
 	void (*room)(void *arg);
@@ -68,6 +68,8 @@ void cw_trial_submit(struct cw_trial *trial, const struct cw_tx *const *txs, uin
 bool cw_trial_idle(const struct cw_trial *trial);                 /* everything submitted has its verdict */
 uint64_t cw_trial_seq(const struct cw_trial *trial);              /* of the last verdict; 0: none yet */
 int64_t cw_trial_cpu_us(const struct cw_trial *trial);            /* CPU time of its evaluator; -1: none lives */
+/* What a rule has done so far, by its index; false: nothing is known. */
+bool cw_trial_meter(const struct cw_trial *trial, uint32_t rule, struct cw_rule_meter *out);
 int64_t cw_trial_pid(const struct cw_trial *trial);               /* of its evaluator; 0: none */
 /* Writes the arena as it was after the last verdict to `path` (state/checkpoint.h). Blocks while it writes. */
 int cw_trial_save(struct cw_trial *trial, const uint8_t digest[32], const char *path, struct cw_err *err);
