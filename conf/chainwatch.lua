@@ -62,9 +62,9 @@ return {
 	},
 	audit = {
 		-- heads = "",                              -- file that signed heads of the audit log are appended
-		                                            --   to; empty: audit.heads in data_dir
+		                                            --   to; empty: audit.heads in data_dir (restart)
 		-- key = "",                                -- file of the key that signs them; empty: audit.key in
-		                                            --   $CREDENTIALS_DIRECTORY, else in data_dir
+		                                            --   $CREDENTIALS_DIRECTORY, else in data_dir (restart)
 		-- export_s = 300,                          -- so often; 0: never
 	},
 	database = {

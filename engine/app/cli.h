@@ -56,6 +56,10 @@ int cw_cmd_migrate(int argc, char **argv);
 int cw_cmd_simulate(int argc, char **argv);
 int cw_cmd_detect(int argc, char **argv);
 int cw_cmd_lua(int argc, char **argv);
+int cw_cmd_audit(int argc, char **argv);
+int cw_cmd_user(int argc, char **argv);
+int cw_cmd_key(int argc, char **argv);
+int cw_cmd_token(int argc, char **argv);
 int cw_cmd_version(int argc, char **argv);
 
 #endif

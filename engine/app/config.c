@@ -88,8 +88,10 @@ static const struct setting settings[] = {
 	INT("limits", "address_connections", address_connections, "0", 0, 1000000, RELOAD,
 	    "connections of an address; above it: 503 and close; 0: no limit"),
 
-	TXT("audit", "heads", NULL, audit_heads, "", RELOAD, "file that signed heads of the audit log are appended to; empty: audit.heads in data_dir"),
-	TXT("audit", "key", NULL, audit_key, "", RELOAD, "file of the key that signs them; empty: audit.key in $CREDENTIALS_DIRECTORY, else in data_dir"),
+	TXT("audit", "heads", NULL, audit_heads, "", RESTART,
+	    "file that signed heads of the audit log are appended to; empty: audit.heads in data_dir"),
+	TXT("audit", "key", NULL, audit_key, "", RESTART,
+	    "file of the key that signs them; empty: audit.key in $CREDENTIALS_DIRECTORY, else in data_dir"),
 	INT("audit", "export_s", audit_export_s, "300", 0, 86400, RELOAD, "so often; 0: never"),
 
 	TXT("database", "url", "DATABASE_URL", database_url, "", RESTART | SECRET,

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/audit_export.h"
 #include "app/config.h"
 #include "app/parts.h"
+#include "auth/audit.h"
 #include "auth/auth.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -88,6 +90,7 @@ int cw_identity_apply(struct cw_engine *e, const struct cw_config *config, struc
 	if (auth->attempts != NULL)
 		cw_attempts_configure(auth->attempts, &auth->conf.attempts);
 	cw_gate_configure(&e->gate, config);
+	cw_audit_export_apply(e->audit_export, config);
 	return 0;
 }
 
@@ -100,12 +103,16 @@ int cw_identity_start(struct cw_engine *e, struct cw_err *err)
 	e->auth.attempts = cw_attempts_new(&e->auth.conf.attempts);
 	e->auth.limits = cw_limits_new();
 	cw_gate_open(&e->gate, e->loop, e->pool, &e->auth);
-	return 0;
+	e->audit = cw_audit_writer_new(e->pool);
+	e->audit_export = cw_audit_export_new(e, err);
+	return e->audit_export != NULL ? 0 : -1;
 }
 
 void cw_identity_stop(struct cw_engine *e)
 {
 	cw_gate_close(&e->gate);
+	cw_audit_export_free(&e->audit_export);
+	cw_audit_writer_free(&e->audit);
 	cw_directory_free(&e->auth.directory);
 	cw_passwords_free(&e->auth.passwords);
 	cw_attempts_free(&e->auth.attempts);

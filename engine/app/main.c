@@ -26,6 +26,10 @@ static const struct verb {
 	{ "migrate", cw_cmd_migrate, NULL, "bring the database schema up or down" },
 	{ "detect", cw_cmd_detect, NULL, "score a series or a table of one's own" },
 	{ "lua", cw_cmd_lua, NULL, "run a file in the sandbox of rules or scripts" },
+	{ "user", cw_cmd_user, NULL, "make and change users" },
+	{ "key", cw_cmd_key, NULL, "make and revoke API keys" },
+	{ "token", cw_cmd_token, NULL, "exchange the keys that sign access tokens" },
+	{ "audit", cw_cmd_audit, NULL, "check and read the audit log" },
 	{ "version", cw_cmd_version, NULL, "versions of the engine and its libraries" },
 };
 #define VERBS (sizeof(verbs) / sizeof(*verbs))

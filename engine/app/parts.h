@@ -12,6 +12,8 @@
 #include "pg/pool.h"
 #include "pipeline/pipeline.h"
 
+struct cw_audit_export;
+struct cw_audit_writer;
 struct cw_config;
 struct cw_arena;
 struct cw_reload;
@@ -32,6 +34,8 @@ struct cw_engine {
 	struct cw_checkpoints *checkpoints;
 	struct cw_pipeline *pipeline;
 	struct cw_auth auth;
+	struct cw_audit_export *audit_export;
+	struct cw_audit_writer *audit;   /* what is no change of the database */
 	struct cw_gate gate;
 	struct cw_sse *anomalies;
 	struct cw_scripts *scripts;

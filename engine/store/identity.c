@@ -34,6 +34,11 @@ static const struct cw_stmt purge = {
 	" ORDER BY expires_at LIMIT 1000)",
 };
 
+static const struct cw_stmt audit_head = {
+	"identity_audit_head",
+	"SELECT seq, hash, anchor_seq, anchor_hash, (SELECT l.hash FROM audit_logs l WHERE l.seq = $1 LIMIT 1) FROM audit_head",
+};
+
 static const struct cw_stmt ensure_admin = {
 	"identity_ensure_admin",
 	"WITH made AS ("
@@ -78,6 +83,19 @@ uint64_t cw_identity_touch(struct cw_pool *pool, struct cw_array *ids, struct cw
 uint64_t cw_identity_purge(struct cw_pool *pool, cw_query_fn *fn, void *arg)
 {
 	return cw_pool_query(pool, &purge, NULL, fn, arg);
+}
+
+uint64_t cw_identity_audit_head(struct cw_pool *pool, int64_t before, cw_query_fn *fn, void *arg)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_params params;
+	uint64_t query;
+
+	cw_params_init(&params, arena);
+	cw_params_i64(&params, before);
+	query = cw_pool_read(pool, &audit_head, &params, fn, arg);
+	cw_arena_free(&arena);
+	return query;
 }
 
 uint64_t cw_identity_ensure_admin(struct cw_pool *pool, const char *email, const uint8_t hashed_key[32],

@@ -28,6 +28,10 @@ uint64_t cw_identity_touch(struct cw_pool *pool, struct cw_array *ids, struct cw
 /* Deletes sessions that expired a week ago or more, a thousand at most. */
 uint64_t cw_identity_purge(struct cw_pool *pool, cw_query_fn *fn, void *arg);
 
+/* One row: seq int8, hash bytea, anchor_seq int8, anchor_hash bytea, and the hash of entry `before` or null. */
+uint64_t cw_identity_audit_head(struct cw_pool *pool, int64_t before, cw_query_fn *fn, void *arg);
+enum { CW_HEAD_SEQ = 0, CW_HEAD_HASH, CW_HEAD_ANCHOR_SEQ, CW_HEAD_ANCHOR_HASH, CW_HEAD_BEFORE };
+
 /* Makes the user `email` with role admin if it is not there, and gives it this key (active again if it was revoked).
  * One row: the key's id. */
 uint64_t cw_identity_ensure_admin(struct cw_pool *pool, const char *email, const uint8_t hashed_key[32],

@@ -1,0 +1,16 @@
+/* audit_export.h - signs the head of the audit chain now and then and appends it to a file outside of the database. */
+#ifndef CW_APP_AUDIT_EXPORT_H
+#define CW_APP_AUDIT_EXPORT_H
+
+struct cw_audit_export;
+struct cw_config;
+struct cw_engine;
+struct cw_err;
+
+/* Makes the key at the first start. The first head is written soon after, then every audit.export_s when it has moved. */
+struct cw_audit_export *cw_audit_export_new(struct cw_engine *e, struct cw_err *err);
+void cw_audit_export_apply(struct cw_audit_export *x, const struct cw_config *config);
+/* Before the pool and the workers. */
+void cw_audit_export_free(struct cw_audit_export **x);
+
+#endif

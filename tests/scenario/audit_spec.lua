@@ -1,0 +1,206 @@
+--- The audit chain: whatever is done to it, `chainwatch audit verify` names the first bad entry.
+
+local engine = require "tests.support.engine"
+local cjson = require "cjson"
+
+describe("audit", function()
+  local e
+  --- As a thief with all rights in the database would: no trigger runs.
+  local function tamper(sql) e:sql("SET session_replication_role = replica; " .. sql) end
+  local function verify(more)
+    local code, text = engine.run(string.format("%s audit verify --json --set general.data_dir=%s %s", engine.bin, e.dir,
+      more or "--heads " .. e.dir .. "/kept.heads"))
+    local ok, report = pcall(cjson.decode, text:match("{.*}"))
+    assert(ok, text)
+    return code, report
+  end
+  local function restore()
+    tamper("DELETE FROM audit_logs; INSERT INTO audit_logs OVERRIDING SYSTEM VALUE SELECT * FROM keep_logs; "
+      .. "DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM keep_head")
+  end
+
+  setup(function()
+    e = engine.start { sets = { "audit.export_s=1" } }
+    for i = 1, 20 do
+      e:sql("INSERT INTO audit_logs (event_type, details, user_id, ip_address, request_id) VALUES ('test', "
+        .. "'{\"n\" :   " .. i .. ", \"text\": \"\xc3\xa4\"}', 1, '10.0.0." .. i .. "', NULL)")
+    end
+    engine.wait("a signed head of entry 20", 10, function()
+      return (engine.read(e.dir .. "/audit.heads") or ""):find('"seq":20,', 1, true)
+    end)
+    for i = 21, 30 do e:sql("INSERT INTO audit_logs (event_type, details) VALUES ('test', '{\"n\":" .. i .. "}')") end
+    engine.wait("a signed head of entry 30", 10, function()
+      return (engine.read(e.dir .. "/audit.heads") or ""):find('"seq":30,', 1, true)
+    end)
+    -- A copy, as it would be kept elsewhere: the engine goes on exporting what the drills leave behind.
+    engine.write(e.dir .. "/kept.heads", engine.read(e.dir .. "/audit.heads"))
+    e:sql("CREATE TABLE keep_logs AS TABLE audit_logs; CREATE TABLE keep_head AS TABLE audit_head")
+  end)
+  teardown(function() e:stop { "could not export the head" } end)
+
+  it("is good as it is", function()
+    local code, report = verify()
+    assert.equal(0, code, report.bad)
+    assert.is_true(report.good)
+    assert.equal(30, report.entries)
+    assert.equal(30, report.head.seq)
+    assert.is_true(report.heads_compared >= 2)
+  end)
+
+  it("is append-only for everybody who goes by the rules", function()
+    for _, sql in ipairs { "UPDATE audit_logs SET status = 'x'", "DELETE FROM audit_logs", "TRUNCATE audit_logs" } do
+      local ok, message = pcall(function() e:sql(sql) end)
+      assert.is_false(ok)
+      assert.is_truthy(tostring(message):find("append-only", 1, true), tostring(message))
+    end
+  end)
+
+  it("does not take hashes and numbers that are given", function()
+    e:sql("INSERT INTO audit_logs (event_type, seq, hash, previous_hash) VALUES ('test', 7, '\\x00', '\\x00')")
+    assert.equal("31", e:sql("SELECT seq FROM audit_logs ORDER BY seq DESC LIMIT 1"))
+    assert.equal(0, (verify()))
+    restore()
+  end)
+
+  --- What is done, the entry that is named, a word of the reason.
+  local drills = {
+    { "a changed entry", "UPDATE audit_logs SET status = 'failure' WHERE seq = 12", 12, "changed" },
+    { "changed details, the same as JSON", "UPDATE audit_logs SET details = '{\"n\":12,\"text\":\"\xc3\xa4\"}' WHERE seq = 12",
+      12, "changed" },
+    { "a changed time", "UPDATE audit_logs SET timestamp = timestamp + interval '1 microsecond' WHERE seq = 5", 5, "changed" },
+    { "a changed user", "UPDATE audit_logs SET user_id = NULL WHERE seq = 5", 5, "changed" },
+    { "text moved from one field to the next",
+      "UPDATE audit_logs SET resource = 'a', action = 'bc' WHERE seq = 3", 3, "changed" },
+    { "a deleted entry", "DELETE FROM audit_logs WHERE seq = 9", 9, "missing" },
+    { "a deleted first entry", "DELETE FROM audit_logs WHERE seq = 1", 1, "missing" },
+    { "a deleted last entry", "DELETE FROM audit_logs WHERE seq = 30", 30, "missing" },
+    { "an entry put in", "INSERT INTO audit_logs (event_type, seq, previous_hash, hash) SELECT 'forged', 15, previous_hash, "
+      .. "sha256('x') FROM audit_logs WHERE seq = 15", 15, "twice" },
+    { "an entry put behind the end", "INSERT INTO audit_logs (event_type, seq, previous_hash, hash) SELECT 'forged', 31, hash, "
+      .. "sha256('x') FROM audit_logs WHERE seq = 30", 31, "changed" },
+    { "two entries swapped", "UPDATE audit_logs SET seq = 37 - seq WHERE seq IN (18, 19)", 18, "changed" },
+    { "contents of two entries swapped", "UPDATE audit_logs a SET details = b.details FROM audit_logs b "
+      .. "WHERE (a.seq, b.seq) IN ((18, 19), (19, 18))", 18, "changed" },
+    { "the tail cut off", "DELETE FROM audit_logs WHERE seq > 25", 26, "missing at the end" },
+    { "the tail cut off, the head set back", "DELETE FROM audit_logs WHERE seq > 25; UPDATE audit_head SET seq = 25, hash = "
+      .. "(SELECT hash FROM audit_logs WHERE seq = 25)", 26, "cut off" },
+    { "everything gone", "TRUNCATE audit_logs", 1, "missing" },
+    { "everything gone, the head too", "TRUNCATE audit_logs; UPDATE audit_head SET seq = 0, hash = decode(repeat('00', 32), 'hex')",
+      1, "cut off" },
+    { "everything gone, as if by retention", "TRUNCATE audit_logs; UPDATE audit_head SET anchor_seq = seq, anchor_hash = hash",
+      0, "no entry says" },
+    { "the beginning gone, as if by retention", "DELETE FROM audit_logs WHERE seq <= 10; UPDATE audit_head SET anchor_seq = 10, "
+      .. "anchor_hash = (SELECT previous_hash FROM audit_logs WHERE seq = 11)", 0, "no entry says" },
+    { "one entry with a hash made for it", "UPDATE audit_logs SET status = 'x', hash = sha256('x') WHERE seq = 14", 14, "changed" },
+    { "a head of another chain", "UPDATE audit_head SET hash = sha256('x')", 30, "head is not" },
+  }
+  for _, drill in ipairs(drills) do
+    it("finds " .. drill[1], function()
+      finally(restore)
+      tamper(drill[2])
+      local code, report = verify()
+      assert.equal(1, code)
+      assert.is_false(report.good)
+      assert.equal(drill[3], report.bad.seq, report.bad.why)
+      assert.is_truthy(report.bad.why:find(drill[4], 1, true), report.bad.why)
+    end)
+  end
+
+  --- The trigger makes the new chain: perfect in itself.
+  local function write_anew(from)
+    tamper("CREATE TEMP TABLE again AS SELECT * FROM audit_logs WHERE seq >= " .. from .. "; DELETE FROM audit_logs WHERE seq >= "
+      .. from .. "; UPDATE audit_head SET seq = " .. (from - 1) .. ", hash = (SELECT previous_hash FROM again WHERE seq = " .. from
+      .. "); UPDATE again SET status = 'rewritten' WHERE seq = " .. from .. "; SET session_replication_role = origin; "
+      .. "INSERT INTO audit_logs (id, event_type, user_id, api_key_id, resource, action, status, ip_address, user_agent, details, "
+      .. "severity, timestamp, request_id) OVERRIDING SYSTEM VALUE SELECT id, event_type, user_id, api_key_id, resource, action, "
+      .. "status, ip_address, user_agent, details, severity, timestamp, request_id FROM again ORDER BY seq")
+  end
+
+  it("finds a chain written anew from the middle, by the signed heads", function()
+    finally(restore)
+    write_anew(8)
+    local code, report = verify()
+    assert.equal(1, code)
+    local first
+    for line in engine.read(e.dir .. "/kept.heads"):gmatch("[^\n]+") do
+      local seq = cjson.decode(line).seq
+      if seq >= 8 and (not first or seq < first) then first = seq end
+    end
+    assert.equal(first, report.bad.seq, report.bad.why)
+    assert.is_truthy(report.bad.why:find("written anew", 1, true))
+    write_anew(1)
+    code, report = verify()
+    assert.equal(1, code)
+    assert.is_truthy(report.bad.why:find("written anew", 1, true))
+  end)
+
+  it("finds heads that were changed, taken out, or signed by another key", function()
+    local path = e.dir .. "/other.heads"
+    local heads = engine.read(e.dir .. "/kept.heads")
+    engine.write(path, (heads:gsub('"seq":20,', '"seq":21,')))
+    local code, report = verify("--heads " .. path)
+    assert.equal(1, code)
+    assert.is_truthy(report.bad.why:find("signature", 1, true), report.bad.why)
+    local lines = {}
+    for line in heads:gmatch("[^\n]+\n") do lines[#lines + 1] = line end
+    table.remove(lines, 2)
+    if #lines >= 2 then
+      engine.write(path, table.concat(lines))
+      code, report = verify("--heads " .. path)
+      assert.equal(1, code)
+      assert.is_truthy(report.bad.why:find("missing", 1, true), report.bad.why)
+    end
+    code, report = verify("--public-key " .. ("A"):rep(43))
+    assert.equal(1, code)
+    assert.is_false(report.good)
+    engine.write(path, heads .. heads:sub(1, 40))      -- a line that a crash cut off
+    assert.equal(0, (verify("--heads " .. path)))
+  end)
+
+  it("begins behind what retention deleted, and says so", function()
+    finally(restore)
+    e:sql("BEGIN; SET LOCAL chainwatch.audit_retention = on; DELETE FROM audit_logs WHERE seq <= 10; SELECT audit_anchor(); COMMIT")
+    local code, report = verify()
+    assert.is_true(report.good)
+    assert.equal(0, code)
+    assert.equal(10, report.anchor)
+    assert.equal("10", e:sql("SELECT details->>'seq' FROM audit_logs WHERE event_type = 'audit.anchor'"))
+  end)
+
+  it("signs the head of the moment for keeping elsewhere", function()
+    local code, line = engine.run(engine.bin .. " audit head --set general.data_dir=" .. e.dir)
+    assert.equal(0, code, line)
+    local head = cjson.decode(line)
+    assert.equal(30, head.seq)
+    assert.equal(43, #head.key)
+  end)
+
+  it("is an entry or an act, never one without the other", function()
+    local before = tonumber(e:sql("SELECT max(seq) FROM audit_logs"))
+    assert.equal(201, (e:post("/api/v1/users", { email = "both@example.com", password = "a long enough phrase" })))
+    assert.equal(409, (e:post("/api/v1/users", { email = "both@example.com", password = "a long enough phrase" })))
+    assert.equal("1", e:sql("SELECT count(*) FROM audit_logs WHERE seq > " .. before .. " AND event_type = 'user.create'"))
+    e:sql("ALTER TABLE audit_head RENAME TO audit_head_away")
+    local status = e:post("/api/v1/users", { email = "none@example.com", password = "a long enough phrase" })
+    e:sql("ALTER TABLE audit_head_away RENAME TO audit_head")
+    assert.is_true(status >= 500)
+    assert.equal("0", e:sql("SELECT count(*) FROM users WHERE email = 'none@example.com'"))
+    assert.equal(0, (verify()))
+  end)
+
+  it("is listed and counted over HTTP, for admins", function()
+    local status, page = e:get("/api/v1/audit-logs?event_type=user.&limit=5")
+    assert.equal(200, status)
+    assert.equal("user.create", page.items[1].event_type)
+    assert.equal("127.0.0.1", page.items[1].ip_address)
+    assert.equal(64, #page.items[1].hash:sub(3))
+    local _, groups = e:get("/api/v1/audit-logs/statistics?since=2020-01-01T00:00:00Z")
+    assert.is_true(#groups.items >= 2)
+    assert.equal(200, (e:get("/api/v1/audit-logs/" .. page.items[1].id)))
+    assert.equal(404, (e:get("/api/v1/audit-logs/999999")))
+    assert.equal(400, (e:get("/api/v1/audit-logs?severity=loud")))
+    local code, text = engine.run(engine.bin .. " audit list --type user. --set general.data_dir=" .. e.dir)
+    assert.equal(0, code)
+    assert.is_truthy(text:find("user.create", 1, true), text)
+  end)
+end)
