@@ -29,7 +29,7 @@ BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 CHECK     := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
-.PHONY: all help deps run test unit spec scenario lint fmt docs asan tsan bench bench-detect fuzz fuzz-smoke install uninstall clean
+.PHONY: all help deps run test unit spec scenario lint fmt docs asan tsan bench bench-detect bench-rules fuzz fuzz-smoke install uninstall clean
 all: $(BUILD)/chainwatch
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo "make docs       write the generated pages and stubs anew (LUA_API, DETECTORS, scripts/meta)"
 	@echo "make asan       unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make bench      figures beside their yardsticks, in one run"
+	@echo "make bench-rules    transactions a second through the rules, what each costs, round trips to the evaluator"
 	@echo "make bench-detect   detectors on labelled tables and series (CHAINWATCH_TEST_DATA names the data)"
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS (default 600); fuzz-smoke: 10 s each"
 	@echo "make deps fmt install uninstall clean     PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
@@ -136,6 +137,12 @@ tsan:
 bench: deps
 	@$(MAKE) -s -j$$(nproc) all $(BENCH)
 	@tests/bench/bench.sh
+
+# Transactions a second through the rules, and what each rule costs.
+bench-rules:
+	@$(MAKE) -s -j$$(nproc) $(BUILD)/bench/bench_speed $(BUILD)/bench/bench_evaluator
+	@$(BUILD)/bench/bench_speed 200000 each
+	@$(BUILD)/bench/bench_evaluator 24 100000 1
 
 # Quality and speed of the detectors over tables and series, and of the trained models, on the shared data.
 BENCH_DETECT := $(patsubst tests/bench/detect/%.c,$(BUILD)/bench/detect/%,$(wildcard tests/bench/detect/*.c))

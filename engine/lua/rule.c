@@ -395,15 +395,31 @@ int cw_rules_attach(struct cw_rules *rules, struct cw_state *st, struct cw_err *
 	return 0;
 }
 
+struct cw_rule_plan *cw_rules_plan(struct cw_rules *rules, const struct cw_tx *tx)
+{
+	struct cw_rule_plan *plan = &rules->plans[tx->seq % CW_RULE_PLANS];
+
+	if (plan->seq == tx->seq && plan->view.tx != NULL && memcmp(&plan->hash, &tx->hash, sizeof(plan->hash)) == 0) {
+		plan->view.tx = tx;
+		return plan;
+	}
+	plan->seq = tx->seq;
+	plan->hash = tx->hash;
+	cw_rules_numbers(tx, plan->numbers);
+	cw_when_look(&plan->view, tx, plan->numbers);
+	memset(plan->wanted, 0, sizeof(plan->wanted));
+	for (uint32_t i = 0; i < rules->n; i++)
+		if (rules->rules[i].live != NULL && cw_when_wants(rules->rules[i].live->when, &plan->view))
+			plan->wanted[i / 64] |= 1ull << (i % 64);
+	return plan;
+}
+
 void cw_rules_prefetch(struct cw_rules *rules, const struct cw_tx *tx, int stage)
 {
-	double numbers[CW_RULE_NUMBERS];
-	struct cw_when_view view;
+	const struct cw_rule_plan *plan = cw_rules_plan(rules, tx);
 
-	cw_rules_numbers(tx, numbers);
-	cw_when_look(&view, tx, numbers);
 	for (uint32_t i = 0; i < rules->n; i++)
-		if (rules->rules[i].enabled && cw_when_wants(rules->rules[i].live->when, &view))
+		if (cw_rule_plan_wants(plan, i) && rules->rules[i].enabled)
 			cw_rule_bind_prefetch(rules->rules[i].live, tx, stage);
 }
 
@@ -609,7 +625,8 @@ void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_ru
 
 	result->kind = CW_RULE_QUIET;
 	result->ticks = 0;
-	result->skipped = !cw_when_wants(bind->when, &rules->view);
+	result->skipped = bind == bind->rule->live ? !cw_rule_plan_wants(rules->plan, bind->rule->index)
+	                                            : !cw_when_wants(bind->when, &rules->view);
 	if (result->skipped)
 		return;
 	cw_rule_bind_push(rules, bind);

@@ -25,6 +25,16 @@ struct cw_rule_refs {
 	int each;                         /* the mark `each` */
 };
 
+/* What is known of a transaction before it is judged: made when it is first prefetched, used again until then. */
+#define CW_RULE_PLANS 16              /* more than prefetch looks ahead */
+struct cw_rule_plan {
+	uint64_t seq;
+	struct cw_hash hash;
+	double numbers[CW_RULE_NUMBERS];
+	struct cw_when_view view;
+	uint64_t wanted[CW_RULES_MAX / 64];   /* bit i: the conditions of rule i hold */
+};
+
 struct cw_rules {
 	uint32_t magic;
 	struct cw_vm *vm;
@@ -38,6 +48,8 @@ struct cw_rules {
 	struct cw_tx tx;
 	double numbers[CW_RULE_NUMBERS];
 	struct cw_when_view view;
+	struct cw_rule_plan plans[CW_RULE_PLANS];
+	const struct cw_rule_plan *plan;      /* of `tx` */
 	struct cw_vm_report report;
 	struct cw_trace *trace;           /* NULL: none */
 	struct cw_buf features, explanation;
@@ -67,6 +79,12 @@ struct cw_rule_bind {
 
 /* The numbers of a transaction, in the order of `store` in rules.lua; NaN where it lacks one. */
 void cw_rules_numbers(const struct cw_tx *tx, double out[CW_RULE_NUMBERS]);
+/* The plan of a transaction. Its view points to `tx`. */
+struct cw_rule_plan *cw_rules_plan(struct cw_rules *rules, const struct cw_tx *tx);
+static inline bool cw_rule_plan_wants(const struct cw_rule_plan *plan, uint32_t rule)
+{
+	return (plan->wanted[rule / 64] >> (rule % 64) & 1) != 0;
+}
 /* Opens rules.lua and exposes everything rules see. In protected mode. */
 void cw_rulebind_open(struct cw_rules *rules, lua_State *L);
 /* What rules.lua needs for the logs, into the table on the stack (rulelogs.c). */

@@ -135,8 +135,10 @@ void cw_rules_set_tx(struct cw_rules *rules, const struct cw_tx *tx)
 	lua_State *L = cw_vm_state(rules->vm);
 
 	rules->tx = *tx;
-	cw_rules_numbers(&rules->tx, rules->numbers);
-	cw_when_look(&rules->view, &rules->tx, rules->numbers);
+	rules->plan = cw_rules_plan(rules, &rules->tx);
+	memcpy(rules->numbers, rules->plan->numbers, sizeof(rules->numbers));
+	rules->view = rules->plan->view;
+	rules->view.numbers = rules->numbers;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, rules->refs.fill);
 	if (lua_pcall(L, 0, 0, 0) != 0)
 		lua_pop(L, 1);
@@ -659,6 +661,8 @@ int cw_rule_bind_open(struct cw_rules *rules, struct cw_rule_bind *bind, struct 
 {
 	const struct cw_rule *rule = bind->rule;
 
+	for (int i = 0; i < CW_RULE_PLANS; i++)
+		rules->plans[i].view.tx = NULL;       /* other lists may be in use now */
 	if (cw_when_open(bind->when, err) != 0) {
 		cw_err_wrap(err, "%s:%d: %s: when", rule->file, rule->when_line, rule->id);
 		goto undo;

@@ -68,7 +68,7 @@ void cw_when_look(struct cw_when_view *view, const struct cw_tx *tx, const doubl
 	view->selector = (uint32_t)tx->input_head[0] << 24 | (uint32_t)tx->input_head[1] << 16 |
 	                 (uint32_t)tx->input_head[2] << 8 | tx->input_head[3];
 	view->logs = 0;
-	for (uint32_t i = 0; i < tx->nlogs; i++)
+	for (uint32_t i = 0; tx->logs != NULL && i < tx->nlogs; i++)
 		view->logs |= 1u << tx->logs[i].kind;
 	view->listed[SIDE_FROM] = lists != NULL && cw_lists_know(lists, &tx->from);
 	view->listed[SIDE_TO] = lists != NULL && (tx->has & CW_TX_HAS_TO) != 0 && cw_lists_know(lists, &tx->to);

@@ -52,6 +52,8 @@ extern const uint64_t cw_meter_bounds_ns[CW_METER_BUCKETS - 1];
 void cw_meter_add(struct cw_rule_meter *meter, const struct cw_rule_meter *from);
 void cw_meter_subtract(struct cw_rule_meter *meter, const struct cw_rule_meter *from);   /* counts only */
 
+#define CW_PREFETCH_STAGES 3
+
 struct cw_evaluator_ops {
 	/* Loads, checks and tests. `report` gets the ruleset as JSON: {"digest","rules":[{"index","id","version","sha256",
 	 * "severity","status","title","description","tags",...,"tests":n}]}. NULL and an error with file, line and reason
@@ -64,7 +66,7 @@ struct cw_evaluator_ops {
 	/* Appends one verdict for the transaction (pipeline/verdict.h). Does not fail: a rule that does is a fault in it.
 	 * `running` is where it notes the index of the rule at work (+1; 0 = none), for the supervisor. */
 	void (*evaluate)(void *ctx, const struct cw_tx *tx, struct cw_buf *out, volatile uint32_t *running);
-	/* Hints that `tx` will come in about 8 (stage 0) and 4 (stage 1) transactions. Must not change state. May be NULL. */
+	/* Hints that `tx` will come in about 9 (stage 0), 6 (1) and 3 (2) transactions. Must not change state. May be NULL. */
 	void (*prefetch)(void *ctx, const struct cw_tx *tx, int stage);
 	/* Switches rules off and on by index without a reload (quarantine). One that was off lacks what it has not seen: it
 	 * is warmed with it before it judges again. */

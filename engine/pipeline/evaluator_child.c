@@ -15,9 +15,8 @@
 
 /* A batch is the unit of delivery: larger ones save marks and wake-ups, smaller ones give the first verdict earlier. */
 #define BATCH_MAX 128u
-/* How far ahead the two stages of prefetch look. */
-#define AHEAD_BUCKET 8u
-#define AHEAD_ENTRY 4u
+/* How far ahead the stages of prefetch look. */
+static const uint64_t ahead[CW_PREFETCH_STAGES] = { 9, 6, 3 };
 #define SCRATCH_JOURNAL (16ul << 20)
 #define HIGH_FD 64
 
@@ -32,7 +31,7 @@ struct child {
 	size_t bundle_size, log_limit;
 	struct cw_buf out;
 	uint64_t at;                       /* position of the next transaction */
-	uint64_t fetched[2];               /* prefetched up to here, by stage */
+	uint64_t fetched[CW_PREFETCH_STAGES];   /* prefetched up to here, by stage */
 	uint64_t seq, block;               /* of the last transaction */
 	struct cw_tx tx;                   /* the one at work, if it has logs */
 	bool open;                         /* there are changes after the last mark */
@@ -183,14 +182,15 @@ static void wait_for_room(struct child *c)
 	}
 }
 
-static void prefetch(struct child *c, uint64_t sent, int stage, uint64_t ahead)
+static void prefetch(struct child *c, uint64_t sent, int stage)
 {
-	uint64_t until = c->at + ahead < sent ? c->at + ahead + 1 : sent;
+	uint64_t until = c->at + ahead[stage] < sent ? c->at + ahead[stage] + 1 : sent;
+	struct cw_tx copy;
 
 	if (c->fetched[stage] < c->at)
 		c->fetched[stage] = c->at;
 	for (; c->fetched[stage] < until; c->fetched[stage]++)
-		c->ops->prefetch(c->ctx, cw_ring_tx(c->ring, c->fetched[stage]), stage);
+		c->ops->prefetch(c->ctx, cw_ring_tx_full(c->ring, c->fetched[stage], &copy), stage);
 }
 
 /* History: counts for rules that lack it and for nobody else. Sequence and block stay those of the last transaction that
@@ -243,10 +243,8 @@ static void run_batch(struct child *c, uint64_t sent)
 	for (; c->at < end; c->at++) {
 		if (cw_ring_room(c->ring) < CW_VERDICT_MAX)
 			wait_for_room(c);
-		if (c->ops->prefetch != NULL) {
-			prefetch(c, sent, 0, AHEAD_BUCKET);
-			prefetch(c, sent, 1, AHEAD_ENTRY);
-		}
+		for (int stage = 0; c->ops->prefetch != NULL && stage < CW_PREFETCH_STAGES; stage++)
+			prefetch(c, sent, stage);
 		evaluate(c, cw_ring_tx_full(c->ring, c->at, &c->tx));
 		/* A batch that outgrew the undo log could not be undone. */
 		if (cw_state_open_bytes(c->state) > c->log_limit)

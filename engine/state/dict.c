@@ -1,9 +1,10 @@
 /* Linear hashing over entries in slabs. All numbers of entries are "number + 1" where 0 means none.
  *
- *   head --> segments[] --> buckets (1024 a segment): first entry of the chain
+ *   head --> segments[] --> buckets (1024 a segment): first entry of the chain, its hash, is it the only one
  *        \-> slabs[]    --> entries (up to 1024 a slab): next, hash, key, time, value
  *
- * Both directories double when full; segments and slabs never move. Small dictionaries get small ones. */
+ * What a bucket says of its first entry saves lines: that a key is not there, and how a bucket splits, is mostly known from
+ * the buckets alone. Both directories double when full; segments and slabs never move. Small dictionaries get small ones. */
 #include "state/dict.h"
 
 #include <inttypes.h>
@@ -15,6 +16,9 @@
 
 #define DICT_MAGIC  0x43445743u
 #define LIVE        0x80000000u   /* set in the hash of an entry in use */
+#define MORE        0x80000000u   /* in the number of a bucket: the chain has more entries than this one */
+#define PREFETCH_BYTES 256u       /* of an entry */
+#define WIDE_BUCKETS (1u << 19)
 #define HAND        8u            /* entries that compete for an eviction */
 #define MAX_VALUE   (1u << 20)
 #define MAX_KEYS    (1u << 30)
@@ -34,6 +38,11 @@ struct dict_head {                /* one line: an insert logs it once */
 	uint32_t spare;
 };
 _Static_assert(sizeof(struct dict_head) == 64, "one line");
+
+struct bucket {
+	uint32_t first;               /* with MORE */
+	uint32_t hash;                /* of the first entry; 0: none */
+};
 
 struct entry {
 	uint32_t next;
@@ -82,11 +91,11 @@ static inline uint32_t bucket_of(uint32_t buckets, uint32_t hash)
 	return bucket < buckets ? bucket : bucket & (mask >> 1);
 }
 
-static inline uint32_t *bucket_at(const struct cw_dict *dict, uint32_t bucket)
+static inline struct bucket *bucket_at(const struct cw_dict *dict, uint32_t bucket)
 {
 	const struct dict_head *head = dict->head;
 	const cw_ref *dir = cw_state_ptr(dict->st, head->segments);
-	uint32_t *segment = cw_state_ptr(dict->st, dir[bucket >> head->segment_shift]);
+	struct bucket *segment = cw_state_ptr(dict->st, dir[bucket >> head->segment_shift]);
 
 	return &segment[bucket & ((1u << head->segment_shift) - 1)];
 }
@@ -108,8 +117,11 @@ static inline bool same_key(const struct cw_dict_key *a, const struct cw_dict_ke
 
 static inline struct entry *look_up(const struct cw_dict *dict, const struct cw_dict_key *key, uint32_t hash)
 {
-	uint32_t id = *bucket_at(dict, bucket_of(dict->head->buckets, hash));
+	const struct bucket *bucket = bucket_at(dict, bucket_of(dict->head->buckets, hash));
+	uint32_t id = bucket->first & ~MORE;
 
+	if (bucket->hash != hash && (bucket->first & MORE) == 0)
+		return NULL;
 	while (id != 0) {
 		struct entry *entry = entry_at(dict, id - 1);
 
@@ -145,7 +157,7 @@ static void plan_head(struct dict_head *head, const struct cw_dict_conf *conf)
 
 static size_t segment_bytes(const struct dict_head *head)
 {
-	return sizeof(uint32_t) << head->segment_shift;
+	return sizeof(struct bucket) << head->segment_shift;
 }
 
 static size_t slab_bytes(const struct dict_head *head)
@@ -335,20 +347,37 @@ const struct cw_dict_key *cw_dict_key_of(const void *value)
 	return &((const struct entry *)(const void *)((const uint8_t *)value - sizeof(struct entry)))->key;
 }
 
+/* Makes the entry `id` (0: none) the first of the bucket. */
+static void set_first(struct cw_dict *dict, struct bucket *bucket, uint32_t id)
+{
+	const struct entry *entry = id != 0 ? entry_at(dict, id - 1) : NULL;
+
+	cw_state_touch(dict->st, bucket, sizeof(*bucket));
+	bucket->first = entry != NULL && entry->next != 0 ? id | MORE : id;
+	bucket->hash = entry != NULL ? entry->hash : 0;
+}
+
 /* Takes the entry out of its chain and tells the owner of its value. */
 static void unlink_entry(struct cw_dict *dict, uint32_t number)
 {
-	struct entry *entry = entry_at(dict, number);
-	uint32_t *link = bucket_at(dict, bucket_of(dict->head->buckets, entry->hash));
+	struct entry *entry = entry_at(dict, number), *before = NULL;
+	struct bucket *bucket = bucket_at(dict, bucket_of(dict->head->buckets, entry->hash));
+	uint32_t first = bucket->first & ~MORE, id = first;
 
-	while (*link != number + 1) {
-		cw_assert(*link != 0);
-		link = &entry_at(dict, *link - 1)->next;
+	while (id != number + 1) {
+		cw_assert(id != 0);
+		before = entry_at(dict, id - 1);
+		id = before->next;
 	}
 	if (dict->evict != NULL)
 		dict->evict(dict->st, dict->head->owner, entry->value, dict->evict_arg);
-	cw_state_touch(dict->st, link, sizeof(*link));
-	*link = entry->next;
+	if (before != NULL) {
+		cw_state_touch(dict->st, &before->next, sizeof(before->next));
+		before->next = entry->next;
+		set_first(dict, bucket, first);
+	} else {
+		set_first(dict, bucket, entry->next);
+	}
 	cw_state_touch(dict->st, dict->head, sizeof(*dict->head));
 	dict->head->count--;
 }
@@ -401,12 +430,37 @@ static uint32_t take_number(struct cw_dict *dict)
 	return head->high++;
 }
 
+/* Sorts a chain into two, in order; `heads` are the first entries of the lower and the upper half. */
+static void split_chain(struct cw_dict *dict, uint32_t id, uint32_t fresh, uint32_t heads[2])
+{
+	uint32_t *tails[2] = { &heads[0], &heads[1] };
+
+	heads[0] = heads[1] = 0;
+	while (id != 0) {
+		struct entry *entry = entry_at(dict, id - 1);
+		uint32_t half = bucket_of(fresh + 1, entry->hash) == fresh;
+
+		if (*tails[half] != id) {
+			if (tails[half] != &heads[half])
+				cw_state_touch(dict->st, tails[half], sizeof(uint32_t));
+			*tails[half] = id;
+		}
+		tails[half] = &entry->next;
+		id = entry->next;
+	}
+	for (int half = 0; half < 2; half++)
+		if (*tails[half] != 0) {
+			cw_state_touch(dict->st, tails[half], sizeof(uint32_t));
+			*tails[half] = 0;
+		}
+}
+
 /* Moves one bucket's upper half into a new one. Without memory the chains just grow longer. */
 static void split_bucket(struct cw_dict *dict)
 {
 	struct dict_head *head = dict->head;
-	uint32_t fresh = head->buckets;
-	uint32_t *from, *low, *high, id;
+	uint32_t fresh = head->buckets, heads[2];
+	struct bucket *from, *high;
 
 	if ((fresh & ((1u << head->segment_shift) - 1)) == 0 && !add_segment(dict, fresh >> head->segment_shift))
 		return;
@@ -414,26 +468,38 @@ static void split_bucket(struct cw_dict *dict)
 	head->buckets = fresh + 1;
 	from = bucket_at(dict, bucket_of(fresh, fresh));
 	high = bucket_at(dict, fresh);
-	low = from;
-	for (id = *from; id != 0;) {
-		struct entry *entry = entry_at(dict, id - 1);
-		uint32_t **tail = bucket_of(fresh + 1, entry->hash) == fresh ? &high : &low;
-
-		if (**tail != id) {
-			cw_state_touch(dict->st, *tail, sizeof(**tail));
-			**tail = id;
-		}
-		*tail = &entry->next;
-		id = entry->next;
+	if ((from->first & MORE) == 0) {
+		if (from->first == 0 || bucket_of(fresh + 1, from->hash) != fresh)
+			return;
+		cw_state_touch(dict->st, from, sizeof(*from));
+		cw_state_touch(dict->st, high, sizeof(*high));
+		*high = *from;
+		*from = (struct bucket){ 0 };
+		return;
 	}
-	for (int i = 0; i < 2; i++) {
-		uint32_t *tail = i == 0 ? low : high;
+	split_chain(dict, from->first & ~MORE, fresh, heads);
+	set_first(dict, from, heads[0]);
+	set_first(dict, high, heads[1]);
+}
 
-		if (*tail != 0) {
-			cw_state_touch(dict->st, tail, sizeof(*tail));
-			*tail = 0;
-		}
-	}
+/* The chain that is split at the next insertion but one, and the second entry of that at the next: by then they are at
+ * hand. */
+static void prefetch_splits(const struct cw_dict *dict)
+{
+	const uint32_t buckets = dict->head->buckets;
+	const struct bucket *next = bucket_at(dict, bucket_of(buckets, buckets));
+	const struct bucket *second = bucket_at(dict, bucket_of(buckets + 1, buckets + 1));
+
+	if ((second->first & MORE) != 0)
+		__builtin_prefetch(entry_at(dict, (second->first & ~MORE) - 1));
+	if ((next->first & MORE) != 0)
+		__builtin_prefetch(entry_at(dict, entry_at(dict, (next->first & ~MORE) - 1)->next - 1));
+}
+
+/* Two for each entry, so that chains are short; one in large dictionaries, where their memory counts. */
+static bool wants_buckets(const struct dict_head *head)
+{
+	return head->buckets < (head->buckets < WIDE_BUCKETS ? head->count * 2u : head->count);
 }
 
 static void *insert(struct cw_dict *dict, const struct cw_dict_key *key, uint32_t hash, int64_t now)
@@ -441,7 +507,7 @@ static void *insert(struct cw_dict *dict, const struct cw_dict_key *key, uint32_
 	struct dict_head *head = dict->head;
 	uint32_t number = take_number(dict);
 	struct entry *entry;
-	uint32_t *bucket;
+	struct bucket *bucket;
 
 	if (number == UINT32_MAX)
 		return NULL;
@@ -449,17 +515,18 @@ static void *insert(struct cw_dict *dict, const struct cw_dict_key *key, uint32_
 	bucket = bucket_at(dict, bucket_of(head->buckets, hash));
 	cw_state_touch(dict->st, entry, head->entry_bytes);
 	memset(entry, 0, head->entry_bytes);
-	entry->next = *bucket;
+	entry->next = bucket->first & ~MORE;
 	entry->hash = hash;
 	entry->key = *key;
 	entry->time = now;
 	cw_state_touch(dict->st, bucket, sizeof(*bucket));
-	*bucket = number + 1;
+	*bucket = (struct bucket){ .first = (number + 1) | (entry->next != 0 ? MORE : 0), .hash = hash };
 	cw_state_touch(dict->st, head, sizeof(*head));
 	head->count++;
 	cw_state_count(dict->st, head->owner, 1, 0);
-	if (head->count > head->buckets)
+	for (int i = 0; i < 2 && wants_buckets(head); i++)
 		split_bucket(dict);
+	prefetch_splits(dict);
 	return entry->value;
 }
 
@@ -499,7 +566,7 @@ static void put_number(struct cw_dict *dict, uint32_t number)
 bool cw_dict_remove(struct cw_dict *dict, const struct cw_dict_key *key)
 {
 	uint32_t hash = hash_of(dict, key);
-	uint32_t id = *bucket_at(dict, bucket_of(dict->head->buckets, hash));
+	uint32_t id = bucket_at(dict, bucket_of(dict->head->buckets, hash))->first & ~MORE;
 
 	while (id != 0) {
 		const struct entry *entry = entry_at(dict, id - 1);
@@ -526,14 +593,33 @@ bool cw_dict_evict(struct cw_dict *dict)
 
 /* ---------------------------------------------------------------- prefetch, walk */
 
+static void prefetch_entry(const struct cw_dict *dict, const struct entry *entry)
+{
+	uint32_t bytes = dict->head->entry_bytes < PREFETCH_BYTES ? dict->head->entry_bytes : PREFETCH_BYTES;
+
+	cw_state_prefetch(dict->st, entry);
+	for (uint32_t at = 64; at < bytes; at += 64)
+		__builtin_prefetch((const uint8_t *)entry + at);
+}
+
 void cw_dict_prefetch(const struct cw_dict *dict, const struct cw_dict_key *key, int stage)
 {
-	const uint32_t *bucket = bucket_at(dict, bucket_of(dict->head->buckets, hash_of(dict, key)));
+	uint32_t hash = hash_of(dict, key);
+	const struct bucket *bucket = bucket_at(dict, bucket_of(dict->head->buckets, hash));
 
-	if (stage == 0)
+	const struct entry *entry;
+
+	if (stage == 0) {
 		__builtin_prefetch(bucket);
-	else if (*bucket != 0)
-		cw_state_prefetch(dict->st, entry_at(dict, *bucket - 1));
+		return;
+	}
+	if (bucket->hash != hash && (bucket->first & MORE) == 0)
+		return;
+	entry = entry_at(dict, (bucket->first & ~MORE) - 1);
+	if (stage == 1)
+		prefetch_entry(dict, entry);
+	else if (entry->hash != hash && entry->next != 0)
+		prefetch_entry(dict, entry_at(dict, entry->next - 1));
 }
 
 bool cw_dict_next(const struct cw_dict *dict, uint32_t *at, struct cw_dict_key *key, void **value, int64_t *time)

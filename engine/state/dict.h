@@ -50,8 +50,8 @@ void *cw_dict_upsert(struct cw_dict *dict, const struct cw_dict_key *key, int64_
 bool cw_dict_remove(struct cw_dict *dict, const struct cw_dict_key *key);
 /* Evicts one entry as an insert at the limit would, to make room for what values refer to. False when empty. */
 bool cw_dict_evict(struct cw_dict *dict);
-/* Stage 0 fetches the bucket, stage 1 the entry and its dirty word. Ask for stage 0 some transactions ahead, for
- * stage 1 half as many. */
+/* Stage 0 fetches the bucket, stage 1 the first entry of its chain and its dirty word, stage 2 the second one if the
+ * first is another's. Ask some transactions ahead, in this order. */
 void cw_dict_prefetch(const struct cw_dict *dict, const struct cw_dict_key *key, int stage);
 /* Walk in slab order: start with *at = 0; false at the end. No changes meanwhile. Each out parameter may be NULL. */
 bool cw_dict_next(const struct cw_dict *dict, uint32_t *at, struct cw_dict_key *key, void **value, int64_t *time);

@@ -44,7 +44,7 @@ _Static_assert(sizeof(struct cw_control) <= CW_CONTROL_BYTES, "control fits its 
 /* --- arena --- */
 
 #define CW_ARENA_MAGIC  0x314154535f574357ull
-#define CW_ARENA_LAYOUT 1u        /* raise it with any change of this struct, the size classes or the dictionary */
+#define CW_ARENA_LAYOUT 2u        /* raise it with any change of this struct, the size classes or the dictionary */
 #define CW_CLASSES      120u
 
 struct cw_account_slot {

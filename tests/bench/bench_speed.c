@@ -1,10 +1,11 @@
 /* bench_speed.c - transactions a second through the rules, over the simulator's stream: `make bench-rules`.
  *
- *	bench_speed [transactions]       default 200000; all of rules/, its address list included
+ *	bench_speed [transactions [each]]       default 200000; all of rules/, the simulator's address list included;
+ *	                                        each: also what each rule costs alone
  *
  * First in this process, as a function call each, then through an evaluator process as in live operation: ring, seccomp,
  * undo log, guards. CPU time of the thread or process that evaluates, so that others on the machine count less; best of
- * three. Yardsticks: the six rules of the foundation 300,000/s across the boundary, which with the guards may cost at
+ * five. Yardsticks: the six rules of the foundation 300,000/s across the boundary, which with the guards may cost at
  * most 15 %; all rules 100,000/s. The first quarter warms state and traces and is not counted. */
 #include <glob.h>
 #include <math.h>
@@ -29,7 +30,7 @@
 
 #define FILES_MAX 256
 #define BATCH 128
-#define TRIES 3
+#define TRIES 5
 
 static const char *const foundation[] = { "eth.fan_in", "eth.fan_out", "eth.gas_spike", "eth.listed_address",
 	                                      "eth.new_wallet", "eth.value_outlier" };
@@ -104,10 +105,9 @@ static double run_here(const struct cw_bundle *bundle)
 	for (size_t i = 0; i < ntxs; i++) {
 		if (i == warm)
 			from = cpu_ns();
-		if (i + 8 < ntxs) {
-			ops->prefetch(ctx, &txs[i + 8], 0);
-			ops->prefetch(ctx, &txs[i + 4], 1);
-		}
+		for (int stage = 0; stage < CW_PREFETCH_STAGES; stage++)
+			if (i + 9 - 3 * (size_t)stage < ntxs)
+				ops->prefetch(ctx, &txs[i + 9 - 3 * (size_t)stage], stage);
 		cw_buf_clear(&out);
 		ops->evaluate(ctx, &txs[i], &out, &running);
 		if (i % BATCH == BATCH - 1)
