@@ -1,4 +1,4 @@
-/* Every repository against a real database: results as JSON, refusals, pages, relations, plans. */
+/* Every repository against a real database: results as JSON, refusals, pages, relations. Plans: test_plans.c. */
 #include "store/repo.h"
 
 #include <check.h>
@@ -152,6 +152,17 @@ static enum cw_code fails(const char *repo, const char *name, const char *text)
 	return got.err.code;
 }
 
+static void refused(const char *repo, const char *name, const char *text, const char *message)
+{
+	struct cw_args args;
+	struct cw_err err;
+
+	cw_args_init(&args, cw_op_find(repo, name), arena);
+	set_all(&args, text);
+	ck_assert_ptr_null(cw_repo_call(pool, &args, on_rows, NULL, &err));
+	ck_assert_str_eq(err.msg, message);
+}
+
 /* The text is JSON; a member by path "a.b.0.c", as text. */
 static const char *member(const char *json, const char *path)
 {
@@ -295,6 +306,90 @@ START_TEST(transactions_with_relations)
 }
 END_TEST
 
+/* Ids of a page in its order, "5,4,3". */
+static const char *ids(const char *json)
+{
+	static char text[512];
+	int n = 0;
+
+	text[0] = '\0';
+	for (int i = 0; i < got.count; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "items.%d.id", i);
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s", i > 0 ? "," : "", member(json, path));
+	}
+	return text;
+}
+
+START_TEST(pages_go_both_ways_by_key_and_by_number)
+{
+	char next[64], text[160];
+	struct cw_args args;
+	struct cw_err err;
+
+	ck_assert_str_eq(ids(ask("transactions", "list", "limit=3&order=asc")), "1,2,3");
+	snprintf(next, sizeof(next), "%s", got.next);
+	snprintf(text, sizeof(text), "limit=3&order=asc&cursor=%s", next);
+	ck_assert_str_eq(ids(ask("transactions", "list", text)), "4,5,6");
+	ck_assert_str_eq(ids(ask("transactions", "list", "limit=3&offset=10")), "290,289,288");
+	ck_assert_str_eq(ids(ask("transactions", "list", "limit=3&offset=299")), "1");
+	ck_assert_str_eq(got.next, "");
+	ck_assert_str_eq(ids(ask("transactions", "by_address",
+	                         "address=0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa3&order=asc&limit=3&offset=2")), "10,13,17");
+	/* a cursor is of one direction, and does not go with an offset */
+	cw_args_init(&args, &cw_transactions_list, arena);
+	snprintf(text, sizeof(text), "cursor=%s", next);
+	set_all(&args, text);
+	ck_assert_ptr_null(cw_repo_call(pool, &args, on_rows, NULL, &err));
+	ck_assert_str_eq(err.msg, "\"cursor\" is none that transactions.list has given");
+	snprintf(text, sizeof(text), "offset=5&order=asc&cursor=%s", next);
+	cw_args_init(&args, &cw_transactions_list, arena);
+	set_all(&args, text);
+	ck_assert_ptr_null(cw_repo_call(pool, &args, on_rows, NULL, &err));
+	ck_assert_str_eq(err.msg, "\"cursor\" and \"offset\" exclude each other");
+}
+END_TEST
+
+START_TEST(transactions_by_time_value_and_block)
+{
+	const char *json;
+
+	ck_assert_int_eq(walk("transactions", "by_time", "since=1767225610&until=1767225690", 7), 80);
+	ck_assert_int_eq(walk("transactions", "by_time", "", 50), 300);
+	ck_assert_str_eq(ids(ask("transactions", "by_time", "since=1767225610&order=asc&limit=2&include=anomalies")), "10,11");
+	/* value is the id in ether: below and above the line of the index of high values */
+	ck_assert_int_eq(walk("transactions", "by_time", "min_value=50000000000000000000", 40), 251);
+	ck_assert_int_eq(walk("transactions", "by_time", "min_value=0x56bc75e2d63100000", 40), 201);
+	ck_assert_int_eq(walk("transactions", "by_time", "min_value=250000000000000000000&max_value=260000000000000000000", 4), 11);
+	ck_assert_int_eq(walk("transactions", "by_time", "creation=true", 40), 30);
+	json = ask("transactions", "by_block", "chain_id=2&block_number=100");
+	ck_assert_int_eq(got.count, 5);
+	ck_assert_ptr_nonnull(strstr(json, "\"id\":1,"));
+	json = ask("transactions", "count", "since=0&min_value=100000000000000000000");
+	ck_assert_str_eq(member(json, "count"), "201");
+}
+END_TEST
+
+START_TEST(history_is_imported_below_zero)
+{
+	static const char rows[] =
+		"rows=[{\"hash\":\"0x0000000000000000000000000000000000000000000000000000000000009999\",\"chainId\":\"1\","
+		"\"blockNumber\":\"7\",\"timestamp\":\"1600000000\",\"from\":\"0x00000000000000000000000000000000000000a1\","
+		"\"to\":null,\"value\":\"115792089237316195423570985008687907853269984665640564039457584007913129639935\","
+		"\"gas\":21000,\"gasPrice\":\"1\",\"nonce\":\"5\",\"input\":\"0x0102\"}]";
+
+	ask("transactions", "bulk_create", rows);
+	ck_assert_int_eq(got.affected, 1);
+	ask("transactions", "bulk_create", rows);
+	ck_assert_int_eq(got.affected, 0);
+	ck_assert_str_eq(store_env_value(pg, "SELECT id < 0 AND value = 2::numeric ^ 256 - 1 AND input_size = 2 AND timestamp ="
+	                                 " to_timestamp(1600000000) FROM transactions ORDER BY id LIMIT 1"), "t");
+	ck_assert_int_eq(fails("transactions", "bulk_create", "rows=[{\"hash\":\"0x12\"}]"), CW_ERR_INVALID);
+	ck_assert_int_eq(fails("transactions", "bulk_create", "rows={}"), CW_ERR_INVALID);
+}
+END_TEST
+
 START_TEST(statistics_of_transactions)
 {
 	const char *json = ask("transactions", "statistics", "since=2026-01-01T00:00:00Z&until=1767225611");
@@ -392,6 +487,42 @@ START_TEST(statistics_of_anomalies)
 }
 END_TEST
 
+START_TEST(queue_is_critical_first_then_oldest)
+{
+	const char *json = ask("anomalies", "unreviewed", "limit=200");
+	char path[64], severity[16] = "critical";
+	long last = 0;
+
+	ck_assert_int_eq(got.count, 49);     /* of 100 half are reviewed, one is of a rule in shadow */
+	for (int i = 0; i < got.count; i++) {
+		snprintf(path, sizeof(path), "items.%d.severity", i);
+		if (strcmp(member(json, path), severity) != 0) {
+			ck_assert_str_ne(member(json, path), "critical");
+			snprintf(severity, sizeof(severity), "%s", member(json, path));
+			last = 0;
+		}
+		snprintf(path, sizeof(path), "items.%d.id", i);
+		ck_assert_int_gt(atol(member(json, path)), last);
+		last = atol(member(json, path));
+	}
+	int total = 0;
+
+	ask("anomalies", "unreviewed", "limit=10");
+	for (total = got.count; got.next[0] != '\0'; total += got.count) {
+		char text[100];
+
+		snprintf(text, sizeof(text), "limit=10&cursor=%s", got.next);
+		ask("anomalies", "unreviewed", text);
+	}
+	ck_assert_int_eq(total, 49);
+	json = ask("anomalies", "by_entity", "since=0&limit=3");
+	ck_assert_ptr_nonnull(strstr(json, "\"anomalies\":"));
+	ck_assert_int_eq(got.count, 3);
+	ask("anomalies", "recent", "hours=87600");
+	ck_assert_int_eq(got.count, 50);
+}
+END_TEST
+
 /* --- models, users, keys, logs, metrics --- */
 
 START_TEST(models_and_versions)
@@ -427,6 +558,21 @@ START_TEST(models_and_versions)
 	ask("model_versions", "deploy", "id=6");
 	ck_assert_str_eq(store_env_value(pg, "SELECT string_agg(concat_ws(' ', id, is_deployed, traffic_percentage), ';'"
 	                                 " ORDER BY id) FROM model_versions WHERE id > 3"), "4 f 0;5 f 0;6 t 100");
+	json = ask("model_versions", "latest", text);
+	ck_assert_str_eq(member(json, "version"), "3.0");
+	snprintf(text, sizeof(text), "model_id=%s&shares={\"4\":12.5,\"6\":87.5}", id);
+	ask("model_versions", "split", text);
+	snprintf(text, sizeof(text), "model_id=%s", id);
+	json = ask("model_versions", "traffic", text);
+	ck_assert_int_eq(got.count, 2);
+	ck_assert_ptr_nonnull(strstr(json, "\"traffic_percentage\":87.5"));
+	snprintf(text, sizeof(text), "model_id=%s&shares={\"4\":40,\"1\":60}", id);
+	ask("model_versions", "split", text);                /* one of another model: nothing is changed */
+	ck_assert_int_eq(got.count, 0);
+	refused("model_versions", "split", "model_id=1&shares={\"4\":40}", "model_versions.split: the shares must sum to 100");
+	json = ask("models", "list", "name=forest&include=deployed");
+	ck_assert_str_eq(member(json, "items.0.deployed.1.version"), "1.0");
+	refused("models", "update", "id=1", "models.update: there is nothing to change");
 	json = ask("model_versions", "withdraw", "id=6");
 	ck_assert_str_eq(member(json, "is_deployed"), "false");
 	json = ask("model_versions", "get", "id=6");
@@ -539,10 +685,60 @@ START_TEST(system_metrics)
 	ck_assert_str_eq(member(json, "items.1.metric_value"), "3");
 	json = ask("system_metrics", "list", "name=cpu&tags={\"core\":\"0\"}");
 	ck_assert_int_eq(got.count, 1);
+	json = ask("system_metrics", "series", "name=rss&since=0&until=4000000000&bucket=31622400");
+	ck_assert_ptr_nonnull(strstr(json, "\"max\":"));
+	refused("system_metrics", "series", "name=rss&since=0&until=4000000000&bucket=60",
+	        "system_metrics.series: more than 10000 buckets: take a longer one, or a shorter period");
 	ask("system_metrics", "names", "");
 	ck_assert_str_eq(got.json.data, "{\"metric_name\":\"cpu\"}{\"metric_name\":\"rss\"}");
 	ck_assert_int_ne(fails("system_metrics", "append", "samples=[{\"name\":null,\"value\":1}]"), CW_OK);
 	ck_assert_int_ne(fails("system_metrics", "append", "samples=7"), CW_OK);
+}
+END_TEST
+
+START_TEST(labels_outbox_and_cursors)
+{
+	const char *json;
+	char text[100];
+
+	ask("labels", "put", "list=ofac&address=0x00000000000000000000000000000000000000a1&label=one&category=x");
+	ask("labels", "put", "list=ofac&address=0x00000000000000000000000000000000000000a1&label=two");
+	ask("labels", "bulk_put", "list=cex&rows=[{\"address\":\"0x00000000000000000000000000000000000000a1\",\"label\":\"l\"},"
+	    "{\"address\":\"0x00000000000000000000000000000000000000a2\"},"
+	    "{\"address\":\"0x00000000000000000000000000000000000000a2\",\"chain_id\":5}]");
+	ck_assert_int_eq(got.affected, 3);
+	json = ask("labels", "of", "address=0x00000000000000000000000000000000000000a1&chain_id=7");
+	ck_assert_ptr_nonnull(strstr(json, "\"list\":\"ofac\",\"address\":\"0x00000000000000000000000000000000000000a1\",\"chain_id\":0,"
+	                             "\"label\":\"two\""));
+	ck_assert_int_eq(got.count, 2);
+	ask("labels", "list", "list=cex&limit=10&after=0x00000000000000000000000000000000000000a1");
+	ck_assert_int_eq(got.count, 2);
+	ck_assert_str_eq(ask("labels", "lists", ""), "{\"list\":\"cex\",\"entries\":3}{\"list\":\"ofac\",\"entries\":1}");
+	ask("labels", "delete", "list=cex&address=0x00000000000000000000000000000000000000a2");
+	ck_assert_int_eq(got.affected, 2);
+	store_env_exec(pg, "TRUNCATE labels");
+
+	json = ask("outbox", "create", "target=hook&payload={\"a\":1}");
+	snprintf(text, sizeof(text), "id=%s&error=refused&retry_at=2000-01-01T00:00:00Z", member(json, "id"));
+	json = ask("outbox", "failed", text);
+	ck_assert_str_eq(member(json, "attempts"), "1");
+	ck_assert_str_eq(member(json, "failed_at"), "null");
+	ask("outbox", "due", "limit=5");
+	ck_assert_int_eq(got.count, 1);
+	text[strcspn(text, "&")] = '\0';
+	json = ask("outbox", "delivered", text);
+	ck_assert_str_eq(member(json, "attempts"), "2");
+	ask("outbox", "again", text);
+	ck_assert_int_eq(got.count, 0);
+	ask("outbox", "list", "state=delivered");
+	ck_assert_int_eq(got.count, 1);
+
+	ask("cursors", "put", "name=c&position={\"n\":1}");
+	json = ask("cursors", "put", "name=c&position={\"n\":2}");
+	ck_assert_str_eq(member(json, "position.n"), "2");
+	ask("cursors", "delete", "name=c");
+	ck_assert_int_eq(got.affected, 1);
+	store_env_exec(pg, "TRUNCATE outbox");
 }
 END_TEST
 
@@ -627,90 +823,6 @@ START_TEST(every_operation_is_good_sql)
 }
 END_TEST
 
-/* --- plans --- */
-
-static const struct { const char *repo, *name, *args; bool sorted; } plans[] = {
-	{ "transactions", "get", "hash=" HASH3, true },
-	{ "transactions", "by_address", "address=0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa3", true },
-	{ "transactions", "by_address", "address=0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa3&direction=in", false },
-	{ "transactions", "list", "", false },
-	{ "transactions", "statistics", "since=1767225600", true },
-	{ "anomalies", "list", "", false },
-	{ "anomalies", "list", "severity=high", false },
-	{ "anomalies", "list", "rule=r.a", false },
-	{ "anomalies", "list", "reviewed=false", false },
-	{ "anomalies", "list", "since=1767225600", false },
-	{ "anomalies", "list", "hash=" HASH3, true },
-	{ "anomalies", "list", "address=0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa3", true },
-	{ "anomalies", "get", "id=1", false },
-	{ "anomalies", "count", "severity=high&since=1767225600", false },
-	{ "anomalies", "statistics", "since=1767225600&rule=r.a", true },
-	{ "predictions", "list", "", false },
-	{ "predictions", "list", "hash=" HASH3, true },
-	{ "predictions", "statistics", "since=1767225600", true },
-	{ "audit_logs", "list", "event_type=login", false },
-	{ "audit_logs", "list", "user_id=1", false },
-	{ "audit_logs", "chain", "after=1&limit=10", false },
-	{ "system_metrics", "list", "name=rss", true },
-};
-
-static const char *type_name(uint32_t oid)
-{
-	switch (oid) {
-	case 16: return "bool";
-	case 17: return "bytea";
-	case 20: return "int8";
-	case 25: return "text";
-	case 701: return "float8";
-	case 1184: return "timestamptz";
-	case 3802: return "jsonb";
-	default: ck_abort_msg("type %u", oid);
-	}
-}
-
-/* The plan that a prepared statement ends up with (values unknown), one line a node. Tables here are small, so
- * sequential scans are made dear: where one is left, there is no index for the query. */
-static const char *plan_of(const struct cw_op *op, const char *text)
-{
-	struct cw_build b = { .arena = arena, .sql = CW_BUF_INIT, .limit = 10 };
-	struct cw_buf sql = CW_BUF_INIT;
-	struct cw_args args;
-	const char *plan;
-
-	cw_args_init(&args, op, arena);
-	set_all(&args, text);
-	b.args = &args;
-	cw_params_init(&b.params, arena);
-	op->build(&b);
-	if (op->kind == CW_OP_PAGE)
-		cw_build_page(&b, op->keys);
-	cw_buf_puts(&sql, "CREATE OR REPLACE FUNCTION pg_temp.plan(q text) RETURNS text LANGUAGE plpgsql AS $f$ DECLARE l text;"
-	            " t text = ''; BEGIN FOR l IN EXECUTE q LOOP t = t || l || E'\n'; END LOOP; RETURN t; END $f$;"
-	            " SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; PREPARE p");
-	for (int i = 0; i < b.params.count; i++)
-		cw_buf_printf(&sql, "%s%s", i == 0 ? "(" : ", ", type_name(b.params.types[i]));
-	cw_buf_printf(&sql, "%s AS %s; SELECT pg_temp.plan('EXPLAIN EXECUTE p", b.params.count > 0 ? ")" : "", b.sql.data);
-	for (int i = 0; i < b.params.count; i++)
-		cw_buf_puts(&sql, i == 0 ? "(NULL" : ", NULL");
-	cw_buf_puts(&sql, b.params.count > 0 ? ")')" : "')");
-	plan = store_env_value(pg, sql.data);
-	cw_buf_release(&sql);
-	cw_buf_release(&b.sql);
-	return plan;
-}
-
-START_TEST(plan_goes_by_index)
-{
-	const struct cw_op *op = cw_op_find(plans[_i].repo, plans[_i].name);
-	const char *plan = plan_of(op, plans[_i].args);
-
-	ck_assert_ptr_nonnull(strstr(plan, "cost="));
-	ck_assert_msg(strstr(plan, "Seq Scan") == NULL, "%s.%s{%s}\n%s", op->repo, op->name, plans[_i].args, plan);
-	ck_assert_msg(plans[_i].sorted || strstr(plan, "Sort") == NULL, "%s.%s{%s}\n%s", op->repo, op->name, plans[_i].args,
-	              plan);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("store");
@@ -724,18 +836,22 @@ int main(void)
 	tcase_add_test(tc, transaction_with_relations);
 	tcase_add_test(tc, transactions_by_address);
 	tcase_add_test(tc, transactions_with_relations);
+	tcase_add_test(tc, history_is_imported_below_zero);
+	tcase_add_test(tc, transactions_by_time_value_and_block);
+	tcase_add_test(tc, pages_go_both_ways_by_key_and_by_number);
 	tcase_add_test(tc, statistics_of_transactions);
 	tcase_add_test(tc, anomalies_by_filter);
 	tcase_add_test(tc, anomaly_tells_its_transaction);
 	tcase_add_test(tc, review_is_written);
 	tcase_add_test(tc, statistics_of_anomalies);
+	tcase_add_test(tc, queue_is_critical_first_then_oldest);
 	tcase_add_test(tc, models_and_versions);
 	tcase_add_test(tc, users_and_keys);
 	tcase_add_test(tc, audit_chain);
 	tcase_add_test(tc, system_metrics);
+	tcase_add_test(tc, labels_outbox_and_cursors);
 	tcase_add_test(tc, cancelled_call_is_not_answered);
 	tcase_add_test(tc, every_operation_is_good_sql);
-	tcase_add_loop_test(tc, plan_goes_by_index, 0, CW_COUNT(plans));
 	suite_add_tcase(s, tc);
 	pg = store_env_start();
 	srunner_run_all(runner, CK_NORMAL);
