@@ -71,9 +71,12 @@ local function check_keys(what, t, known)
 	end
 end
 
+local checked = {}   -- a parameter may stand in several declarations
+
 local function check_spec(what, name, spec)
 	what = format("%s: parameter \"%s\"", what, name)
 	if type(spec) ~= "table" then error(what .. " must be a table", 0) end
+	if checked[spec] then return end
 	check_keys(what, spec, SPEC_KEYS)
 	if not TYPES[spec.type] then error(format("%s: unknown type \"%s\"", what, tostring(spec.type)), 0) end
 	if spec.enum ~= nil then
@@ -81,6 +84,7 @@ local function check_spec(what, name, spec)
 		spec.allowed = {}
 		for _, v in ipairs(spec.enum) do spec.allowed[v] = true end
 	end
+	checked[spec] = true
 end
 
 local endpoints, loading = {}, nil

@@ -35,7 +35,7 @@ static void build_queue(struct cw_build *b)
 {
 	cw_build_query(b);
 	cw_build_and(b);
-	cw_build_sql(b, "NOT a.reviewed AND NOT a.shadow");
+	cw_build_sql(b, "NOT a.reviewed AND NOT a.shadow AND a.suppressed_by IS NULL");
 }
 
 const struct cw_op cw_anomalies_unreviewed = {
@@ -63,7 +63,7 @@ static void build_recent(struct cw_build *b)
 {
 	cw_build_query(b);
 	cw_build_and(b);
-	cw_build_sql(b, "NOT a.shadow");
+	cw_build_sql(b, "NOT a.shadow AND a.suppressed_by IS NULL");
 }
 
 const struct cw_op cw_anomalies_recent = {
@@ -95,7 +95,7 @@ static void build_entities(struct cw_build *b)
 	             " ON t.id = a.transaction_id CROSS JOIN LATERAL (SELECT t.from_address AS address UNION SELECT t.to_address) x");
 	cw_build_filter(b, "since", "a.detected_at >= %");
 	cw_build_filter(b, "until", "a.detected_at < %");
-	cw_build_sql(b, " AND NOT a.shadow AND x.address IS NOT NULL) e GROUP BY e.address");
+	cw_build_sql(b, " AND NOT a.shadow AND a.suppressed_by IS NULL AND x.address IS NOT NULL) e GROUP BY e.address");
 	cw_build_value(b, "limit", " ORDER BY count(*) DESC, max(e.severity) DESC, e.address LIMIT %");
 }
 

@@ -41,6 +41,46 @@ endpoint {
 }
 
 endpoint {
+  method = "GET", path = "/api/v1/anomalies/unreviewed", auth = "viewer",
+  summary = "what waits for a review: critical first, the oldest first within a severity",
+  params = {
+    min_severity = { type = "string", enum = SEVERITIES }, rule = { type = "string", max_length = 128 },
+    limit = { type = "integer", min = 1, max = 1000, default = 50 }, cursor = { type = "string", max_length = 512 },
+  },
+  responses = { [200] = { description = "a page", schema = schemas.page(schemas.anomaly) } },
+  handler = function(req)
+    local page, err = db.anomalies:unreviewed_json(req.params)
+    if not page then return problem(err) end
+    return reply_raw(200, page)
+  end,
+}
+
+endpoint {
+  method = "GET", path = "/api/v1/anomalies/statistics", auth = "viewer",
+  summary = "anomalies of a period by rule and severity, the share of false positives, and the busiest addresses",
+  params = {
+    since = { type = "time", required = true }, ["until"] = { type = "time" },
+    rule = { type = "string", max_length = 128 },
+    addresses = { type = "integer", min = 0, max = 1000, default = 10, doc = "how many addresses; 0: none" },
+  },
+  responses = { [200] = { description = "items, false_positive_rate, addresses", schema = { type = "object" } } },
+  handler = function(req)
+    local p = filters.times(req.params)
+    local period = { since = p.since, ["until"] = p["until"], rule = p.rule }
+    local found, err = db.anomalies:statistics(period)
+    if not found then return problem(err) end
+    local rate, err2 = db.anomalies:false_positive_rate(period)
+    if not rate then return problem(err2) end
+    local addresses = { items = json.array {} }
+    if p.addresses > 0 then
+      addresses, err = db.anomalies:by_entity { since = p.since, ["until"] = p["until"], limit = p.addresses }
+      if not addresses then return problem(err) end
+    end
+    return reply(200, { items = found.items, false_positive_rate = rate, addresses = addresses.items })
+  end,
+}
+
+endpoint {
   method = "GET", path = "/api/v1/anomalies/{id}", auth = "viewer",
   summary = "one anomaly with its transaction",
   params = { id = { type = "integer", min = 1, required = true } },
