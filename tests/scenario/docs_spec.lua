@@ -29,6 +29,35 @@ describe("documents", function()
     end)
   end
 
+  it("docs/SCRIPTS.md: its endpoints are loaded and answer", function()
+    local text, dir = engine.read("docs/SCRIPTS.md"), e.dir .. "/scripts"
+    local function sh(block)
+      return (block:gsub("/tmp/chainwatch%-", e.dir .. "/"))
+    end
+    local n, commands = 0, {}
+    for block in text:gmatch("\n```sh\n(.-)\n```") do commands[#commands + 1] = sh(block) end
+    assert.equal(0, (engine.run(commands[1])))
+    for block in text:gmatch("\n```lua\n(.-)\n```") do
+      n = n + 1
+      engine.write(dir .. "/api/doc" .. n .. ".lua", block .. "\n")
+    end
+    assert.equal(2, n)
+    local code, words = engine.run(commands[2])
+    assert.equal(0, code, words)
+    local other = engine.start { sets = { "scripts.dir=" .. dir } }
+    local script = commands[3]:gsub("http://127%.0%.0%.1:8080", "http://127.0.0.1:" .. other.port)
+    engine.write(e.dir .. "/scripts.sh", "set -e\n" .. script:gsub("var/admin%.key", other.dir .. "/admin.key") .. "\n")
+    code, words = engine.run("bash " .. e.dir .. "/scripts.sh")
+    assert.equal(0, code, words)
+    assert.is_truthy(words:find('"sent":0', 1, true), words)
+    assert.is_truthy(words:find("40 hex digits", 1, true), words)
+    assert.equal(404, (other:post("/api/v1/anomalies/1/dismiss")))
+    code, words = engine.run(commands[4])
+    assert.equal(0, code, words)
+    assert.is_truthy(words:find("0xabc", 1, true), words)
+    other:stop()
+  end)
+
   it("the rule of README.md passes its tests", function()
     local rule = engine.read("README.md"):match("\n```lua\n(.-)\n```")
     os.execute("mkdir -p " .. e.dir .. "/rules")
