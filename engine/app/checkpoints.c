@@ -1,8 +1,11 @@
 #include "app/checkpoints.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/config.h"
 #include "app/parts.h"
@@ -105,9 +108,11 @@ static void on_timer(void *arg)
 {
 	struct cw_checkpoints *c = arg;
 
-	c->seq = cw_pipeline_stats(c->engine->pipeline).committed_id;
+	struct cw_pipeline_stats stats = cw_pipeline_stats(c->engine->pipeline);
+
+	c->seq = stats.committed_id;
 	c->started_us = cw_clock_mono_us();
-	c->busy = c->seq > c->kept_seq && cw_work_submit(c->engine->work, write_copy, on_written, c) == 0;
+	c->busy = c->seq > c->kept_seq && !stats.replaying && cw_work_submit(c->engine->work, write_copy, on_written, c) == 0;
 	if (!c->busy)
 		cw_timer_set(c->timer, c->engine->config->checkpoint_s * 1000);
 }
@@ -117,9 +122,36 @@ static void on_lost(void *arg, struct cw_state *st)
 	load(arg, st);
 }
 
+/* For good: a crash must not bring the file back, so the folder is flushed as well. */
+static bool on_discard(void *arg, uint64_t seq)
+{
+	struct cw_checkpoints *c = arg;
+	int dir;
+
+	if (c->busy)
+		return false;
+	if (c->kept_seq < seq)
+		return true;
+	if (unlink(c->path) != 0 && errno != ENOENT) {
+		struct cw_err err;
+
+		cw_err_set(&err, CW_ERR_INTERNAL, "could not remove \"%s\": %s", c->path, strerror(errno));
+		cw_log_err(CW_LOG_ERROR, "state", "a checkpoint of blocks that were taken back stays, trying again", &err);
+		return false;
+	}
+	dir = open(c->engine->config->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0) {
+		fsync(dir);
+		close(dir);
+	}
+	c->kept_seq = 0;
+	return true;
+}
+
 void cw_checkpoints_start(struct cw_checkpoints *c)
 {
 	cw_pipeline_on_state_lost(c->engine->pipeline, on_lost, c);
+	cw_pipeline_on_discard(c->engine->pipeline, on_discard, c);
 	c->timer = cw_timer_new(c->engine->loop, on_timer, c);
 	if (c->engine->config->checkpoint_s > 0)
 		cw_timer_set(c->timer, c->engine->config->checkpoint_s * 1000);

@@ -343,6 +343,7 @@ static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct 
 	if (e->pipeline == NULL)
 		return -1;
 	cw_pipeline_on_publish(e->pipeline, cw_ops_publish, e);
+	cw_pipeline_on_retract(e->pipeline, cw_ops_retract, e);
 	cw_checkpoints_start(e->checkpoints);
 	return 0;
 }

@@ -331,7 +331,10 @@ static void put_event(struct cw_buf *out, const struct cw_outcome *o, const stru
 	cw_json_put_cstring(out, a->explanation);
 	cw_buf_printf(out, ",\"features\":%s", a->features);
 	if (a->alert != NULL)
-		cw_buf_printf(out, ",\"occurrences\":%u", a->alert->occurrences);
+		cw_buf_printf(out, ",\"occurrences\":%u,\"finality\":\"%s\"", a->alert->occurrences,
+		              a->provisional ? "provisional" : "final");
+	if (a->reborn_of != 0)
+		cw_buf_printf(out, ",\"reborn_of\":%lld", (long long)a->reborn_of);
 	cw_buf_printf(out, ",\"chainId\":\"%llu\",\"hash\":\"%s\",\"from\":\"%s\",\"to\":",
 	              (unsigned long long)o->tx->chain_id, cw_hash_format(&o->tx->hash, hash),
 	              cw_address_format(&o->tx->from, address));
@@ -357,6 +360,25 @@ void cw_ops_publish(void *engine, const struct cw_outcome *outcome)
 		               (uint64_t)a->id : 0, a->event == CW_EVENT_NEW ? "anomaly" : "anomaly.updated", data.data, data.len);
 		cw_buf_release(&data);
 	}
+}
+
+void cw_ops_retract(void *engine, const struct cw_retraction *r)
+{
+	struct cw_engine *e = engine;
+	struct cw_buf data = CW_BUF_INIT;
+
+	cw_buf_printf(&data, "{\"id\":%lld,\"rule\":", (long long)r->anomaly_id);
+	cw_json_put_cstring(&data, r->rule);
+	cw_buf_puts(&data, ",\"version\":");
+	cw_json_put_cstring(&data, r->version);
+	cw_buf_puts(&data, ",\"title\":");
+	cw_json_put_cstring(&data, r->title);
+	cw_buf_printf(&data, ",\"severity\":\"%s\",\"dedup_key\":", cw_severity_name(r->severity));
+	cw_json_put_cstring(&data, r->dedup);
+	cw_buf_printf(&data, ",\"finality\":\"retracted\",\"reorg\":%lld,\"chainId\":\"%llu\"}", (long long)r->reorg_id,
+	              (unsigned long long)r->chain_id);
+	cw_sse_publish(e->anomalies, 0, "anomaly.retracted", data.data, data.len);
+	cw_buf_release(&data);
 }
 
 struct cw_scripts_conf cw_ops_scripts_conf(const struct cw_config *config)

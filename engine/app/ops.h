@@ -6,6 +6,7 @@ struct cw_config;
 struct cw_engine;
 struct cw_err;
 struct cw_outcome;
+struct cw_retraction;
 struct cw_scripts_conf;
 
 typedef void cw_ops_done_fn(void *done_arg, const char *json, const struct cw_err *err);
@@ -17,6 +18,7 @@ typedef void cw_ops_done_fn(void *done_arg, const char *json, const struct cw_er
 void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_done_fn *done, void *done_arg);
 /* One server-sent event per alert that is not shadow; as cw_publish_fn. */
 void cw_ops_publish(void *engine, const struct cw_outcome *outcome);
+void cw_ops_retract(void *engine, const struct cw_retraction *retraction);     /* as cw_retract_fn */
 struct cw_scripts_conf cw_ops_scripts_conf(const struct cw_config *config);
 /* Settings that scripts may read, JSON; kept by the engine. */
 const char *cw_ops_conf_json(struct cw_engine *e);

@@ -58,7 +58,7 @@ struct batch {
 
 void cw_origin_of(const struct cw_request *req, struct cw_origin *origin)
 {
-	origin->user_id = req->user_id;
+	*origin = (struct cw_origin){ .user_id = req->user_id };
 	snprintf(origin->request_id, sizeof(origin->request_id), "%s", req->id);
 	origin->start_us = req->start_us;
 }

@@ -58,8 +58,11 @@ static struct item *item_new(const struct cw_tx_in *in, const uint8_t key[ITEM_K
 	cw_list_init(&item->slots);
 	item->refs = 1;
 	memcpy(item->key, key, ITEM_KEY);
-	if (origin != NULL)
+	if (origin != NULL) {
 		item->origin = *origin;
+		item->origin.source = NULL;
+		item->provisional = origin->source != NULL && origin->source->provisional;
+	}
 	item->in = *in;
 	item->in.tx.seq = 0;
 	item->in.input = item->input;
@@ -87,7 +90,7 @@ void cw_item_unref(struct item **item)
 static void submission_free(struct cw_pipeline *p, struct submission *sub)
 {
 	cw_list_remove(&sub->link);
-	for (size_t i = 0; i < sub->n; i++) {
+	for (size_t i = 0; i < sub->nslots; i++) {
 		struct slot *slot = &sub->slots[i];
 
 		if (!cw_list_empty(&slot->link)) {
@@ -118,7 +121,7 @@ static void slot_close(struct cw_pipeline *p, struct slot *slot, const struct cw
 /* Closes what is still open in the submission with this error. */
 static void submission_give_up(struct cw_pipeline *p, struct submission *sub, const struct cw_err *err)
 {
-	for (size_t i = 0; i < sub->n; i++) {
+	for (size_t i = 0; i < sub->nslots; i++) {
 		struct slot *slot = &sub->slots[i];
 		struct cw_outcome outcome = { .tx = &slot->item->in.tx, .err = err };
 
@@ -205,7 +208,7 @@ void cw_item_done(struct cw_pipeline *p, struct item *item)
 	item->place = ITEM_DONE;
 	cw_list_remove(&item->link);
 	cw_map_take(p->in_flight, item->key, ITEM_KEY);
-	if (item->outcome.err == NULL)
+	if (item->outcome.err == NULL && !item->is_cursor)
 		cw_recent_add(p->recent, item->key);
 	p->load--;
 	item->outcome.tx = &item->in.tx;
@@ -267,6 +270,28 @@ static void admit(struct cw_pipeline *p, struct slot *slot, const struct cw_tx_i
 	p->queued++;
 }
 
+/* Behind the transactions of its submission; they are stored when its turn comes, or were before. */
+static void admit_cursor(struct cw_pipeline *p, struct slot *slot, const struct cw_source *source)
+{
+	size_t name = strlen(source->name) + 1, position = strlen(source->cursor) + 1;
+	struct item *item = cw_zalloc(sizeof(*item) + name + position);
+
+	cw_list_init(&item->link);
+	cw_list_init(&item->slots);
+	item->refs = 1;
+	item->is_cursor = true;
+	memset(item->key, 0xff, sizeof(uint64_t));
+	p->last_cursor++;
+	memcpy(item->key + sizeof(uint64_t), &p->last_cursor, sizeof(p->last_cursor));
+	memcpy(item->input, source->name, name);
+	memcpy(item->input + name, source->cursor, position);
+	cw_map_put(p->in_flight, item->key, ITEM_KEY, item);
+	p->load++;
+	slot_attach(p, slot, item, false);
+	cw_list_append(&p->queue, &item->link);
+	p->queued++;
+}
+
 /* By deadline: at the end, unless the time to wait has been made shorter. */
 static void wait_in_order(struct cw_pipeline *p, struct submission *sub)
 {
@@ -284,7 +309,7 @@ static struct submission *submission_new(size_t n)
 	struct submission *sub = cw_alloc(sizeof(*sub) + n * sizeof(sub->slots[0]));
 
 	cw_list_init(&sub->link);
-	sub->n = sub->open = n;
+	sub->nslots = sub->open = n;
 	sub->outcomes = cw_zalloc(n * sizeof(*sub->outcomes));
 	return sub;
 }
@@ -293,27 +318,33 @@ uint64_t cw_pipeline_submit(struct cw_pipeline *pipeline, const struct cw_tx_in 
                             const struct cw_origin *origin, cw_outcomes_fn *fn, void *arg, struct cw_err *err)
 {
 	struct cw_pipeline *p = CW_CAST(pipeline, PIPELINE_MAGIC);
+	const struct cw_source *source = origin != NULL ? origin->source : NULL;
+	size_t slots = n + (source != NULL && source->name != NULL && source->cursor != NULL);
 	struct submission *sub;
 
-	if (n == 0)
+	if (slots == 0)
 		return cw_err_set(err, CW_ERR_INVALID, "there is no transaction to take"), 0u;
-	if (n > p->conf.queue_limit)
+	if (slots > p->conf.queue_limit)
 		return cw_err_set(err, CW_ERR_INVALID, "%zu transactions at once are more than the queue holds (%u)", n,
 		                  p->conf.queue_limit), 0u;
-	if (n > cw_pipeline_room(p)) {
+	if (slots > cw_pipeline_room(p)) {
 		p->stats.refused++;
 		return cw_err_set(err, CW_ERR_BUSY, p->draining ? "the engine is stopping" : "the queue is full"), 0u;
 	}
-	sub = submission_new(n);
+	sub = submission_new(slots);
+	sub->n = n;
 	sub->id = ++p->last_id;
 	sub->fn = fn;
 	sub->arg = arg;
 	sub->deadline_us = cw_clock_mono_us() + p->conf.wait_ms * 1000;
 	wait_in_order(p, sub);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < slots; i++) {
 		sub->slots[i].owner = sub;
 		cw_list_init(&sub->slots[i].link);
-		admit(p, &sub->slots[i], &txs[i], origin);
+		if (i < n)
+			admit(p, &sub->slots[i], &txs[i], origin);
+		else
+			admit_cursor(p, &sub->slots[i], source);
 	}
 	cw_commit_kick(p);
 	return sub->id;

@@ -38,6 +38,7 @@ struct group *cw_group_new(size_t max)
 	struct group *g = cw_zalloc(sizeof(*g));
 
 	cw_list_init(&g->link);
+	cw_list_init(&g->cursors);
 	g->items = cw_alloc(max * sizeof(struct item *));
 	g->started_us = cw_clock_mono_us();
 	return g;
@@ -51,6 +52,8 @@ void cw_group_free(struct group **group)
 	if (g == NULL)
 		return;
 	cw_list_remove(&g->link);
+	while (cw_list_take(&g->cursors) != NULL)
+		;
 	cw_generation_unref(&g->gen);
 	cw_keep_unref(&g->keep);
 	cw_free(g->items);
@@ -68,9 +71,22 @@ static void push_cut(struct cw_pipeline *p, size_t n)
 	p->cuts[p->ncuts++] = (uint32_t)n;
 }
 
-/* Back to the head of the queue, in order. Frees the group. */
+static void requeue_cursors(struct cw_pipeline *p, struct group *g)
+{
+	while (!cw_list_empty(&g->cursors))
+		cw_item_requeue(p, cw_list_entry(g->cursors.prev, struct item, link));
+}
+
+static void fail_cursors(struct cw_pipeline *p, struct group *g, const struct cw_err *err)
+{
+	while (!cw_list_empty(&g->cursors))
+		cw_item_fail(p, cw_list_entry(g->cursors.next, struct item, link), err);
+}
+
+/* Back to the head of the queue, in order; cursors behind the transactions. Frees the group. */
 static void requeue(struct cw_pipeline *p, struct group *g)
 {
+	requeue_cursors(p, g);
 	for (size_t i = g->n; i-- > 0;)
 		cw_item_requeue(p, g->items[i]);
 	p->stats.retries++;
@@ -94,7 +110,15 @@ static void keep_last(struct cw_pipeline *p, struct group *g)
 	cw_list_append(&p->kept, &g->link);
 }
 
-/* The second half of an evaluated group, as a group of its own. */
+static void move_cursors(struct group *to, struct group *from)
+{
+	struct cw_list *link;
+
+	while ((link = cw_list_take(&from->cursors)) != NULL)
+		cw_list_append(&to->cursors, link);
+}
+
+/* The second half of an evaluated group, as a group of its own; it has the cursors. */
 static struct group *split(struct group *g)
 {
 	struct group *half = cw_group_new(g->n);
@@ -108,6 +132,7 @@ static struct group *split(struct group *g)
 	half->gen = cw_generation_ref(g->gen);
 	half->keep = cw_keep_ref(g->keep);
 	half->started_us = g->started_us;
+	move_cursors(half, g);
 	return half;
 }
 
@@ -133,17 +158,27 @@ static bool is_data_error(const struct cw_err *err)
 	return false;
 }
 
-/* An evaluated group that the database refuses. One transaction: without what a rule wrote freely, then not at all. */
+/* An evaluated group that the database refuses. Cursors apart. One transaction: without what a rule wrote freely, then not at all. */
 static void refuse_evaluated(struct cw_pipeline *p, struct group *g, const struct cw_err *err)
 {
 	struct item *item;
 
+	if (g->n > 0 && !cw_list_empty(&g->cursors)) {
+		struct group *cursors = cw_group_new(1);
+
+		cursors->evaluated = true;
+		move_cursors(cursors, g);
+		keep_first(p, cursors);
+		keep_first(p, g);
+		return;
+	}
 	if (g->n > 1) {
 		keep_first(p, split(g));
 		keep_first(p, g);
 		return;
 	}
 	if (g->n == 0) {
+		fail_cursors(p, g, err);
 		cw_group_free(&g);
 		return;
 	}
@@ -166,7 +201,11 @@ static void refuse_new(struct cw_pipeline *p, struct group *g, const struct cw_e
 		requeue(p, g);
 		return;
 	}
-	cw_item_fail(p, g->items[0], err);
+	if (g->n > 0)
+		cw_item_fail(p, g->items[0], err);
+	else
+		fail_cursors(p, g, err);
+	requeue_cursors(p, g);
 	cw_group_free(&g);
 }
 
@@ -421,6 +460,21 @@ static void send_kept(struct cw_pipeline *p)
 	send_group(p, g);
 }
 
+/* Cursors that stand at the head of the queue: all before them is in this group or in those before it. */
+static void take_cursors(struct cw_pipeline *p, struct group *g)
+{
+	while (!cw_list_empty(&p->queue)) {
+		struct item *item = cw_list_entry(p->queue.next, struct item, link);
+
+		if (!item->is_cursor)
+			return;
+		cw_list_remove(&item->link);
+		cw_list_append(&g->cursors, &item->link);
+		item->place = ITEM_GROUPED;
+		p->queued--;
+	}
+}
+
 static void send_queued(struct cw_pipeline *p)
 {
 	bool cut = p->ncuts > 0;
@@ -428,7 +482,7 @@ static void send_queued(struct cw_pipeline *p)
 	struct group *g = cw_group_new(max < p->queued ? max : p->queued);
 
 	g->cut = cut;
-	while (g->n < max && !cw_list_empty(&p->queue)) {
+	for (take_cursors(p, g); g->n < max && !cw_list_empty(&p->queue); take_cursors(p, g)) {
 		struct item *item = cw_list_entry(p->queue.next, struct item, link);
 
 		if (g->n > 0 && bytes + item->in.input_len > GROUP_BYTES)
@@ -563,6 +617,32 @@ static void on_predictions(void *arg, const struct cw_result *res, const struct 
 	answered(p, p->committing, err);
 }
 
+/* The last of each name. */
+static bool send_cursors(struct cw_pipeline *p, struct group *g)
+{
+	struct cw_new_cursor *rows;
+	struct cw_list *link, *tmp;
+	size_t n = 0, k;
+
+	cw_list_each(link, tmp, &g->cursors)
+		n++;
+	if (n == 0)
+		return false;
+	rows = cw_arena_alloc(p->scratch, n * sizeof(*rows));
+	n = 0;
+	cw_list_each(link, tmp, &g->cursors) {
+		const char *name = (const char *)cw_list_entry(link, struct item, link)->input;
+
+		for (k = 0; k < n && strcmp(rows[k].name, name) != 0; k++)
+			;
+		rows[k] = (struct cw_new_cursor){ name, name + strlen(name) + 1 };
+		n += k == n;
+	}
+	cw_ingest_cursors(p->stream.conn, rows, n, p->scratch, on_predictions, p);
+	cw_arena_clear(p->scratch);
+	return true;
+}
+
 static void send_verdicts(struct cw_pipeline *p, struct group *g)
 {
 	struct stream *s = &p->stream;
@@ -576,6 +656,8 @@ static void send_verdicts(struct cw_pipeline *p, struct group *g)
 		if (cw_verdict_send_alerts(p, g, on_alerts))
 			s->outstanding++;
 	}
+	if (send_cursors(p, g))
+		s->outstanding++;
 	s->outstanding++;
 	cw_ingest_commit(s->conn, on_committed, p);
 	cw_conn_sync(s->conn, NULL, NULL);
@@ -628,7 +710,7 @@ static void send_next(struct cw_pipeline *p)
 		send_kept(p);
 		return;
 	}
-	if (p->queued == 0 || p->replay_needed || p->replay != NULL || cw_warm_holds(p))
+	if (p->queued == 0 || p->replay_needed || p->replay != NULL || p->reorg != NULL || cw_warm_holds(p))
 		return;
 	if (p->gen == NULL || !cw_supervisor_ready(p->supervisor)) {
 		cw_timer_set(p->again, NOT_READY_MS);
@@ -643,10 +725,11 @@ void cw_commit_pump(struct cw_pipeline *p)
 	if (p->stream.state == STREAM_DOWN)
 		open_stream(p);
 	cw_rules_boundary(p);
-	if (p->replay_needed && p->front == NULL && p->committing == NULL && cw_list_empty(&p->kept))
+	if (p->replay_needed && p->front == NULL && p->committing == NULL && cw_list_empty(&p->kept) && !cw_reorg_holds(p))
 		cw_replay_start(p);
 	if (p->committing == NULL)
 		send_next(p);
+	cw_reorg_step(p);
 	cw_warm_step(p);
 }
 

@@ -27,6 +27,7 @@ struct cw_state;
 struct cw_timer;
 struct group;
 struct recent;
+struct reorg;
 struct replay;
 struct submission;
 struct warm;
@@ -60,6 +61,9 @@ struct item {
 	int refs;                        /* the pipeline's own, and one a slot */
 	bool stored;                     /* lookup: evaluated by us; a COMMIT whose answer was lost has committed it */
 	bool plain;                      /* stored without what the rules wrote: the database refused that */
+	bool provisional;                /* its chain may still drop it */
+	bool is_cursor;                  /* no transaction: `input` is name, NUL, position, NUL of a cursor that is written when
+	                                  * all before it in the queue is stored; the key is one that no transaction has */
 	uint8_t key[ITEM_KEY];
 	struct cw_origin origin;         /* of the first submission */
 	struct cw_verdict verdict;       /* once evaluated; memory of `keep` */
@@ -85,8 +89,9 @@ struct submission {
 	int64_t deadline_us;
 	cw_outcomes_fn *fn;
 	void *arg;
-	size_t n, open;                  /* slots, and those without outcome */
-	struct cw_outcome *outcomes;
+	size_t n, open;                  /* transactions, and slots without outcome */
+	size_t nslots;                   /* n, and one more for a cursor */
+	struct cw_outcome *outcomes;     /* one a slot */
 	struct slot slots[];
 };
 
@@ -175,6 +180,7 @@ struct group {
 	size_t n;                        /* items that are its own: the known ones have left */
 	size_t submitted, judged;        /* of them */
 	struct item **items;
+	struct cw_list cursors;          /* items that are cursors: written with its COMMIT */
 	int64_t started_us;
 };
 struct group *cw_group_new(size_t max);
@@ -242,6 +248,13 @@ double cw_replay_progress(const struct cw_pipeline *p);      /* 0 to 1 */
 void cw_replay_restart(struct cw_pipeline *p);
 void cw_replay_release(struct cw_pipeline *p);
 
+/* --- reorgs (reorg.c); while p->reorg is set no new group begins --- */
+
+void cw_reorg_step(struct cw_pipeline *p);       /* goes on; no effect when none is under way */
+/* The arena is ahead of the tables, or no evaluator lives: neither replay nor other rules may begin. */
+bool cw_reorg_holds(const struct cw_pipeline *p);
+void cw_reorg_release(struct cw_pipeline *p);
+
 /* --- warm-up (warm.c) --- */
 
 void cw_warm_init(struct cw_pipeline *p);
@@ -257,7 +270,7 @@ double cw_warm_progress(const struct cw_pipeline *p, uint64_t gap);   /* 0 to 1 
 bool cw_pipeline_judging(const struct cw_pipeline *p);
 
 struct pipeline_metrics {
-	struct cw_metric *fresh, *duplicate, *failed, *queued, *group_size, *commit_seconds, *severity[4];
+	struct cw_metric *fresh, *duplicate, *failed, *queued, *group_size, *commit_seconds, *severity[4], *reorgs, *retracted;
 };
 
 struct cw_pipeline {
@@ -278,7 +291,7 @@ struct cw_pipeline {
 	uint32_t queued, load;           /* load: items that are not done, and slots that wait beside the first */
 	struct cw_list waiting, answers; /* submissions */
 	struct cw_timer *deadline;
-	uint64_t last_id;
+	uint64_t last_id, last_cursor;
 	bool draining, answering;
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -311,11 +324,17 @@ struct cw_pipeline {
 	struct replay *replay;
 	bool replay_needed, replayed;
 	struct warm *warm;
+	struct reorg *reorg;
+	bool want_events;                /* rows of outbox */
 
 	cw_publish_fn *publish;
 	void *publish_arg;
+	cw_retract_fn *retract;
+	void *retract_arg;
 	cw_restore_fn *restore;
 	void *restore_arg;
+	cw_discard_fn *discard;
+	void *discard_arg;
 };
 
 #endif

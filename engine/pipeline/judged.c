@@ -144,6 +144,7 @@ static uint32_t row_of(struct cw_pipeline *p, struct alert_rows *r, const struct
 		.ruleset = g->gen->digest,
 		.dedup = keyed ? a->dedup : cw_arena_strndup(p->scratch, hash, strlen(hash)),
 		.shadow = shadow,
+		.provisional = item->provisional,
 	};
 	cw_map_put(r->seen, &key, sizeof(key), (void *)(uintptr_t)++r->n);
 	return (uint32_t)r->n - 1;
@@ -177,7 +178,7 @@ bool cw_verdict_send_alerts(struct cw_pipeline *p, struct group *g, cw_query_fn 
 			};
 		}
 	}
-	cw_alerts_store(p->stream.conn, r.rows, r.n, fires, nfires, p->scratch, fn, p);
+	cw_alerts_store(p->stream.conn, r.rows, r.n, fires, nfires, p->want_events, p->scratch, fn, p);
 	cw_map_free(&r.seen);
 	cw_arena_clear(p->scratch);
 	return true;

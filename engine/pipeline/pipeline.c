@@ -94,6 +94,8 @@ static void register_metrics(struct pipeline_metrics *m)
 	m->severity[CW_SEVERITY_MEDIUM] = cw_counter(anomalies, alerts, "severity=\"medium\"");
 	m->severity[CW_SEVERITY_HIGH] = cw_counter(anomalies, alerts, "severity=\"high\"");
 	m->severity[CW_SEVERITY_CRITICAL] = cw_counter(anomalies, alerts, "severity=\"critical\"");
+	m->reorgs = cw_counter("chainwatch_reorgs_total", "Times that a chain took judged blocks back.", NULL);
+	m->retracted = cw_counter("chainwatch_anomalies_retracted_total", "Alerts that went with them.", NULL);
 	m->queued = cw_gauge("chainwatch_pipeline_transactions", "Transactions admitted and not done yet.", NULL);
 	m->group_size = cw_histogram("chainwatch_commit_group_size", "Transactions in a commit.", NULL, sizes,
 	                             sizeof(sizes) / sizeof(sizes[0]));
@@ -155,6 +157,7 @@ void cw_pipeline_free(struct cw_pipeline **pipeline)
 	cw_supervisor_free(&p->supervisor);
 	cw_metrics_off_collect(collect, p);
 	cw_replay_release(p);
+	cw_reorg_release(p);
 	cw_warm_release(p);
 	cw_commit_release(p);
 	cw_known_release(p);
@@ -199,7 +202,7 @@ struct cw_pipeline_stats cw_pipeline_stats(const struct cw_pipeline *pipeline)
 
 	stats.queued = pipeline->queued;
 	stats.load = pipeline->load;
-	stats.replaying = pipeline->replay != NULL || pipeline->replay_needed;
+	stats.replaying = pipeline->replay != NULL || pipeline->replay_needed || pipeline->reorg != NULL;
 	stats.replay_progress = cw_replay_progress(pipeline);
 	return stats;
 }

@@ -38,6 +38,8 @@ enum cw_alert_event { CW_EVENT_NONE = 0, CW_EVENT_NEW, CW_EVENT_UPDATED };
 struct cw_outcome_alert {
 	int64_t id;                   /* anomalies.id of the living alert */
 	bool founded;                 /* here; false: this transaction is further evidence of it */
+	bool provisional;             /* its chain may still drop this transaction */
+	int64_t reborn_of;            /* a retracted alert that this one is again; 0: none */
 	enum cw_alert_event event;    /* what the world is told: an update when its severity rises or its fires double */
 	const char *rule, *version, *title;
 	const struct cw_alert *alert; /* NULL for a stored one: then the fields below are all there is */
@@ -87,8 +89,8 @@ struct cw_pipeline *cw_pipeline_new(struct cw_loop *loop, struct cw_pool *pool, 
 void cw_pipeline_free(struct cw_pipeline **pipeline);
 void cw_pipeline_reconfigure(struct cw_pipeline *pipeline, const struct cw_pipeline_conf *conf);
 
-/* `n` may be 0 where the origin has a cursor (an empty block): `fn` is called when that is stored. With a cursor, `fn`
- * without error in any outcome also says that the cursor is stored.
+/* `n` may be 0 where the origin has a cursor (an empty block): `fn` is called when that is stored. With a cursor,
+ * outcomes[n] is the cursor's: no err, it is stored.
  *
  * Copies what it needs. Returns a number for cw_pipeline_cancel, or 0 with CW_ERR_BUSY (queue full, or draining: answer
  * 503 with Retry-After) or CW_ERR_INVALID (none, or more than the queue can ever hold) - then nothing was taken. */
@@ -120,8 +122,8 @@ typedef void cw_rewound_fn(void *arg, const struct cw_rewound *what, const struc
  * -1 and CW_ERR_BUSY; `fn` is not called then. */
 int cw_pipeline_rewind(struct cw_pipeline *pipeline, const struct cw_reorg *reorg, cw_rewound_fn *fn, void *arg,
                        struct cw_err *err);
-/* Blocks up to this one stay: alerts founded in them become final. Asked again while the database is away, and forgotten
- * with the engine: a source says it anew with each head. */
+/* Blocks up to this one stay: alerts founded in them become final. Not while the database is away: a source says it anew
+ * with each head. */
 void cw_pipeline_finalise(struct cw_pipeline *pipeline, uint64_t chain_id, uint64_t up_to_block);
 
 /* Loads a generation of rules, registers it in models / model_versions, activates it. `fn` once: the report or the
@@ -175,7 +177,7 @@ bool cw_pipeline_ready(const struct cw_pipeline *pipeline);
 
 struct cw_pipeline_stats {
 	uint64_t fresh, duplicate, failed;    /* outcomes of transactions */
-	uint64_t groups, retries, alerts, refused, timeouts, replayed, warmed;
+	uint64_t groups, retries, alerts, refused, timeouts, reorgs, replayed, warmed;
 	uint64_t committed_id;        /* transactions.id of the newest committed one: what a checkpoint may contain */
 	uint32_t queued, load;        /* waiting for a group; admitted and not done */
 	bool replaying;
@@ -187,6 +189,23 @@ struct cw_supervisor_stats cw_pipeline_supervisor_stats(const struct cw_pipeline
 /* Told after each commit, for SSE and deliveries. Valid during the call. */
 typedef void cw_publish_fn(void *arg, const struct cw_outcome *outcome);
 void cw_pipeline_on_publish(struct cw_pipeline *pipeline, cw_publish_fn *fn, void *arg);
+/* An alert that was told of and is none any more: its chain dropped all that it rested on. Valid during the call. */
+struct cw_retraction {
+	int64_t anomaly_id, reorg_id;
+	uint64_t chain_id;
+	const char *rule, *version, *title, *dedup;
+	enum cw_severity severity;
+};
+typedef void cw_retract_fn(void *arg, const struct cw_retraction *retraction);
+void cw_pipeline_on_retract(struct cw_pipeline *pipeline, cw_retract_fn *fn, void *arg);
+/* Whether there are receivers: each commit then leaves a row in outbox for an alert that is new, has risen in severity, is
+ * retracted or reborn, with an empty target for the delivery to fill in. Off at first. Never for shadow or suppressed
+ * ones. */
+void cw_pipeline_want_events(struct cw_pipeline *pipeline, bool wanted);
+/* Asked before a reorg: checkpoints that hold transactions from `seq` on must be gone for good, and none may come before the
+ * pipeline says so (stats.replaying is set until then). false: not yet, ask again soon. */
+typedef bool cw_discard_fn(void *arg, uint64_t seq);
+void cw_pipeline_on_discard(struct cw_pipeline *pipeline, cw_discard_fn *fn, void *arg);
 /* Told when the arena was lost, while no evaluator lives: may fill it from a checkpoint; history is then replayed from
  * cw_state_seq() on. At the start the owner does the same before cw_pipeline_new. */
 typedef void cw_restore_fn(void *arg, struct cw_state *st);

@@ -54,6 +54,8 @@ static void make_outcome(struct item *item, const struct generation *gen)
 			.id = item->alerts[i].id,
 			.founded = item->alerts[i].founded,
 			.event = event_of(a, &item->alerts[i]),
+			.reborn_of = item->alerts[i].reborn_of,
+			.provisional = item->provisional,
 			.rule = rule->id,
 			.version = rule->version,
 			.title = rule->title,
@@ -104,6 +106,8 @@ void cw_publish_group(struct cw_pipeline *p, struct group **group)
 		g->items[i]->refs++;             /* for the publisher, below */
 		cw_item_done(p, g->items[i]);
 	}
+	while (!cw_list_empty(&g->cursors))
+		cw_item_done(p, cw_list_entry(g->cursors.next, struct item, link));
 	cw_admit_answer(p);
 	for (size_t i = 0; i < g->n; i++) {
 		if (p->publish != NULL)

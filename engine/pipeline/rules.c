@@ -295,7 +295,7 @@ void cw_rules_boundary(struct cw_pipeline *p)
 	uint32_t disabled[CW_RULES_MAX];
 	int n = 0;
 
-	if (gen == NULL || p->activating || cw_pipeline_judging(p))
+	if (gen == NULL || p->activating || cw_pipeline_judging(p) || cw_reorg_holds(p))
 		return;
 	for (uint32_t i = 0; i < gen->nrules && i < CW_RULES_MAX; i++)
 		if (gen->rules[i].disabled)

@@ -224,7 +224,8 @@ static void begin_run(struct cw_pipeline *p)
 	struct warm *w = p->warm;
 	uint64_t after;
 
-	if (p->gen == NULL || p->next_gen != NULL || p->activating || p->replay_needed || p->replay != NULL || p->draining ||
+	if (p->gen == NULL || p->next_gen != NULL || p->activating || p->replay_needed || p->replay != NULL ||
+	    p->reorg != NULL || p->draining ||
 	    w->judging > 0 || !cw_supervisor_ready(p->supervisor) || !lacking(p, 0, &after))
 		return;
 	w->phase = WARM_RANGE;

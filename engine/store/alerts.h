@@ -21,6 +21,7 @@ struct cw_alert_row {
 	const char *rule_id, *rule_version, *title, *ruleset;
 	const char *dedup;
 	bool shadow;                  /* of a rule on trial: kept, never shown as an anomaly */
+	bool provisional;             /* its chain may still drop the block of the founder */
 };
 
 struct cw_alert_fire {
@@ -32,15 +33,18 @@ struct cw_alert_fire {
 	const char *explanation;
 };
 
-/* The answer has one row for each fire, in order: read it with cw_alerts_read. */
+/* The answer has one row for each fire, in order: read it with cw_alerts_read. `events`: rows of outbox for alerts that are
+ * new, or have risen in severity, and are neither shadow nor suppressed. */
 void cw_alerts_store(struct cw_conn *conn, const struct cw_alert_row *rows, size_t nrows,
-                     const struct cw_alert_fire *fires, size_t nfires, struct cw_arena *arena, cw_query_fn *fn, void *arg);
+                     const struct cw_alert_fire *fires, size_t nfires, bool events, struct cw_arena *arena,
+                     cw_query_fn *fn, void *arg);
 
 struct cw_alert_stored {
 	int64_t id;                   /* anomalies.id */
 	bool founded;                 /* this fire has made the row */
 	bool suppressed;              /* and is not to be told */
 	bool told;                    /* the first that is to be told of this alert */
+	int64_t reborn_of;            /* a retracted alert that this one is again; 0: none */
 };
 /* false: no such row. */
 bool cw_alerts_read(const struct cw_result *res, int row, struct cw_alert_stored *out);

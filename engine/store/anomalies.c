@@ -3,6 +3,7 @@
 #include "store/ops.h"
 
 #define SEVERITIES "low|medium|high|critical"
+#define FINALITIES "provisional|final|retracted"
 #define STATUSES "open|investigating|confirmed|dismissed"
 
 #define ANOMALY_COLUMNS \
@@ -14,7 +15,8 @@
 	CW_COLUMN("features", "a.features_used", 0), CW_COLUMN("ruleset", "a.ruleset", 0), \
 	CW_COLUMN("dedup_key", "a.dedup_key", 0), CW_COLUMN("shadow", "a.shadow", 0), \
 	CW_COLUMN("occurrences", "a.occurrences", 0), CW_COLUMN("last_seen", "a.last_seen", 0), \
-	CW_COLUMN("suppressed_by", "a.suppressed_by", 0), \
+	CW_COLUMN("suppressed_by", "a.suppressed_by", 0), CW_COLUMN("finality", "a.finality", 0), \
+	CW_COLUMN("reborn_of", "a.reborn_of", 0), \
 	CW_COLUMN("status", "a.status", 0), CW_COLUMN("reviewed", "a.reviewed", 0), \
 	CW_COLUMN("reviewed_by", "a.reviewed_by", 0), CW_COLUMN("reviewed_at", "a.reviewed_at", 0), \
 	CW_COLUMN("review_note", "a.review_note", 0), CW_COLUMN("false_positive", "a.false_positive", 0)
@@ -44,6 +46,7 @@ static const struct cw_column changed_columns[] = { ANOMALY_COLUMNS };
 	{ .name = "false_positive", .type = CW_ARG_BOOL }, \
 	{ .name = "status", .type = CW_ARG_CHOICE, .choices = STATUSES }, { .name = "shadow", .type = CW_ARG_BOOL }, \
 	{ .name = "suppressed", .type = CW_ARG_BOOL }, \
+	{ .name = "finality", .type = CW_ARG_CHOICE, .choices = FINALITIES }, \
 	{ .name = "dedup_key" }, { .name = "min_score", .type = CW_ARG_NUMBER, .min = 0, .max = 1 }
 
 static const struct cw_arg_spec list_args[] = { FILTER_ARGS, CW_PAGE_ARGS };
@@ -77,7 +80,8 @@ static void put_from(struct cw_build *b)
 		cw_build_value(b, "address", "SELECT id, hash FROM transactions WHERE from_address = % UNION"
 		               " SELECT id, hash FROM transactions WHERE to_address = %");
 	} else {
-		cw_build_value(b, "hash", "SELECT id, hash FROM transactions WHERE hash = %");
+		cw_build_value(b, "hash", "SELECT id, hash FROM transactions WHERE hash = % AND canonical"
+		               " UNION ALL SELECT id, hash FROM transactions WHERE hash = % AND NOT canonical");
 	}
 	cw_build_sql(b, ") SELECT e.anomaly_id AS id FROM x JOIN anomaly_evidence e ON e.transaction_id = x.id");
 	if (address && hash)
@@ -111,6 +115,7 @@ static void put_where(struct cw_build *b)
 		cw_build_and(b);
 		cw_build_sql(b, "a.suppressed_by IS NULL");
 	}
+	cw_build_choice(b, "finality", "a.finality = '%'");
 	cw_build_flag(b, "suppressed", "a.suppressed_by IS NOT NULL", "a.suppressed_by IS NULL");
 }
 
@@ -230,7 +235,8 @@ static void build_statistics(struct cw_build *b)
 	cw_build_filter(b, "until", "a.detected_at < %");
 	cw_build_filter(b, "rule", "a.rule_id = %");
 	cw_build_and(b);
-	cw_build_sql(b, "NOT a.shadow AND a.suppressed_by IS NULL GROUP BY a.rule_id, a.severity ORDER BY count(*) DESC, a.rule_id, a.severity");
+	cw_build_sql(b, "NOT a.shadow AND a.suppressed_by IS NULL AND a.finality <> 'retracted' GROUP BY a.rule_id,"
+	             " a.severity ORDER BY count(*) DESC, a.rule_id, a.severity");
 }
 
 const struct cw_op cw_anomalies_statistics = {

@@ -23,6 +23,9 @@ struct cw_build {
 	const char *fault;            /* set by a build function: why it cannot be done with these arguments */
 };
 
+/* Canonical and dropped transactions have an index each. */
+#define CW_WHERE_HASH "(t.hash = % AND t.canonical OR t.hash = % AND NOT t.canonical)"
+
 #define CW_COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 const struct cw_arg *cw_build_arg(const struct cw_build *b, const char *name);   /* NULL: not set */

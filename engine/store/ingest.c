@@ -23,7 +23,7 @@ static const struct cw_stmt rollback_stmt = { "ingest_rollback", "ROLLBACK" };
 static const struct cw_stmt insert_stmt = {
 	"ingest_transactions",
 	"INSERT INTO transactions (" TX_COLUMNS ") SELECT * FROM unnest(" TX_ARRAYS ")"
-	" ON CONFLICT (chain_id, hash) DO NOTHING RETURNING id, chain_id, hash",
+	" ON CONFLICT (chain_id, hash) WHERE canonical DO NOTHING RETURNING id, chain_id, hash",
 };
 
 /* By nextval and not setval: the sequence never goes back, whoever else draws from it. */
@@ -37,7 +37,7 @@ static const struct cw_stmt insert_again_stmt = {
 	"ingest_transactions_again",
 	"INSERT INTO transactions (" TX_COLUMNS ", id) OVERRIDING SYSTEM VALUE"
 	" SELECT * FROM unnest(" TX_ARRAYS ", $19::int8[])"
-	" ON CONFLICT (chain_id, hash) DO NOTHING RETURNING id, chain_id, hash",
+	" ON CONFLICT (chain_id, hash) WHERE canonical DO NOTHING RETURNING id, chain_id, hash",
 };
 
 static const struct cw_stmt predictions_stmt = {
@@ -45,6 +45,12 @@ static const struct cw_stmt predictions_stmt = {
 	"INSERT INTO predictions (transaction_id, model_version_id, user_id, is_anomaly, confidence, anomaly_score,"
 	" request_id, response_time_ms, faults) SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::bool[],"
 	" $5::float8[], $6::float8[], $7::text[], $8::float8[], $9::jsonb[])",
+};
+
+static const struct cw_stmt cursors_stmt = {
+	"ingest_cursors",
+	"INSERT INTO cursors (name, position) SELECT * FROM unnest($1::text[], $2::jsonb[])"
+	" ON CONFLICT (name) DO UPDATE SET position = excluded.position, updated_at = now()",
 };
 
 void cw_ingest_begin(struct cw_conn *conn, cw_query_fn *fn, void *arg)
@@ -220,4 +226,17 @@ void cw_ingest_predictions(struct cw_conn *conn, const struct cw_new_prediction 
 		put_bytes(faults, r->faults != NULL, r->faults, r->faults != NULL ? strlen(r->faults) : 0);
 	}
 	send_columns(conn, &predictions_stmt, &c, arena, fn, arg);
+}
+
+void cw_ingest_cursors(struct cw_conn *conn, const struct cw_new_cursor *rows, size_t n, struct cw_arena *arena,
+                       cw_query_fn *fn, void *arg)
+{
+	struct columns c = { .count = 0 };
+	struct cw_array *name = add(&c, arena, CW_ELEM_TEXT, n), *position = add(&c, arena, CW_ELEM_JSONB, n);
+
+	for (size_t i = 0; i < n; i++) {
+		cw_array_bytes(name, rows[i].name, strlen(rows[i].name));
+		cw_array_bytes(position, rows[i].position, strlen(rows[i].position));
+	}
+	send_columns(conn, &cursors_stmt, &c, arena, fn, arg);
 }

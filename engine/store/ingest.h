@@ -1,4 +1,4 @@
-/* ingest.h - the statements of the commit stream: a group of transactions and their predictions (their
+/* ingest.h - the statements of the commit stream: a group of transactions, their predictions, cursors (their
  * alerts are in store/alerts.h).
  *
  * All go out on one connection in pipeline mode, arrays in binary through unnest; nothing is sent twice. The order of a
@@ -43,5 +43,10 @@ struct cw_new_prediction {
 };
 void cw_ingest_predictions(struct cw_conn *conn, const struct cw_new_prediction *rows, size_t n,
                            struct cw_arena *arena, cw_query_fn *fn, void *arg);
+
+/* How far sources have read, each name once. */
+struct cw_new_cursor { const char *name, *position; /* JSON */ };
+void cw_ingest_cursors(struct cw_conn *conn, const struct cw_new_cursor *rows, size_t n, struct cw_arena *arena,
+                       cw_query_fn *fn, void *arg);
 
 #endif

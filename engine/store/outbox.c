@@ -5,6 +5,8 @@
 static const struct cw_column columns[] = {
 	CW_COLUMN("id", "o.id", 0),
 	CW_COLUMN("anomaly_id", "o.anomaly_id", 0),
+	CW_COLUMN("kind", "o.kind", 0),
+	CW_COLUMN("event_id", "o.event_id::text", 0),
 	CW_COLUMN("target", "o.target", 0),
 	CW_COLUMN("payload", "o.payload", 0),
 	CW_COLUMN("attempts", "o.attempts", 0),

@@ -19,7 +19,7 @@ static const struct cw_column columns[] = {
 };
 
 static const struct cw_arg_spec list_args[] = {
-	{ .name = "hash", .type = CW_ARG_HASH, .where = "t.hash = %" },
+	{ .name = "hash", .type = CW_ARG_HASH, .where = CW_WHERE_HASH },
 	{ .name = "is_anomaly", .type = CW_ARG_BOOL, .where = "p.is_anomaly", .otherwise = "NOT p.is_anomaly" },
 	{ .name = "with_faults", .type = CW_ARG_BOOL, .where = "p.faults IS NOT NULL", .otherwise = "p.faults IS NULL" },
 	{ .name = "since", .type = CW_ARG_TIME, .where = "p.created_at >= %" },

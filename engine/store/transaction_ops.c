@@ -37,6 +37,7 @@ static const struct cw_column anomaly_columns[] = {
 	CW_COLUMN("occurrences", "a.occurrences", 0),
 	CW_COLUMN("last_seen", "a.last_seen", 0),
 	CW_COLUMN("suppressed_by", "a.suppressed_by", 0),
+	CW_COLUMN("finality", "a.finality", 0),
 	CW_COLUMN("status", "a.status", 0),
 	CW_COLUMN("reviewed", "a.reviewed", 0),
 	CW_COLUMN("false_positive", "a.false_positive", 0),
@@ -79,14 +80,15 @@ static void build_get(struct cw_build *b)
 {
 	cw_build_select(b);
 	cw_build_sql(b, " FROM transactions t");
-	cw_build_filter(b, "hash", "t.hash = %");
+	cw_build_filter(b, "hash", CW_WHERE_HASH);
 	cw_build_filter(b, "chain_id", "t.chain_id = %");
-	cw_build_sql(b, " ORDER BY t.id LIMIT 1");
+	cw_build_sql(b, " ORDER BY t.canonical DESC, CASE WHEN t.canonical THEN t.id ELSE -t.id END LIMIT 1");
 }
 
 const struct cw_op cw_transactions_get = {
 	.repo = "transactions", .name = "get", .kind = CW_OP_ONE,
-	.summary = "One transaction by its hash (the first that came in, where several chains have it), with its input.",
+	.summary = "One transaction by its hash, with its input: the first that came in, where several chains have it; one that"
+	           " its chain has dropped only if it did not come again.",
 	CW_OP_ARGS(get_args), CW_OP_COLUMNS(full_columns), .build = build_get, RELATIONS,
 };
 
@@ -278,7 +280,7 @@ static void build_import(struct cw_build *b)
 	cw_build_value(b, "rows", " FROM jsonb_to_recordset(%) AS j (\"chainId\" int8, hash text, \"blockNumber\" int8,"
 	               " \"blockHash\" text, \"transactionIndex\" int4, timestamp float8, \"from\" text, \"to\" text, value text,"
 	               " gas int8, \"gasPrice\" text, \"gasUsed\" int8, nonce int8, input text, status int2, canonical bool)"
-	               " ON CONFLICT (chain_id, hash) DO NOTHING");
+	               " ON CONFLICT (chain_id, hash) WHERE canonical DO NOTHING");
 }
 
 const struct cw_op cw_transactions_bulk_create = {

@@ -13,7 +13,7 @@ static const struct cw_stmt find_stmt = {
 	"SELECT k.ord, t.id, p.is_anomaly, p.anomaly_score, p.confidence, p.ruleset, a.id, a.anomaly_score, a.confidence,"
 	" a.severity, a.rule_id, a.version, a.title, a.explanation, a.features_used, a.founded, a.suppressed"
 	" FROM unnest($1::int8[], $2::bytea[]) WITH ORDINALITY AS k (chain_id, hash, ord)"
-	" JOIN transactions t ON t.hash = k.hash AND t.chain_id = k.chain_id"
+	" JOIN transactions t ON t.hash = k.hash AND t.chain_id = k.chain_id AND t.canonical"
 	" LEFT JOIN LATERAL (SELECT q.is_anomaly, q.anomaly_score, q.confidence, coalesce(v.checksum, v.version) AS ruleset"
 	" FROM predictions q JOIN model_versions v ON v.id = q.model_version_id JOIN models m ON m.id = v.model_id"
 	" WHERE q.transaction_id = t.id AND q.created_at >= t.created_at - interval '1 day'"

@@ -28,6 +28,7 @@ endpoint {
     status = { type = "string", enum = STATUSES },
     shadow = { type = "boolean", doc = "true: those of rules in shadow, which are left out otherwise" },
     suppressed = { type = "boolean", doc = "true: those that a suppression hides, which are left out otherwise" },
+    finality = { type = "string", enum = { "provisional", "final", "retracted" } },
     min_score = { type = "number", min = 0, max = 1 },
     limit = { type = "integer", min = 1, max = 1000, default = 50 },
     cursor = { type = "string", max_length = 512 },
@@ -143,8 +144,9 @@ endpoint {
   method = "GET", path = "/api/v1/anomalies/stream", auth = "viewer",
   summary = "anomalies as they are committed: server-sent events",
   description = "Event `anomaly`: a new alert; its id is the anomaly's. Event `anomaly.updated`, without an id: one "
-    .. "that lives has risen in severity, or fires for the 2nd, 4th, 8th, ... time. Last-Event-ID "
-    .. "(or last_id) resumes behind it. A gap that is too old to fill is answered 409: read GET "
+    .. "that lives has risen in severity, or fires for the 2nd, 4th, 8th, ... time. Event "
+    .. "`anomaly.retracted`, without an id: its chain dropped all that it rested on. "
+    .. "Last-Event-ID (or last_id) resumes behind it. A gap that is too old to fill is answered 409: read GET "
     .. "/anomalies, then subscribe again.",
   params = {
     min_severity = { type = "string", enum = SEVERITIES, default = "low" },

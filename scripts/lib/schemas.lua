@@ -64,6 +64,8 @@ local anomaly = {
     detected_at = time, occurrences = { type = "integer", description = "transactions on which it fired" },
     last_seen = { type = "string", format = "date-time", description = "block time of the last of them" },
     suppressed_by = { type = { "integer", "null" } },
+    finality = { type = "string", enum = { "provisional", "final", "retracted" } },
+    reborn_of = { type = { "integer", "null" }, description = "the retracted alert that this one is again" },
     reviewed = { type = "boolean" }, false_positive = { type = { "boolean", "null" } }, status = { type = "string" },
     transaction = transaction,
   },

@@ -228,7 +228,7 @@ static void run_bare(double seconds)
 				.confidence = 0.5, .severity = "high", .features = "{\"n\":1}", .explanation = "told to" };
 		}
 		cw_ingest_predictions(conn, rows, BATCH, arena, NULL, NULL);
-		cw_alerts_store(conn, alerts, BATCH / 50, fires, BATCH / 50, arena, NULL, NULL);
+		cw_alerts_store(conn, alerts, BATCH / 50, fires, BATCH / 50, false, arena, NULL, NULL);
 		cw_ingest_commit(conn, on_bare, NULL);
 		cw_conn_sync(conn, NULL, NULL);
 		wait_flag();

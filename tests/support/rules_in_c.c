@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "pipeline/living.h"
 #include "state/state.h"
 
 struct count { uint64_t n, hash; };
@@ -14,6 +15,7 @@ struct count { uint64_t n, hash; };
 struct ctx {
 	struct cw_state *st;
 	struct count *all;
+	struct cw_living *living;
 	bool disabled[3];
 };
 
@@ -42,6 +44,19 @@ static void *load(const struct cw_bundle *bundle, struct cw_state *scratch, stru
 	return cw_zalloc(sizeof(struct ctx));
 }
 
+static int attach_living(struct ctx *ctx, struct cw_err *err)
+{
+	struct cw_state_root *root;
+	uint8_t digest[16];
+
+	cw_living_digest(3600, digest);
+	root = cw_state_root_open(ctx->st, "test/" CW_LIVING_ROOT, digest);
+	if (root == NULL)
+		return cw_err_set(err, CW_ERR_INTERNAL, "the directory is full");
+	ctx->living = cw_living_open(ctx->st, root, 3600, err);
+	return ctx->living != NULL ? 0 : -1;
+}
+
 static int attach(void *arg, struct cw_state *st, struct cw_err *err)
 {
 	static const uint8_t digest[16] = { 7 };
@@ -56,7 +71,7 @@ static int attach(void *arg, struct cw_state *st, struct cw_err *err)
 		root->ref = cw_state_alloc(st, root->owner, sizeof(*ctx->all));
 	}
 	ctx->all = cw_state_ptr(st, root->ref);
-	return 0;
+	return attach_living(ctx, err);
 }
 
 static void spin_us(uint64_t us)
@@ -82,6 +97,19 @@ static void put_alert(struct ctx *ctx, struct cw_buf *out, uint32_t rule, enum c
 		.flags = rule == 1 ? CW_ALERT_SHADOW : 0 });
 }
 
+static void put_living(struct ctx *ctx, const struct cw_tx *tx, struct cw_buf *out)
+{
+	char features[96], dedup[32];
+	struct cw_alert alert = { .severity = tx->nonce % 10 == 0 ? CW_SEVERITY_CRITICAL : CW_SEVERITY_HIGH,
+		                      .score = (double)(tx->nonce % 100) / 100, .confidence = 0.5, .features = features,
+		                      .explanation = "lives", .dedup = dedup };
+
+	snprintf(features, sizeof(features), "{\"nonce\":%llu}", (unsigned long long)tx->nonce);
+	snprintf(dedup, sizeof(dedup), "key %llu", (unsigned long long)tx->nonce % 4);
+	cw_living_note(ctx->living, tx, &alert);
+	cw_verdict_alert(out, &alert);
+}
+
 static void obey(struct ctx *ctx, const struct cw_tx *tx, struct cw_buf *out)
 {
 	switch (tx->gas) {
@@ -100,6 +128,7 @@ static void obey(struct ctx *ctx, const struct cw_tx *tx, struct cw_buf *out)
 		cw_verdict_alert(out, &(struct cw_alert){ .severity = CW_SEVERITY_LOW, .score = 0.1, .confidence = 0.1,
 			.features = "{\"n\":1e400000}", .explanation = "too big" });
 		return;
+	case TOLD_LIVE: put_living(ctx, tx, out); return;
 	case TOLD_NO_RULE: put_alert(ctx, out, 77, CW_SEVERITY_LOW); return;
 	default: return;
 	}
@@ -133,7 +162,10 @@ static void set_enabled(void *arg, uint32_t rule, bool enabled)
 
 static void release(void *arg)
 {
-	cw_free(arg);
+	struct ctx *ctx = arg;
+
+	cw_living_close(&ctx->living);
+	cw_free(ctx);
 }
 
 const struct cw_evaluator_ops rules_in_c = {

@@ -17,6 +17,8 @@ enum told {
 	TOLD_UNSTORABLE,             /* rule 0, with features that are JSON and not jsonb */
 	TOLD_CRASH,                  /* SIGSEGV, as long as rule 2 is enabled */
 	TOLD_NO_RULE,                /* an alert of rule 77 */
+	TOLD_LIVE,                   /* rule 0, with the nonce modulo 4 as dedup key and a cool-down of an hour; high, but
+	                              * critical where the nonce is a multiple of 10 */
 };
 
 extern const struct cw_evaluator_ops rules_in_c;

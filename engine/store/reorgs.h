@@ -1,0 +1,34 @@
+/* reorgs.h - blocks that a chain takes back: what they held is dropped from the tables, once. */
+#ifndef CW_STORE_REORGS_H
+#define CW_STORE_REORGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pg/conn.h"
+
+struct cw_pool;
+struct cw_result;
+
+/* One row: a new identity for the reorg, and the identity of the first transaction that it drops (0: none). */
+uint64_t cw_reorgs_begin(struct cw_pool *pool, uint64_t chain_id, uint64_t from_block, cw_query_fn *fn, void *arg);
+
+/* Drops the canonical transactions that name a block of the chain from `from_block` on, withdraws them as evidence, and
+ * moves the cursor (NULL: none). One statement; asked again under the same identity it does not do it twice. */
+uint64_t cw_reorgs_apply(struct cw_pool *pool, int64_t id, uint64_t chain_id, uint64_t from_block, const char *cursor,
+                         const char *position, bool events, cw_query_fn *fn, void *arg);
+
+/* What it did: rows for cw_reorgs_row, one at least. */
+uint64_t cw_reorgs_read(struct cw_pool *pool, int64_t id, cw_query_fn *fn, void *arg);
+struct cw_reorg_row {
+	uint64_t transactions, retracted;
+	int64_t anomaly_id;           /* 0: none was told of */
+	const char *rule, *version, *title, *severity, *dedup_key;
+	uint64_t chain_id;
+};
+void cw_reorgs_row(const struct cw_result *res, int row, struct cw_reorg_row *out);
+
+/* Alerts founded in blocks up to this one are final. */
+uint64_t cw_reorgs_finalise(struct cw_pool *pool, uint64_t chain_id, uint64_t up_to_block, cw_query_fn *fn, void *arg);
+
+#endif
