@@ -120,4 +120,21 @@ return {
 		-- format = "logfmt",                      -- logfmt or json
 		-- groups = { pg = "debug" },
 	},
+	-- Chains to follow, by the JSON-RPC of their nodes.
+	-- source = {
+	--   { name = "mainnet", chain_id = 1,         -- the name is that of its cursor: keep it
+	--     endpoints = { "http://127.0.0.1:8545",
+	--       { url = env "NODE_URL", name = "backup", weight = 1, header = env "NODE_AUTH" } },
+	--     start = "latest",               -- first block, where nothing was read yet; "latest": the head
+	--     confirmations = 0,              -- blocks to stay behind the head
+	--     final_blocks = 64,              -- so far behind the head a block is final; "finalized": as the nodes say
+	--     poll_ms = 2000,                 -- nodes are asked for their head so often
+	--     batch = 4,                      -- blocks in a call
+	--     parallel = 4,                   -- calls at a time
+	--     window = 256,                   -- blocks fetched ahead
+	--     deadline_ms = 10000,            -- of a call
+	--     max_reorg = 10000,              -- a reorg of more blocks stops the source
+	--     receipts = "auto",                -- auto, block, single (one by one) or none
+	--   },
+	-- },
 }

@@ -329,6 +329,13 @@ static int read_section(const struct reading *r, const char *section)
 	return 0;
 }
 
+static int read_sources(const struct reading *r)
+{
+	if (cw_config_read_sources(&r->config->sources, r->L, r->config->arena, r->err) == 0)
+		return 0;
+	return cw_err_wrap(r->err, "%s:%d", r->config->path, cw_data_file_line(r->source, NULL, "source"));
+}
+
 static bool is_section(const char *name)
 {
 	for (int i = 0; sections[i] != NULL; i++)
@@ -347,6 +354,12 @@ static int read_table(void *arg, struct lua_State *L, const char *source, struct
 
 		if (section == NULL)
 			return cw_err_set(err, CW_ERR_INVALID, "%s:1: a value without a name", r.config->path);
+		if (strcmp(section, "source") == 0) {
+			if (read_sources(&r) != 0)
+				return -1;
+			lua_pop(L, 1);
+			continue;
+		}
 		if (!is_section(section))
 			return unknown(&r, NULL, section);
 		if (read_section(&r, section) != 0)
@@ -535,5 +548,6 @@ void cw_config_write_default(struct cw_buf *out)
 			cw_buf_puts(out, "\t\t-- groups = { pg = \"debug\" },\n");
 		cw_buf_puts(out, "\t},\n");
 	}
+	cw_config_write_source(out);
 	cw_buf_puts(out, "}\n");
 }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app/config_source.h"
+
 struct cw_arena;
 struct cw_buf;
 struct cw_err;
@@ -58,6 +60,7 @@ struct cw_config {
 	const char *log_level, *log_format;
 	struct cw_log_group log_groups[16];
 	int nlog_groups;
+	struct cw_source_list sources;   /* chains to follow; from the file only */
 };
 
 /* `path` NULL: $CHAINWATCH_CONFIG, else conf/chainwatch.lua where it exists, else none. NULL on error, with file, line

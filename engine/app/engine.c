@@ -25,6 +25,7 @@
 #include "app/process_metrics.h"
 #include "app/reload.h"
 #include "app/rule_sources.h"
+#include "app/sources.h"
 #include "app/version.h"
 #include "auth/keys.h"
 #include "base/arena.h"
@@ -420,6 +421,12 @@ static int start_rules(struct cw_engine *e, struct cw_err *err)
 	return rc;
 }
 
+static int start_sources(struct cw_engine *e, struct cw_err *err)
+{
+	e->sources = cw_sources_new(e);
+	return cw_sources_apply(e->sources, e->config, err);
+}
+
 static int start_http(struct cw_engine *e, struct cw_err *err)
 {
 	struct cw_server_conf conf = cw_engine_server_conf(e->config);
@@ -491,6 +498,7 @@ static void on_terminate(void *arg, int signal)
 	cw_log(CW_LOG_INFO, "app", "stopping", "signal=%d", signal);
 	if (!e->up)
 		return;
+	cw_sources_free(&e->sources);
 	cw_sse_close_all(e->anomalies);
 	cw_timer_set(e->drain_timer, DRAIN_MS + 2000);
 	cw_server_drain(e->server, DRAIN_MS, on_drained_server, e);
@@ -514,7 +522,7 @@ static int start_parts(struct cw_engine *e, struct cw_zygote *zygote, struct cw_
 	cw_list_init(&e->evals.list);
 	if (lock_data_dir(e, err) != 0 || start_database(e, err) != 0 || migrate(e, err) != 0 ||
 	    start_pipeline(e, zygote, err) != 0 || start_keys(e, err) != 0 || start_scripts(e, err) != 0 ||
-	    start_rules(e, err) != 0 || start_http(e, err) != 0)
+	    start_rules(e, err) != 0 || start_http(e, err) != 0 || start_sources(e, err) != 0)
 		return -1;
 	return 0;
 }
@@ -567,6 +575,7 @@ void cw_engine_free(struct cw_engine **engine)
 		return;
 	cw_reload_cancel(e);
 	cw_eval_stop(e);
+	cw_sources_free(&e->sources);
 	cw_server_free(&e->server);
 	cw_scripts_free(&e->scripts);
 	cw_sse_free(&e->anomalies);

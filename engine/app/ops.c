@@ -8,6 +8,7 @@
 #include "app/parts.h"
 #include "app/reload.h"
 #include "app/rule_sources.h"
+#include "app/sources.h"
 #include "app/version.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -303,6 +304,14 @@ void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_d
 			change_rules(e, c, changes[i].kind, args_json);
 			return;
 		}
+	if (strcmp(name, "sources") == 0) {
+		struct cw_buf json = CW_BUF_INIT;
+
+		cw_sources_status(e->sources, &json);
+		c->json = cw_buf_take(&json, NULL);
+		cw_loop_defer(e->loop, answer, c);
+		return;
+	}
 	c->failed = true;
 	if (strcmp(name, "lua") == 0) {
 		if (start_eval(e, args_json, c, &c->err) != 0)

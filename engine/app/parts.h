@@ -39,6 +39,7 @@ struct cw_engine {
 	struct cw_gate gate;
 	struct cw_sse *anomalies;
 	struct cw_scripts *scripts;
+	struct cw_sources *sources;
 	struct cw_server *server;
 	struct cw_reload *reload;        /* one at a time; NULL: none */
 	char *changes;                   /* of the last reload, JSON */

@@ -13,6 +13,7 @@
 #include "app/ops.h"
 #include "app/parts.h"
 #include "app/rule_sources.h"
+#include "app/sources.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
@@ -146,6 +147,8 @@ static int apply_config(struct cw_engine *e, const struct cw_config *fresh, stru
 	server.inherited_fd = -1;
 	if (cw_server_reconfigure(e->server, &server, err) != 0 || cw_pool_reconfigure(e->pool, &pool, err) != 0 ||
 	    cw_identity_apply(e, fresh, err) != 0 || cw_config_apply_log(fresh, err) != 0)
+		return -1;
+	if (e->sources != NULL && cw_sources_apply(e->sources, fresh, err) != 0)
 		return -1;
 	cw_pipeline_reconfigure(e->pipeline, &pipeline);
 	e->chain_id = (uint64_t)fresh->chain_id;

@@ -53,7 +53,7 @@ static const struct name names[28][6] = {
 	[11] = { { "blockNumber", BLOCK_NUMBER }, { "input_bytes", INPUT_BYTES } },
 	[12] = { { "from_address", FROM }, { "block_number", BLOCK_NUMBER } },
 	[14] = { { "receipt_status", STATUS } },
-	[15] = { { "contractAddress", CREATED }, { "block_timestamp", TIMESTAMP } },
+	[15] = { { "transactionHash", HASH }, { "contractAddress", CREATED }, { "block_timestamp", TIMESTAMP } },
 	[16] = { { "transactionIndex", INDEX }, { "contract_address", CREATED }, { "receipt_gas_used", GAS_USED } },
 	[17] = { { "transaction_index", INDEX }, { "effectiveGasPrice", EFFECTIVE_PRICE } },
 	[19] = { { "effective_gas_price", EFFECTIVE_PRICE } },
@@ -314,6 +314,24 @@ static void fill(struct cw_tx_in *out, struct reader *r, uint64_t default_chain_
 			tx->has |= flags[i].flag;
 	fill_input(out, r);
 	fill_logs(tx, r);
+}
+
+int cw_tx_from_rpc(struct cw_tx_in *out, const struct cw_json *const *objects, int n, int64_t timestamp,
+                   uint64_t chain_id, struct cw_arena *arena, struct cw_tx_faults *faults)
+{
+	struct reader r = { .arena = arena, .faults = faults };
+
+	memset(out, 0, sizeof(*out));
+	faults->count = 0;
+	r.values[TIMESTAMP] = (struct value){ .name = "timestamp", .number = cw_u256_from_u64((uint64_t)timestamp) };
+	for (int i = 0; i < n; i++)
+		for (const struct cw_json *m = objects[i]->first; m != NULL; m = m->next)
+			read_member(&r, m);
+	if (r.values[EFFECTIVE_PRICE].name != NULL)
+		r.values[GAS_PRICE] = r.values[EFFECTIVE_PRICE];
+	require_fields(&r);
+	fill(out, &r, chain_id);
+	return r.failed ? -1 : 0;
 }
 
 int cw_tx_from_json(struct cw_tx_in *out, const struct cw_json *object, uint64_t default_chain_id,

@@ -83,7 +83,7 @@ void cw_tx_fault_add(struct cw_tx_faults *faults, const char *pointer, const cha
 bool cw_json_quantity(const struct cw_json *json, struct cw_u256 *out);
 
 /* Reads the JSON-RPC names (hash blockNumber blockHash transactionIndex timestamp from to value gas gasPrice gasUsed
- * nonce input chainId status contractAddress logs) or the snake_case ones (block_number block_hash transaction_index
+ * nonce input chainId status contractAddress logs transactionHash) or the snake_case ones (block_number block_hash transaction_index
  * from_address to_address gas_price gas_used input_data chain_id contract_address, and ethereum-etl's block_timestamp
  * and receipt_gas_used receipt_status receipt_contract_address receipt_effective_gas_price); call data also as `data`,
  * logs as chain/logs.h says. Quantities are JSON integers, decimal strings or 0x
@@ -97,8 +97,15 @@ bool cw_json_quantity(const struct cw_json *json, struct cw_u256 *out);
 int cw_tx_from_json(struct cw_tx_in *out, const struct cw_json *object, uint64_t default_chain_id,
                     struct cw_arena *arena, struct cw_tx_faults *faults);
 
+/* The same from several objects that say parts of it, as a node does: a transaction of eth_getBlockByNumber and its receipt.
+ * What two of them say must agree, but `effectiveGasPrice` is taken for the gas price before `gasPrice`. `timestamp` is
+ * the block's. */
+int cw_tx_from_rpc(struct cw_tx_in *out, const struct cw_json *const *objects, int n, int64_t timestamp,
+                   uint64_t chain_id, struct cw_arena *arena, struct cw_tx_faults *faults);
+
 /* Appends the JSON form that goes out: JSON-RPC names, every quantity (timestamp, status and index too) as a decimal
- * string, null for what is not there; contractAddress, logs and logsTotal only if they are. No surrounding braces, so that a caller can add members. cw_tx_from_json reads
+ * string, null for what is not there; contractAddress, logs and logsTotal only if they are. No surrounding braces, so that
+ * a caller can add members. cw_tx_from_json reads
  * it back to the same record. */
 void cw_tx_to_json(struct cw_buf *out, const struct cw_tx_in *in);
 
