@@ -29,6 +29,7 @@ static const struct sub {
 	{ "lint", cw_rules_lint, "look files over: unknown fields, options and methods, missing tests, metadata" },
 	{ "test", cw_rules_test, "run the tests of rules, as a reload would; shows what a failing one saw" },
 	{ "explain", cw_rules_explain, "why rules fired on a transaction, or did not: values, baselines, comparisons" },
+	{ "backtest", cw_rules_backtest, "what rules would have found in stored history or in files" },
 	{ "list", cw_rules_list, "the rules of the running engine: version, severity, status" },
 };
 #define SUBS (sizeof(subs) / sizeof(*subs))

@@ -2,6 +2,8 @@
 #ifndef CW_APP_CMD_RULES_H
 #define CW_APP_CMD_RULES_H
 
+#include <stdint.h>
+
 #include "app/cli.h"
 
 struct cw_arena;
@@ -17,6 +19,12 @@ int cw_rules_lint(int argc, char **argv, struct cw_zygote *zygote);
 int cw_rules_test(int argc, char **argv, struct cw_zygote *zygote);
 
 int cw_rules_explain(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_backtest(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_diff(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_bench(int argc, char **argv, struct cw_zygote *zygote);
+
+/* --from and --to: RFC 3339, a day, or seconds; false after a message. */
+bool cw_rules_time(const struct cw_cli *cli, const char *option, const char *text, int64_t *us);
 
 /* A loop with signals, and a pool on the database where one is wanted: for verbs that run rules over a stream. */
 struct cw_rules_bench {

@@ -228,7 +228,7 @@ static void on_done(void *arg, const struct cw_err *err)
 
 static void start_run(struct cw_explain *x)
 {
-	static const struct cw_offline_fns fns = { NULL, on_verdict, NULL, on_done };
+	static const struct cw_offline_fns fns = { .verdict = on_verdict, .done = on_done };
 	const struct cw_offline_conf conf = {
 		.loop = x->conf.loop, .zygote = x->conf.zygote, .config = x->conf.config, .bundle = &x->bundle,
 		.pool = x->conf.pool, .after = x->begin, .up_to = x->id, .explain_id = x->id,

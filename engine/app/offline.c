@@ -213,8 +213,11 @@ static void feed_files(struct cw_offline *r)
 			break;
 		}
 		in.tx.seq = ++r->seq;
-		if (r->seq <= r->begin)
-			continue;                 /* judged before it was interrupted */
+		if (r->seq <= r->begin) {         /* judged before it was interrupted */
+			if (r->fns.passed != NULL)
+				r->fns.passed(r->arg, &in.tx, &label);
+			continue;
+		}
 		r->labels[r->seq % r->slots] = label;
 		if (r->conf.explain_hash != NULL && memcmp(in.tx.hash.b, r->conf.explain_hash->b, sizeof(in.tx.hash.b)) == 0) {
 			keep_last(r, &in);
@@ -246,6 +249,8 @@ static void look_for_end(struct cw_offline *r)
 		return;
 	if (r->conf.explain_id == 0 && r->conf.explain_hash == NULL) {
 		finish(r, NULL);
+	} else if (!cw_trial_active(r->trial)) {
+		return;                       /* room() comes when it is */
 	} else if (r->conf.pool == NULL && !r->have_last) {
 		cw_err_set(&err, CW_ERR_NOT_FOUND, "the transaction is not in the file%s", r->conf.nfiles > 1 ? "s" : "");
 		finish(r, &err);

@@ -51,6 +51,8 @@ struct cw_offline_fns {
 	/* In the order of evaluation; valid during the call. `label` is "" where there is none. */
 	void (*verdict)(void *arg, const struct cw_tx *tx, const struct cw_verdict *v, const struct cw_offline_label *label);
 	void (*quarantined)(void *arg, int rule, const char *reason);
+	/* A record of a file that was judged before the run was interrupted. May be NULL. */
+	void (*passed)(void *arg, const struct cw_tx *tx, const struct cw_offline_label *label);
 	/* Once, the last call: err NULL when the stream has ended and every verdict is in. May free the run. */
 	void (*done)(void *arg, const struct cw_err *err);
 };

@@ -36,7 +36,7 @@ struct cw_trial {
 	struct cw_buf report;
 	struct cw_err err;
 	int absent;
-	bool loaded, started, failed;
+	bool loaded, started, active, failed;
 };
 
 static void tell_ready(void *arg)
@@ -122,6 +122,10 @@ static void on_event(void *arg, enum cw_supervisor_event event, int rule, const 
 		cw_err_set(&err, CW_ERR_INTERNAL, "evaluators died %d times, the last one: %s", DEATHS_MAX, reason);
 		break;
 	case CW_ACTIVATED:
+		t->active = true;
+		if (t->fns.room != NULL && !t->failed)
+			t->fns.room(t->arg);
+		return;
 	default:
 		return;
 	}
@@ -208,7 +212,7 @@ void cw_trial_go(struct cw_trial *trial, const uint32_t *disabled, int ndisabled
 		cw_bug("no rules are loaded for this trial");
 		return;
 	}
-	trial->loaded = false;
+	trial->loaded = trial->active = false;
 	trial->started = true;
 	cw_supervisor_activate(trial->supervisor, disabled, ndisabled);
 }
@@ -230,6 +234,11 @@ void cw_trial_submit(struct cw_trial *trial, const struct cw_tx *const *txs, uin
 		kept->nlogs = 0;
 	}
 	cw_supervisor_submit(trial->supervisor, txs, n);
+}
+
+bool cw_trial_active(const struct cw_trial *trial)
+{
+	return trial->active;
 }
 
 bool cw_trial_idle(const struct cw_trial *trial)

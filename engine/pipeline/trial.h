@@ -40,7 +40,7 @@ struct cw_trial_fns {
 	/* In the order of submission; the record without its logs. `bytes` are what the evaluator wrote for this
 	 * transaction: equal bytes are equal verdicts. All valid during the call. May submit, must not free the trial. */
 	void (*verdict)(void *arg, const struct cw_tx *tx, const struct cw_verdict *v, const void *bytes, size_t len);
-	/* At least half of the ring is free again, or nothing is under way. May submit, must not free. May be NULL. */
+	/* At least half of the ring is free again, or nothing is under way, or a bundle has begun its work. May submit, must not free. May be NULL. */
 	void (*room)(void *arg);
 	/* A rule was switched off within the trial (it hung, or failed too often). May be NULL. */
 	void (*quarantined)(void *arg, int rule, const char *reason);
@@ -57,7 +57,8 @@ void cw_trial_free(struct cw_trial **trial);
 
 /* The arena. Without a writer, so to be filled or looked at, before the first cw_trial_go. */
 struct cw_state *cw_trial_state(struct cw_trial *trial);
-/* Starts loading; CW_ERR_BUSY while another bundle is being loaded and not yet at work. */
+/* Starts loading; CW_ERR_BUSY while another bundle is being loaded and not yet at work
+ * (cw_trial_active). */
 int cw_trial_load(struct cw_trial *trial, const struct cw_bundle *bundle, struct cw_err *err);
 /* Puts the bundle that is ready to work. `disabled` are indexes of rules that stay off. */
 void cw_trial_go(struct cw_trial *trial, const uint32_t *disabled, int ndisabled);
@@ -65,6 +66,7 @@ void cw_trial_go(struct cw_trial *trial, const uint32_t *disabled, int ndisabled
 uint32_t cw_trial_room(const struct cw_trial *trial);
 /* Copies; n <= room; seq rises. */
 void cw_trial_submit(struct cw_trial *trial, const struct cw_tx *const *txs, uint32_t n);
+bool cw_trial_active(const struct cw_trial *trial);               /* what cw_trial_go put to work is at work */
 bool cw_trial_idle(const struct cw_trial *trial);                 /* everything submitted has its verdict */
 uint64_t cw_trial_seq(const struct cw_trial *trial);              /* of the last verdict; 0: none yet */
 int64_t cw_trial_cpu_us(const struct cw_trial *trial);            /* CPU time of its evaluator; -1: none lives */
