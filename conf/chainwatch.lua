@@ -59,6 +59,11 @@ return {
 		                                            --   service; 0: no limit
 		-- address_connections = 0,                 -- connections of an address; above it: 503 and close; 0:
 		                                            --   no limit
+		-- routes = {                               -- of one route, over what its declaration says; rate and burst
+		-- 	["POST /api/v1/predict"] = {            --   by user, else by address
+		-- 		rate = 100, burst = 200, body_bytes = 65536, timeout_ms = 5000,
+		-- 	},
+		-- },
 	},
 	audit = {
 		-- heads = "",                              -- file that signed heads of the audit log are appended

@@ -18,6 +18,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/suggest.h"
+#include "lua/scripts.h"
+
+#define ROUTES_MAX 64
 
 enum kind { TEXT, INTEGER, BOOLEAN };
 enum { RELOAD = 0, RESTART = 1, SECRET = 2 };
@@ -301,6 +304,54 @@ static int read_groups(const struct reading *r)
 	return 0;
 }
 
+/* limits.routes = { ["POST /api/v1/predict"] = { rate = 100, burst = 200, body_bytes = 65536, timeout_ms = 5000 } }; on
+ * top of the stack. */
+static int read_route(const struct reading *r, const char *route, struct cw_route_limit *out)
+{
+	static const char *const keys[] = { "rate", "burst", "body_bytes", "timeout_ms" };
+	int64_t *const slots[] = { &out->rate, &out->burst, &out->body_bytes, &out->timeout_ms };
+	lua_State *L = r->L;
+	int at;
+
+	if (!lua_istable(L, -1) || strchr(route, ' ') == NULL || strchr(route, '/') == NULL)
+		return fault(r, "limits", "routes", "must be a table of [\"METHOD /path\"] = { rate, burst, body_bytes, timeout_ms }");
+	out->route = cw_arena_strndup(r->config->arena, route, strlen(route));
+	lua_pushnil(L);
+	while (lua_next(L, -2) != 0) {
+		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+		double n = lua_tonumber(L, -1);
+
+		for (at = 0; at < 4 && strcmp(key, keys[at]) != 0; at++)
+			;
+		if (at == 4)
+			return fault(r, "limits", "routes", "a route has rate, burst, body_bytes and timeout_ms");
+		if (lua_type(L, -1) != LUA_TNUMBER || n != floor(n) || n < 1 || n > 9e15)
+			return fault(r, "limits", "routes", "the limits of a route must be whole numbers above 0");
+		*slots[at] = (int64_t)n;
+		lua_pop(L, 1);
+	}
+	return 0;
+}
+
+static int read_routes(const struct reading *r)
+{
+	struct cw_config *c = r->config;
+	lua_State *L = r->L;
+
+	if (!lua_istable(L, -1))
+		return fault(r, "limits", "routes", "must be a table");
+	c->routes = cw_arena_zalloc(c->arena, ROUTES_MAX * sizeof(*c->routes));
+	lua_pushnil(L);
+	while (lua_next(L, -2) != 0) {
+		if (c->nroutes == ROUTES_MAX)
+			return fault(r, "limits", "routes", "too many routes");
+		if (lua_type(L, -2) != LUA_TSTRING || read_route(r, lua_tostring(L, -2), &c->routes[c->nroutes++]) != 0)
+			return lua_type(L, -2) == LUA_TSTRING ? -1 : fault(r, "limits", "routes", "a route is named by its method and path");
+		lua_pop(L, 1);
+	}
+	return 0;
+}
+
 static int read_section(const struct reading *r, const char *section)
 {
 	lua_State *L = r->L;
@@ -318,6 +369,9 @@ static int read_section(const struct reading *r, const char *section)
 		s = find(section, key);
 		if (strcmp(section, "log") == 0 && strcmp(key, "groups") == 0) {
 			if (read_groups(r) != 0)
+				return -1;
+		} else if (strcmp(section, "limits") == 0 && strcmp(key, "routes") == 0) {
+			if (read_routes(r) != 0)
 				return -1;
 		} else if (s == NULL) {
 			return unknown(r, section, key);
@@ -546,6 +600,9 @@ void cw_config_write_default(struct cw_buf *out)
 				write_setting(out, &settings[i]);
 		if (strcmp(sections[n], "log") == 0)
 			cw_buf_puts(out, "\t\t-- groups = { pg = \"debug\" },\n");
+		if (strcmp(sections[n], "limits") == 0)
+			cw_buf_puts(out, "\t\t-- routes = { [\"POST /api/v1/predict\"] = { rate = 100, burst = 200, body_bytes = 65536, "
+			            "timeout_ms = 5000 } },\n");
 		cw_buf_puts(out, "\t},\n");
 	}
 	cw_config_write_source(out);

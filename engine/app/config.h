@@ -14,6 +14,7 @@
 struct cw_arena;
 struct cw_buf;
 struct cw_err;
+struct cw_route_limit;
 
 struct cw_log_group { const char *name, *level; };
 
@@ -36,6 +37,8 @@ struct cw_config {
 	/* limits */
 	int64_t key_rate, key_burst, user_rate, user_burst, address_rate, address_burst, ingest_rate, ingest_burst, login_rate,
 		login_burst, failed_rate, failed_burst, concurrency, address_connections;
+	struct cw_route_limit *routes;   /* by route, in the order of the file */
+	int nroutes;
 	/* audit */
 	const char *audit_heads, *audit_key;
 	int64_t audit_export_s;

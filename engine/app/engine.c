@@ -254,6 +254,7 @@ struct cw_server_conf cw_engine_server_conf(const struct cw_config *c)
 	conf.limits.headers = (size_t)c->header_bytes;
 	conf.limits.body = (uint64_t)c->body_bytes;
 	conf.max_connections = (int)c->max_connections;
+	conf.address_connections = (int)c->address_connections;
 	conf.head_ms = c->head_ms;
 	conf.body_ms = c->body_ms;
 	conf.idle_ms = c->idle_ms;

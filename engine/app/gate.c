@@ -17,6 +17,7 @@
 #include "http/reply.h"
 #include "http/request.h"
 #include "http/router.h"
+#include "lua/scripts.h"
 
 /* --- what a request brings --- */
 
@@ -145,6 +146,32 @@ static bool take_address(struct cw_gate *gate, struct cw_request *req)
 	return refuse(req, 429, "rate_limited", "too many requests from this address; wait", state.retry_s);
 }
 
+/* What settings say of this one route: by user, or by address where nobody is known. */
+static bool take_route(struct cw_gate *gate, struct cw_request *req)
+{
+	struct cw_limit_state state;
+	struct cw_rate rate;
+	char name[256];
+
+	if (gate->nroutes == 0 || req->route == NULL)
+		return true;
+	snprintf(name, sizeof(name), "%s %s", cw_method_name(req->route->method), req->route->pattern);
+	for (int i = 0; i < gate->nroutes; i++) {
+		if (gate->routes[i].rate == 0 || strcmp(gate->routes[i].route, name) != 0)
+			continue;
+		rate = (struct cw_rate){ gate->routes[i].rate, gate->routes[i].burst > 0 ? gate->routes[i].burst : gate->routes[i].rate };
+		if (req->user_id != 0)
+			snprintf(name, sizeof(name), "%d u%" PRId64, i, req->user_id);
+		else
+			snprintf(name, sizeof(name), "%d a%s", i, req->remote);
+		if (cw_limits_take(gate->auth->limits, 'r', name, strlen(name), &rate, cw_clock_mono_us(), &state))
+			return true;
+		put_limit(req, "route", &rate, &state);
+		return refuse(req, 429, "rate_limited", "too many requests for this route; wait", state.retry_s);
+	}
+	return true;
+}
+
 struct running { int64_t count; };
 
 struct place { struct cw_gate *gate; int64_t user_id; };
@@ -202,7 +229,7 @@ static bool admit(struct cw_gate *gate, struct cw_request *req, const struct cw_
 		cw_denials_note(gate->denials, 403, req);
 		return refuse(req, 403, "forbidden", "your roles do not include this route", 0);
 	}
-	return take_limits(gate, req) && take_place(gate, req);
+	return take_route(gate, req) && take_limits(gate, req) && take_place(gate, req);
 }
 
 /* A key or user that is not known may be new: the directory looks again, once. */
@@ -258,7 +285,7 @@ bool cw_gate_pass(void *arg, struct cw_request *req)
 	if (!take_address(gate, req))
 		return false;
 	if (req->route == NULL || req->route->roles == 0)
-		return true;
+		return take_route(gate, req);
 	if (!gate->required) {
 		req->roles = cw_roles_expand(CW_ROLE_ADMIN);
 		return true;
@@ -290,6 +317,8 @@ void cw_gate_configure(struct cw_gate *gate, const struct cw_config *config)
 	gate->ingest = (struct cw_rate){ config->ingest_rate, config->ingest_burst };
 	gate->failed = (struct cw_rate){ config->failed_rate, config->failed_burst };
 	gate->concurrency = config->concurrency;
+	gate->routes = config->routes;
+	gate->nroutes = config->nroutes;
 }
 
 void cw_gate_open(struct cw_gate *gate, struct cw_loop *loop, struct cw_pool *pool, struct cw_auth *auth)

@@ -19,6 +19,7 @@ struct cw_loop;
 struct cw_map;
 struct cw_pool;
 struct cw_request;
+struct cw_route_limit;
 
 struct cw_gate {
 	struct cw_auth *auth;
@@ -26,6 +27,8 @@ struct cw_gate {
 	struct cw_map *running;      /* user id -> requests under way */
 	struct cw_rate key, user, address, ingest, failed;
 	int64_t concurrency;
+	const struct cw_route_limit *routes;      /* of the live settings */
+	int nroutes;
 	bool required;               /* false: everybody is admin (http.auth = false) */
 };
 

@@ -396,6 +396,8 @@ struct cw_scripts_conf cw_ops_scripts_conf(const struct cw_config *config)
 		.dir = config->scripts_dir,
 		.memory_bytes = (unsigned long)config->script_memory_mb << 20,
 		.turn_ms = (long)config->turn_ms,
+		.routes = config->routes,
+		.nroutes = config->nroutes,
 	};
 }
 

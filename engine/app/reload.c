@@ -14,6 +14,7 @@
 #include "app/parts.h"
 #include "app/rule_sources.h"
 #include "app/sources.h"
+#include "auth/audit.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
@@ -102,6 +103,23 @@ static void count(bool success)
 	              success ? 1 : 0);
 }
 
+/* Also those by signal and by file watch, which no request stands for. */
+static void note(struct cw_engine *e, const char *message, const struct cw_err *err)
+{
+	struct cw_buf details = CW_BUF_INIT;
+	struct cw_audit_event event = { .type = "config.reload", .resource = "config", .action = "reload",
+		                            .status = err == NULL ? "success" : "failure", .severity = err == NULL ? "info" : "warning" };
+
+	if (e->audit == NULL)
+		return;
+	cw_buf_puts(&details, err == NULL ? "{\"message\":" : "{\"error\":");
+	cw_json_put_cstring(&details, err == NULL ? message : err->msg);
+	cw_buf_putc(&details, '}');
+	event.details = details.data;
+	cw_audit_write(e->audit, &event, NULL, NULL);
+	cw_buf_release(&details);
+}
+
 static void release(struct cw_reload *r)
 {
 	cw_config_free(&r->config);
@@ -116,6 +134,7 @@ static void finish(struct cw_reload *r, const char *message, const struct cw_err
 	bool again = r->again;
 
 	count(err == NULL);
+	note(e, message, err);
 	if (err != NULL) {
 		if (r->prepared)
 			cw_scripts_discard(e->scripts);

@@ -8,7 +8,7 @@
 #define WAYS 8
 #define SETS 2048                    /* 16,384 buckets, 256 KiB */
 
-struct bucket { uint64_t name; int64_t full_us; };      /* name 0: empty */
+struct bucket { uint64_t name; int64_t full_ns; };      /* name 0: empty; rates up to 1e9 */
 
 struct cw_limits {
 	unsigned char secret[crypto_shorthash_KEYBYTES];
@@ -29,7 +29,7 @@ void cw_limits_free(struct cw_limits **limits)
 	*limits = NULL;
 }
 
-static struct bucket *find(struct cw_limits *l, char kind, const void *name, size_t len, int64_t now_us)
+static struct bucket *find(struct cw_limits *l, char kind, const void *name, size_t len, int64_t now)
 {
 	char text[96];
 	struct bucket *set, *fullest;
@@ -46,34 +46,30 @@ static struct bucket *find(struct cw_limits *l, char kind, const void *name, siz
 	for (int i = 0; i < WAYS; i++) {
 		if (set[i].name == hash)
 			return &set[i];
-		if (set[i].full_us < fullest->full_us)
+		if (set[i].full_ns < fullest->full_ns)
 			fullest = &set[i];
 	}
-	*fullest = (struct bucket){ .name = hash, .full_us = now_us };
+	*fullest = (struct bucket){ .name = hash, .full_ns = now };
 	return fullest;
 }
 
 static bool take(struct cw_limits *l, char kind, const void *name, size_t len, const struct cw_rate *rate, int64_t now_us,
                  int64_t cost, struct cw_limit_state *state)
 {
-	struct bucket *b = find(l, kind, name, len, now_us);
-	int64_t burst = rate->burst > 0 ? rate->burst : 1, from = b->full_us > now_us ? b->full_us : now_us;
-	double each_us = 1e6 / (double)rate->per_s;
-	double missing = (double)(from - now_us) / each_us;
-	bool ok = missing + 1 <= (double)burst + 1e-9;
+	int64_t now = 1000 * now_us, burst = rate->burst > 0 ? rate->burst : 1, each = 1000000000 / rate->per_s;
+	struct bucket *b = find(l, kind, name, len, now);
+	int64_t from = b->full_ns > now ? b->full_ns : now;
+	bool ok = from - now + each <= burst * each;
 
-	if (ok && cost > 0) {
-		/* Rounded up, so that a bucket is never fuller than it should be. */
-		b->full_us = from + (int64_t)each_us + 1;
-		missing += 1;
-	}
-	*state = (struct cw_limit_state){ .limit = burst, .reset_s = (int64_t)(missing * each_us / 1e6) + 1 };
-	state->remaining = burst - (int64_t)missing > 0 ? burst - (int64_t)missing : 0;
-	if (!ok) {
-		state->remaining = 0;
-		state->retry_s = (int64_t)((missing + 1 - (double)burst) * each_us / 1e6) + 1;
-	}
-	return ok;
+	if (ok && cost > 0)
+		b->full_ns = from += each;
+	*state = (struct cw_limit_state){ .limit = burst, .remaining = burst - (from - now + each - 1) / each,
+		                              .reset_s = (from - now + 999999999) / 1000000000 };
+	if (ok)
+		return true;
+	state->remaining = 0;
+	state->retry_s = (from - now + each - burst * each) / 1000000000 + 1;
+	return false;
 }
 
 bool cw_limits_take(struct cw_limits *limits, char kind, const void *name, size_t len, const struct cw_rate *rate,

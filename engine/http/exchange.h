@@ -18,6 +18,7 @@
 #include "http/router.h"
 #include "http/server.h"
 
+struct cw_map;
 struct cw_metric;
 struct cw_timer;
 struct cw_watch;
@@ -177,6 +178,8 @@ void cw_peer_sweep(struct cw_peer *conn, int64_t now_us);
 
 /* ---- server ---- */
 
+struct cw_address_count { int connections; };
+
 struct cw_server {
 	struct cw_loop *loop;
 	struct cw_server_conf conf;    /* texts are our copies */
@@ -191,6 +194,7 @@ struct cw_server {
 	void *gate_arg;
 	struct cw_list conns, dirty, dead, orphans, spare;
 	int nconns, norphans, nspare;
+	struct cw_map *addresses;      /* remote -> struct cw_address_count, of open connections */
 	int in_flight;
 	unsigned generation;
 	uint64_t accepted, refused, requests;

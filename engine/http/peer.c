@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "http/exchange.h"
 #include "http/tls.h"
@@ -48,6 +49,19 @@ static size_t in_pending(const struct cw_peer *conn)
 
 static void on_event(void *arg, int fd, int flags);
 
+static void count_address(struct cw_server *server, const char *remote, int by)
+{
+	struct cw_address_count *c = cw_map_get(server->addresses, remote, strlen(remote));
+
+	if (c == NULL) {
+		c = cw_zalloc(sizeof(*c));
+		cw_map_put(server->addresses, remote, strlen(remote), c);
+	}
+	c->connections += by;
+	if (c->connections == 0)
+		cw_free(cw_map_take(server->addresses, remote, strlen(remote)));
+}
+
 void cw_peer_open(struct cw_server *server, int fd, struct ssl_st *ssl, const char *remote, bool refuse)
 {
 	static const char full[] = "{\"type\":\"urn:chainwatch:problem:busy\",\"title\":\"Service Unavailable\","
@@ -65,6 +79,7 @@ void cw_peer_open(struct cw_server *server, int fd, struct ssl_st *ssl, const ch
 	cw_buf_init(&conn->out);
 	cw_list_append(&server->conns, &conn->link);
 	server->nconns++;
+	count_address(server, conn->remote, 1);
 	conn->watch = cw_watch_new(server->loop, fd, on_event, conn);
 	if (refuse) {
 		conn->closing = true;
@@ -97,6 +112,7 @@ void cw_peer_close(struct cw_peer *conn)
 	cw_list_remove(&conn->link);
 	cw_list_append(&conn->server->dead, &conn->link);
 	conn->server->nconns--;
+	count_address(conn->server, conn->remote, -1);
 	drop_queue(conn);
 	cw_server_schedule(conn->server);
 }

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "http/exchange.h"
@@ -231,10 +232,16 @@ static void set_gauge(struct cw_server *server)
 static void open_connection(struct cw_server *server, int fd, const struct sockaddr_storage *sa)
 {
 	bool refuse = server->nconns >= server->conf.max_connections;
+	const struct cw_address_count *same;
 	struct ssl_st *ssl = NULL;
 	char remote[64];
 	int on = 1;
 
+	peer_text(sa, remote);
+	same = cw_map_get(server->addresses, remote, strlen(remote));
+	if (server->conf.address_connections > 0 && sa->ss_family != AF_UNIX && same != NULL &&
+	    same->connections >= server->conf.address_connections)
+		refuse = true;
 	server->accepted++;
 	server->refused += refuse;
 	if (refuse)
@@ -253,7 +260,6 @@ static void open_connection(struct cw_server *server, int fd, const struct socka
 	}
 	if (sa->ss_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	peer_text(sa, remote);
 	cw_peer_open(server, fd, ssl, remote, refuse);
 }
 
@@ -438,6 +444,7 @@ static struct cw_server *make(struct cw_loop *loop)
 {
 	struct cw_server *server = cw_zalloc(sizeof(*server));
 
+	server->addresses = cw_map_new();
 	server->loop = loop;
 	server->listen_fd = -1;
 	cw_list_init(&server->conns);
@@ -508,6 +515,7 @@ void cw_server_free(struct cw_server **server)
 	cw_router_unref(&s->router);
 	cw_tls_free(&s->tls);
 	free_texts(&s->conf);
+	cw_map_free(&s->addresses);
 	cw_free(s->read_buf);
 	cw_free(s);
 }

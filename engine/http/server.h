@@ -22,6 +22,7 @@ struct cw_server_conf {
 	int inherited_fd;              /* a listening socket (socket activation), taken over; `listen` is not used. -1: none */
 	struct cw_http_limits limits;
 	int max_connections;           /* 4096: above it a connection is answered 503 and closed */
+	int address_connections;       /* the same for those of one address; 0: no limit */
 	int pipeline_max;              /* 16 */
 	int64_t head_ms, body_ms, idle_ms, write_ms, reply_ms;   /* 10 s, 60 s, 60 s, 30 s, 30 s */
 	int64_t half_close_ms;         /* 2 s: FIN may mean "no more requests" or "gone": time to get an answer out */

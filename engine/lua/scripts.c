@@ -70,6 +70,8 @@ struct generation {
 	struct endpoint *endpoints;
 	int nendpoints;
 	int entry_ref, openapi_ref, loaded_ref;
+	const struct cw_route_limit *limits;      /* the caller's, while files are loaded */
+	int nlimits;
 	char *openapi;
 	struct cw_list link;
 };
@@ -470,6 +472,23 @@ static enum cw_method method_of(const char *name)
 	                                    : CW_METHOD_DELETE;
 }
 
+static void limit_route(const struct generation *gen, struct cw_route *route)
+{
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s %s", cw_method_name(route->method), route->pattern);
+	for (int i = 0; i < gen->nlimits; i++) {
+		const struct cw_route_limit *l = &gen->limits[i];
+
+		if (strcmp(l->route, name) != 0)
+			continue;
+		if (l->timeout_ms > 0)
+			route->timeout_ms = l->timeout_ms;
+		if (l->body_bytes > 0)
+			route->body_limit = (uint64_t)l->body_bytes;
+	}
+}
+
 /* The declaration is on top of the stack; popped. */
 static int add_route(struct generation *gen, struct endpoint *ep, struct cw_err *err)
 {
@@ -494,6 +513,7 @@ static int add_route(struct generation *gen, struct endpoint *ep, struct cw_err 
 		ep->streams = lua_toboolean(L, -1);
 	}
 	route.flags = ep->streams ? CW_ROUTE_STREAM_BODY : 0;
+	limit_route(gen, &route);
 	ep->gen = gen;
 	if (cw_router_add(gen->router, &route, err) != 0) {
 		const char *file = field(L, at, "file");
@@ -588,6 +608,8 @@ static int build(struct generation *gen, const struct cw_scripts_conf *conf, str
 	struct cw_vm_conf vm = { .world = CW_WORLD_SCRIPTS, .soft_bytes = conf->memory_bytes, .jit = true };
 	int boot_at;
 
+	gen->limits = conf->routes;
+	gen->nlimits = conf->nroutes;
 	if (read_folder(gen, conf->dir, "lib", err) != 0 || read_folder(gen, conf->dir, "api", err) != 0)
 		return -1;
 	if (gen->nfiles == 0)

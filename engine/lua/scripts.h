@@ -32,10 +32,18 @@ struct cw_script_env {
 	void *call_arg;
 };
 
+/* What settings say of a route, over what its declaration says. 0: nothing. */
+struct cw_route_limit {
+	const char *route;               /* "POST /api/v1/predict" */
+	int64_t rate, burst, body_bytes, timeout_ms;
+};
+
 struct cw_scripts_conf {
 	const char *dir;                 /* "scripts": api/, policy/, jobs/, lib/ */
 	unsigned long memory_bytes;      /* soft limit of the VM, 256 MiB */
 	long turn_ms;                    /* CPU time of one handler turn, 1000 */
+	const struct cw_route_limit *routes;      /* looked at while files are loaded */
+	int nroutes;
 };
 
 /* Loads the first generation. Reads files: at start-up, or on a reload. */
