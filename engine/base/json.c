@@ -283,11 +283,7 @@ static int read_string(struct reader *r, const char **text, size_t *len)
 			memcpy(out, r->text + r->at, n);
 			out += n;
 			r->at += n;
-		} else if (c == 0) {
-			refuse(r, r->at, "NUL in a string");
-			*out++ = '\0';
-			r->at++;
-		} else if (c > 0) {
+		} else if (r->at < r->len) {
 			return fail_at(r, CW_JSON_SYNTAX, r->at, "control character 0x%02x in a string", (unsigned)c);
 		} else {
 			return unexpected(r, "'\"'");

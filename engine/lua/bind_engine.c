@@ -22,6 +22,7 @@
 #include "lua/job.h"
 #include "lua/scripts.h"
 #include "lua/vm.h"
+#include "lua/verdict_json.h"
 #include "pg/pool.h"
 #include "pipeline/pipeline.h"
 
@@ -189,14 +190,15 @@ static int l_read_body(lua_State *L)
 	size_t len;
 	const char *text = luaL_checklstring(L, 1, &len);
 	const struct cw_json *value = cw_json_parse(text, len, CW_JSON_DEPTH_DEFAULT, cw_job_arena(job), &error);
+	const char *code;
 
 	if (value != NULL) {
 		cw_bind_push_json(L, value);
 		return 1;
 	}
 	lua_pushnil(L);
-	lua_pushinteger(L, error.fault == CW_JSON_SYNTAX ? 400 : 422);
-	lua_pushstring(L, error.fault == CW_JSON_SYNTAX ? "json_syntax" : "json_refused");
+	lua_pushinteger(L, cw_json_error_status(&error, &code));
+	lua_pushstring(L, code);
 	lua_pushfstring(L, "line %d, column %d: %s", (int)error.line, (int)error.column, error.what);
 	return 4;
 }

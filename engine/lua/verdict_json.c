@@ -82,6 +82,6 @@ void cw_put_json_error(struct cw_buf *out, const struct cw_json_error *error)
 
 int cw_json_error_status(const struct cw_json_error *error, const char **code)
 {
-	*code = error->fault == CW_JSON_SYNTAX ? "json_syntax" : "json_refused";
-	return error->fault == CW_JSON_SYNTAX ? 400 : 422;
+	*code = error->fault == CW_JSON_SYNTAX ? "json_syntax" : error->fault == CW_JSON_TOO_DEEP ? "json_too_deep" : "json_refused";
+	return error->fault == CW_JSON_REFUSED ? 422 : 400;
 }

@@ -74,7 +74,7 @@ static const struct sample malformed[] = {
 	{ TEXT("{\"a\" 1}") }, { TEXT("{\"a\":1 \"b\":2}") }, { TEXT("{\"a\":1}x") }, { TEXT("{\"a\"::1}") }, { TEXT("{null:1}") },
 	{ TEXT("\"") }, { TEXT("\"abc") }, { TEXT("\"\\\"") }, { TEXT("\"\\x41\"") }, { TEXT("\"\\u12\"") },
 	{ TEXT("\"\\u12g4\"") }, { TEXT("\"\\ud800\\u1\"") }, { TEXT("\"\\") }, { TEXT("\"\\u") }, { TEXT("\"a\tb\"") },
-	{ TEXT("\"a\nb\"") }, { TEXT("\"\x1f\"") }, { TEXT("'a'") }, { TEXT("\xef\xbb\xbf{}") }, { TEXT("\xff\xfe[\0]\0") },
+	{ TEXT("\"a\nb\"") }, { TEXT("\"\x1f\"") }, { TEXT("\"a\0b\"") }, { TEXT("'a'") }, { TEXT("\xef\xbb\xbf{}") }, { TEXT("\xff\xfe[\0]\0") },
 	{ TEXT("\"\xff\"") }, { TEXT("\"\xc0\xaf\"") }, { TEXT("\"\xe0\x80\xaf\"") }, { TEXT("\"\xed\xa0\x80\"") },
 	{ TEXT("\"\xf4\x90\x80\x80\"") }, { TEXT("\"\xf8\x88\x80\x80\x80\"") }, { TEXT("\"\xe2\x82\"") }, { TEXT("\"\x80\"") },
 	{ TEXT("[1]\0") }, { TEXT("\0") }, { TEXT("[1\f]") }, { TEXT("[\xc2\xa0]") }, { TEXT("// c\n1") }, { TEXT("/**/1") },
@@ -95,7 +95,7 @@ END_TEST
 
 static const struct sample ambiguous[] = {
 	{ TEXT("{\"a\":1,\"a\":1}") }, { TEXT("{\"\":1,\"\":2}") }, { TEXT("{\"a\":1,\"\\u0061\":2}") },
-	{ TEXT("[{\"b\":{\"x\":1,\"y\":2,\"x\":3}}]") }, { TEXT("\"\\u0000\"") }, { TEXT("\"a\0b\"") },
+	{ TEXT("[{\"b\":{\"x\":1,\"y\":2,\"x\":3}}]") }, { TEXT("\"\\u0000\"") },
 	{ TEXT("{\"\\u0000\":1}") }, { TEXT("\"\\ud800\"") }, { TEXT("\"\\udc00\"") }, { TEXT("\"\\ud800\\ud800\\udc00\"") },
 	{ TEXT("\"\\ud800x\"") }, { TEXT("\"\\udc00\\ud800\"") }, { TEXT("\"\\ud800\\n\"") }, { TEXT("\"\\ud800\\u0041\"") },
 };
