@@ -5,6 +5,7 @@
 
 local engine = require "tests.support.engine"
 local anvil = require "tests.support.anvil"
+local socket = require "socket"
 
 if not anvil.available() then
   describe("following a chain", function() pending("anvil is not installed") end)
@@ -31,11 +32,6 @@ return rule {
 ]]
 
 local dir, rules
-setup(function()
-  dir, rules = engine.tmpdir(), engine.tmpdir()
-  engine.write(rules .. "/payer.lua", RULE)
-end)
-teardown(function() os.execute("rm -rf " .. dir .. " " .. rules) end)
 
 local function config(text, name)
   local path = dir .. "/" .. (name or "conf") .. ".lua"
@@ -78,6 +74,33 @@ local function random_payments(node, n)
   end
 end
 
+--- Payments and blocks, and now and then the chain changes its mind.
+local function random_change(node)
+  random_payments(node, math.random(0, 4))
+  node:mine(math.random(1, 3))
+  local head, roll = node:head(), math.random()
+  if roll < 0.25 and head > 2 then
+    node:rpc("anvil_reorg", math.random(1, math.min(head - 1, 12)), {})
+  elseif roll < 0.5 and head > 2 then
+    node:rpc("anvil_rollback", math.random(1, math.min(head - 1, 8)))
+  end
+end
+
+--- The node behind one that misbehaves.
+local function faulty(node)
+  local work = engine.tmpdir()
+  os.execute(string.format("luajit tests/support/faulty_rpc.lua %s %d >%s/log 2>&1 & echo $! >%s/pid", work, node.port, work, work))
+  engine.wait("the faulty node", 10, function() return engine.read(work .. "/port") end)
+  return {
+    url = "http://127.0.0.1:" .. tonumber(engine.read(work .. "/port")),
+    mood = function(text) engine.write(work .. "/mood", text .. "\n") end,
+    stop = function()
+      os.execute("kill " .. engine.read(work .. "/pid"))
+      os.execute("rm -rf " .. work)
+    end,
+  }
+end
+
 --- Everything that must be the same, whichever way it came about.
 local function tables(e)
   return e:sql [[SELECT block_number, tx_index, encode(hash, 'hex'), encode(block_hash, 'hex'), status, gas_used, value, extract(epoch from timestamp)
@@ -114,8 +137,13 @@ end
 
 describe("following a chain", function()
   local node, e
+  setup(function()
+    dir, rules = engine.tmpdir(), engine.tmpdir()
+    engine.write(rules .. "/payer.lua", RULE)
+  end)
+  teardown(function() os.execute("rm -rf " .. dir .. " " .. rules) end)
   after_each(function()
-    if e then e:stop { "wrong chain", "another chain", "held up" } end
+    if e then e:stop { "another chain", "held up", "group=reload" } end
     if node then node:stop() end
     e, node = nil, nil
   end)
@@ -152,19 +180,167 @@ describe("following a chain", function()
     math.randomseed(seed)
     node = anvil.start()
     e = follow(node.url)
-    for step = 1, 25 do
-      random_payments(node, math.random(0, 4))
-      node:mine(math.random(1, 3))
-      local head, roll = node:head(), math.random()
-      if roll < 0.2 and head > 2 then
-        node:rpc("anvil_reorg", math.random(1, math.min(head - 1, 12)), {})
-      elseif roll < 0.4 and head > 2 then
-        node:rpc("anvil_rollback", math.random(1, math.min(head - 1, 8)))
-      end
-      if step % 5 == 0 then settled(e, node) end
+    for step = 1, 16 do
+      random_change(node)
+      if step % 4 == 0 then settled(e, node) end
     end
+    node:rpc("anvil_reorg", 2, {})
     local s = settled(e, node)
     assert.is_true(s.reorgs > 0, "seed " .. seed)
+    assert.is_true(tonumber(e:sql "SELECT count(*) FROM transactions WHERE NOT canonical") > 0, "seed " .. seed)
     same_as_straight(e, node)
+  end)
+
+  it("notices a rollback that nobody tells, and one while it was away", function()
+    node = anvil.start()
+    random_payments(node, 8)
+    node:mine(2)
+    random_payments(node, 4)
+    node:mine(20)
+    e = follow(node.url)
+    settled(e, node)
+    node:rpc("anvil_rollback", 21)
+    settled(e, node)
+    assert.equal("8", e:sql "SELECT count(*) FROM transactions WHERE canonical")
+    assert.equal("1|21", e:sql("SELECT count(*), max(0) + " .. status(e).deepest .. " FROM cursors"))
+    e:stop()
+    node:rpc("anvil_reorg", 1, {})
+    random_payments(node, 3)
+    node:mine(1)
+    e = follow(node.url)
+    settled(e, node)
+    same_as_straight(e, node)
+  end)
+
+  it("survives kill -9 at any point, with the chain changing meanwhile", function()
+    local seed = tonumber(os.getenv "SEED") or os.time()
+    math.randomseed(seed)
+    node = anvil.start()
+    local work = engine.tmpdir()
+    e = follow(node.url, nil, { dir = work })
+    for _ = 1, 5 do
+      for _ = 1, math.random(1, 4) do random_change(node) end
+      socket.sleep(math.random() * 0.3)     -- where it stands then is the point
+      e:kill "KILL"
+      engine.wait("the end", 10, function() return not e:alive() end)
+      if math.random() < 0.5 then random_change(node) end
+      e = follow(node.url, nil, { dir = work })
+    end
+    settled(e, node)
+    same_as_straight(e, node)
+    e.owns = true
+  end)
+
+  it("gets through nodes that misbehave", function()
+    node = anvil.start()
+    local bad = faulty(node)
+    bad.mood "noreceipts"
+    for _ = 1, 6 do
+      random_payments(node, 3)
+      node:mine(1)
+    end
+    e = follow(bad.url)
+    settled(e, node)
+    for _, mood in ipairs { "nobatch", "chaos " .. (tonumber(os.getenv "SEED") or os.time()), "500", "garbage", "429", "cut" } do
+      bad.mood(mood)
+      random_change(node)
+      if not mood:find "^chaos" and mood ~= "nobatch" then
+        engine.wait("an error to be told: " .. mood, 10, function() return status(e).error end)
+        bad.mood "ok"
+      end
+      settled(e, node, 60)
+    end
+    assert.truthy(status(e).endpoints[1].errors > 0)
+    same_as_straight(e, node)
+    bad.stop()
+  end)
+
+  it("goes to another node when one fails, and never to one of another chain", function()
+    node = anvil.start()
+    local other, bad = anvil.start { chain_id = 5 }, faulty(node)
+    other:mine(50)
+    local text = string.format('{ name = "dev", chain_id = 31337, start = 0, poll_ms = 30, endpoints = { "%s", '
+      .. '{ url = "%s", name = "first", weight = 9 }, { url = "%s", name = "second" } } }', other.url, bad.url, node.url)
+    e = engine.start { env = "CHAINWATCH_CONFIG=" .. config(text) }
+    random_payments(node, 3)
+    node:mine(3)
+    local s = settled(e, node)
+    assert.equal("wrong chain", s.endpoints[1].state)
+    assert.equal("it is of chain 5, not 31337", s.endpoints[1].last_error)
+    bad.mood "500"
+    node:mine(3)
+    s = settled(e, node)
+    assert.equal("followed", s.endpoints[3].state)
+    assert.equal("set aside", s.endpoints[2].state)
+    assert.equal("3", e:sql "SELECT count(*) FROM transactions")
+    bad.stop()
+    other:stop()
+  end)
+
+  it("waits for a node that is away, and follows when it is there again", function()
+    node = anvil.start()
+    local port = node.port
+    random_payments(node, 3)
+    node:mine(5)
+    node:rpc "anvil_dumpState"
+    e = follow(node.url)
+    settled(e, node)
+    node:stop "KILL"
+    engine.wait("the loss to be seen", 10, function() return status(e).error end)
+    local code = e:get "/health/ready"
+    assert.equal(200, code)
+    -- It comes back with nothing: its chain begins anew.
+    node = anvil.start { port = port }
+    node:mine(2)
+    settled(e, node, 40)
+    assert.equal("0", e:sql "SELECT count(*) FROM transactions WHERE canonical")
+  end)
+
+  it("stops at a reorg that is deeper than it may be, and says so", function()
+    node = anvil.start()
+    random_payments(node, 2)
+    node:mine(10)
+    e = follow(node.url, "max_reorg = 3,")
+    settled(e, node)
+    node:rpc("anvil_reorg", 6, {})
+    node:mine(1)
+    engine.wait("the halt", 10, function() return status(e).state == "halted" end)
+    assert.truthy(status(e).error:find("further back than max_reorg = 3 blocks", 1, true))
+    assert.equal("2", e:sql "SELECT count(*) FROM transactions WHERE canonical")
+    -- The operator lets it: a reload is enough.
+    config(source(node.url, "max_reorg = 30,"))
+    assert.equal(200, (e:post "/api/v1/admin/reload"))
+    settled(e, node)
+  end)
+
+  it("takes its settings at a reload, and refuses wrong ones with the place", function()
+    node = anvil.start()
+    node:mine(2)
+    e = engine.start { env = "CHAINWATCH_CONFIG=" .. config "" }
+    local _, none = e:get "/api/v1/sources"
+    assert.same({}, none.sources)
+    config(source(node.url))
+    assert.equal(200, (e:post "/api/v1/admin/reload"))
+    settled(e, node)
+    for text, what in pairs {
+      ['{ name = "x", chain_id = 1 }'] = 'source "x", endpoints: is missing',
+      ['{ name = "x", endpoints = { "http://h" } }'] = 'source "x", chain_id: is missing',
+      ['{ name = "x y", chain_id = 1 }'] = 'source 1, name: must be a text of letters',
+      ['{ name = "x", chain_id = 1, endpoints = { "ftp://h" } }'] = 'source "x", endpoint 1: is not an http or https URL',
+      ['{ name = "x", chain_id = 1, endpoints = { "http://h" }, poll_m = 5 }'] = 'source "x", poll_m: unknown key, did you mean "poll_ms"?',
+      ['{ name = "x", chain_id = 1, endpoints = { "http://h" }, start = "now" }'] = 'source "x", start: must be a whole number',
+      ['{ name = "x", chain_id = 1, endpoints = { { url = "http://h", weight = 0 } } }'] = 'source "x", endpoint 1: must be a whole number',
+    } do
+      config(text)
+      local code, problem = e:post "/api/v1/admin/reload"
+      assert.equal(422, code)
+      assert.truthy(problem.detail:find(what, 1, true), problem.detail)
+      assert.truthy(problem.detail:find("conf.lua:1:", 1, true), problem.detail)
+      assert.equal("running", status(e).state)
+    end
+    config ""
+    assert.equal(200, (e:post "/api/v1/admin/reload"))
+    _, none = e:get "/api/v1/sources"
+    assert.same({}, none.sources)
   end)
 end)
