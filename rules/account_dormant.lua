@@ -3,7 +3,7 @@
 return rule {
   id = "eth.dormant_account",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Dormant account pays again",
-  description = "The sender's last transfer of value was half a year ago or more. Keys of old wallets are found, stolen or "
+  description = "The sender's last payment of an ether or more was half a year ago or longer. Keys of old wallets are found, stolen or "
     .. "sold; a wallet that wakes and pays in full deserves a look. `eth.new_wallet` looks at large amounts after a "
     .. "shorter sleep, this rule at small ones after a long one.",
   references = {
@@ -16,10 +16,10 @@ return rule {
     min_ether = 5,
     known = "exchange,custodian,bridge",
   },
-  when = { min_value = 1 },
+  when = function(p) return { min_ether = 0.2 * p.min_ether } end,     -- smaller payments do not keep an account awake
   state = function(p)
     return {
-      sent = key.first_seen { key = "from", max_keys = 500000 },
+      sent = key.first_seen { key = "from", max_keys = 200000 },
       service = list.contains { category = p.known },
     }
   end,

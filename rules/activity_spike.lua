@@ -1,47 +1,56 @@
---- A sender does many times more this hour than in the hour before.
+--- A sender with a quiet past does dozens of transactions this hour.
 ---@type cw.Rule
 return rule {
   id = "eth.activity_spike",  version = "1.0.0",  severity = "low",  status = "stable",
   title = "Sudden activity of a known sender",
-  description = "An address that sent a few transactions in the last hour sends many times as many in this one: a key that "
-    .. "somebody else uses now, a bot that has run wild, or the beginning of a dispersal. Hours are those of the clock; an "
-    .. "address without a past hour to compare with is left to the rules about new wallets.",
+  description = "An address with a past, which sent little or nothing in the last hour, sends dozens of transactions in this one: a key "
+    .. "that somebody else uses now, a bot that has run wild, or the beginning of a dispersal. Hours are those of the clock. "
+    .. "A sketch of a few kilobytes counts everybody, and only who is busy gets an entry of its own.",
   references = {
     "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: size and frequency",
+    "G. Cormode, S. Muthukrishnan, An Improved Data Stream Summary: the Count-Min Sketch, Journal of Algorithms 55, 2005",
   },
   false_positives = { "exchanges that pay out in batches; games and mints that start at a full hour" },
   tags = { "velocity", "account.takeover" },
   params = {
     least = 60,              -- transactions in this hour
-    factor = 10,             -- times the hour before
+    quiet = 15,              -- fewer than this in the hour before
+    past = 50,               -- transactions it must have sent before this hour, as its nonce tells
     known = "exchange,custodian,bridge,mining_pool,mev_bot,mev_builder",
   },
   state = function(p)
     return {
-      hours = window.tumbling { key = "from", span = "1h", max_keys = 50000 },
+      all = sketch.count { of = "from", every = "1h", cells = 16384 },
+      busy = window.tumbling { key = "from", span = "1h", max_keys = 5000 },
+      start = key.first_seen { },                 -- of the stream: before the second hour there is nothing to compare with
       service = list.contains { category = p.known },
     }
   end,
   evaluate = function(tx, s, p)
-    local n = s.hours:add(tx)
-    if n == nil or n < p.least then return end
-    local before = s.hours:before_count(tx)
-    if before < 2 or n < p.factor * before or s.service:has(tx, "from") then return end
+    local n = s.all:add(tx)
+    if n < p.quiet then return end
+    s.start:add(tx)
+    s.busy:add(tx)
+    if n < p.least or tx.nonce < n + p.past or s.busy:before_count(tx) > 0 then return end
+    if s.start:age(tx) < 7200 or s.service:has(tx, "from") then return end
     return alert {
-      score = 0.2 + math.min(0.05 * n / before, 0.5),
+      score = math.min(0.2 + 0.1 * n / p.least, 0.7),
       dedup = tx.from,
-      explain = { transactions = n, hour_before = before, factor = n / before, limit = p.factor },
+      explain = { transactions = n, limit = p.least, hour_before_below = p.quiet, nonce = tx.nonce },
     }
   end,
   tests = {
-    { name = "fires at ten times the hour before",
-      given = { txs { n = 4, from = A }, txs { n = 70, from = A, at = "1h", every = "5s" } },
-      expect = { alerts = 11, first = 64, severity = "low", dedup = A } },
-    { name = "quiet for somebody new", given = txs { n = 500, from = A, every = "1s" }, expect = "quiet" },
+    { name = "fires for somebody who was quiet",
+      given = { txs { n = 20, from = B }, txs { n = 4, from = A, at = "2h", nonce = 500 },
+                txs { n = 70, from = A, at = "3h", every = "5s", nonce = 500 } },
+      expect = { alerts = 11, first = 84, severity = "low", dedup = A } },
+    { name = "quiet for somebody new",
+      given = { txs { n = 20, from = B }, txs { n = 500, from = A, at = "3h", nonce = { 0, 1, 2, 3 } } }, expect = "quiet" },
     { name = "quiet for somebody busy",
-      given = { txs { n = 50, from = A, every = "10s" }, txs { n = 70, from = A, at = "1h", every = "5s" } },
-      expect = "quiet" },
+      given = { txs { n = 20, from = B }, txs { n = 50, from = A, at = "2h", every = "10s", nonce = 500 },
+                txs { n = 70, from = A, at = "3h", every = "5s", nonce = 500 } }, expect = "quiet" },
+    { name = "quiet in the first hours", given = txs { n = 70, from = A, nonce = 500 }, expect = "quiet" },
     { name = "quiet for a bot on the list", lists = { [A] = "mev_bot" },
-      given = { txs { n = 4, from = A }, txs { n = 70, from = A, at = "1h", every = "5s" } }, expect = "quiet" },
+      given = { txs { n = 20, from = B }, txs { n = 70, from = A, at = "3h", every = "5s", nonce = 500 } }, expect = "quiet" },
   },
 }

@@ -14,19 +14,21 @@ return rule {
   params = {
     receivers = 40,
     window = "1h",
-    min_ether = 0.02,
+    min_ether = 0.1,
     known = "exchange,custodian,bridge,payment,mining_pool,payroll",
   },
   when = function(p) return { kind = "transfer", min_ether = p.min_ether } end,
   state = function(p)
     return {
-      seen = window.distinct { key = "from+value", of = "to", span = p.window, max_keys = 50000 },
+      all = sketch.count { of = "from+value", every = "1h", cells = 16384 },     -- only who repeats himself gets an entry
+      seen = window.distinct { key = "from+value", of = "to", span = p.window, max_keys = 10000 },
       service = list.contains { category = p.known },
     }
   end,
   evaluate = function(tx, s, p)
+    if s.all:add(tx) < 8 then return end
     local n = s.seen:add(tx)
-    if n == nil or n < p.receivers or s.service:has(tx, "from") then return end
+    if n == nil or n + 7 < p.receivers or s.service:has(tx, "from") then return end
     return alert {
       score = 0.2 + n / (10 * p.receivers),
       dedup = tx.from,

@@ -20,16 +20,16 @@ return rule {
     share = 0.2,             -- of the amount, from this on it is an alert
     high = 0.8,              -- from this on the severity is high
     min_ether = 1,           -- tainted ether that moves; less is dust
-    max_addresses = 200000,  -- of the graph
+    max_addresses = 50000,  -- of the graph
     work = 2000,             -- edges looked at for the distance, which explains and does not decide
     pause = "6h",            -- before the same sender is reported again
     known = "exchange,custodian,bridge,payment,mining_pool",   -- senders whose customers' money is mixed
   },
-  when = { min_ether = 0.01 },      -- what the graph keeps; smaller amounts carry no taint worth following
+  when = { min_ether = 0.2 },       -- what the graph keeps; smaller amounts carry no taint worth following
   state = function(p)
     return {
       graph = graph.transfers { labels = p.labels, max_addresses = p.max_addresses, span = "30d", hops = 6,
-                                work = p.work, min_value = 1e16 },
+                                work = p.work, min_value = 2e17 },
       told = key.first_seen { key = "from", max_keys = 10000 },
       listed = list.contains { category = p.labels },
       service = list.contains { category = p.known },

@@ -26,7 +26,7 @@ return rule {
   when = function(p) return { kind = "transfer", min_ether = p.min_ether } end,
   state = function(p)
     return {
-      seen = window.distinct { key = "from", of = "to", span = p.window },
+      seen = window.distinct { key = "from", of = "to", span = p.window, max_keys = 30000 },
       told = key.first_seen { key = "from", max_keys = 10000 },
       service = list.contains { category = p.known },
     }

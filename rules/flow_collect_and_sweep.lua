@@ -1,5 +1,7 @@
 --- Many pay one address, which then sends the whole on.
 ---@type cw.Rule
+local FROM = 4    -- payers, from which on amounts are added up: most addresses never have so many
+
 return rule {
   id = "eth.collect_and_sweep",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Collected from many, then swept",
@@ -18,23 +20,22 @@ return rule {
     window = "36h",
     share = 0.7,             -- of what came in within the window
     min_ether = 1,           -- that is sent on
-    least = 0.01,            -- ether; smaller payments do not count
+    least = 0.2,             -- ether; smaller payments do not count
     established = 500,       -- from this nonce on the address is a service
     known = "exchange,custodian,bridge,payment,mining_pool",
   },
   when = function(p) return { kind = "transfer", min_ether = p.least } end,
   state = function(p)
     return {
-      payers = window.distinct { key = "to", of = "from", span = p.window, max_keys = 100000 },
-      sum = window.sum { key = "to", of = "value", span = p.window, max_keys = 100000 },
+      payers = window.distinct { key = "to", of = "from", span = p.window, max_keys = 30000 },
+      sum = window.sum { key = "to", of = "value", span = p.window, max_keys = 30000 },
       service = list.contains { category = p.known },
     }
   end,
   evaluate = function(tx, s, p)
     local n = tx.ether >= p.min_ether and tx.nonce < p.established and s.payers:get(tx, "from") or 0
-    local sum = n >= p.senders and s.sum:get(tx, "from") or 0
-    s.payers:add(tx)
-    s.sum:add(tx)
+    local sum = n >= p.senders and (s.sum:get(tx, "from") or 0) * n / (n - FROM + 1) or 0     -- the first are like the rest
+    if (s.payers:add(tx) or 0) >= FROM then s.sum:add(tx) end
     if n < p.senders or tx.value < p.share * sum then return end
     if s.service:has(tx, "from") or s.service:has(tx, "to") then return end
     return alert {

@@ -22,7 +22,7 @@ return rule {
     keep = 0.9,              -- share of the amount that each must have passed on
     min_ether = 1,
     hub = 16,                -- counterparties from which on an address is a service
-    max_addresses = 200000,
+    max_addresses = 50000,
     work = 2000,             -- edges looked at for each transaction
     pause = "6h",            -- before the same sender is reported again
     known = "exchange,custodian,bridge,payment,mining_pool,mev_builder",

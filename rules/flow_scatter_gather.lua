@@ -16,14 +16,14 @@ return rule {
   params = {
     stations = 5,            -- addresses between, all new
     window = "24h",          -- from the first payment to a station to its own payment
-    min_ether = 0.1,
+    min_ether = 0.5,
     max_nonce = 3,           -- of a station
     known = "exchange,custodian,bridge,payment,mining_pool,mixer",
   },
   when = function(p) return { kind = "transfer", min_ether = p.min_ether } end,
   state = function(p)
     return {
-      root = key.funder { max_keys = 100000, min_value = p.min_ether * 1e18 },
+      root = key.funder { max_keys = 50000, min_value = p.min_ether * 1e18 },
       roots = window.last { key = "to", n = 32, max_keys = 20000 },
       via = window.distinct { key = "to", of = "from", span = p.window, max_keys = 20000 },
       service = list.contains { category = p.known },

@@ -18,10 +18,10 @@ return rule {
     payments = 5,            -- yesterday, so that there is something to compare with
     known = "exchange,custodian,bridge,wrapper,staking,mining_pool",
   },
-  when = { min_ether = 0.05 },
+  when = { min_ether = 0.5 },
   state = function(p)
     return {
-      days = window.tumbling { key = "to", of = "value", span = "1d", max_keys = 50000 },
+      days = window.tumbling { key = "to", of = "value", span = "1d", max_keys = 20000 },
       service = list.contains { category = p.known },
     }
   end,

@@ -18,11 +18,11 @@ return rule {
     known = "exchange,custodian,bridge,payment,mining_pool,faucet",
   },
   when = function(p)
-    return { { kind = "transfer", min_ether = 0.001 }, { kind = "call", max_nonce = p.max_nonce } }
+    return { { kind = "transfer", min_ether = 0.001, max_ether = 0.1 }, { kind = "call", max_nonce = p.max_nonce } }
   end,
   state = function(p)
     return {
-      root = key.funder { max_keys = 200000, min_value = 1e15 },
+      root = key.funder { max_keys = 20000, min_value = 1e15 },
       roots = window.last { key = "to", n = 64, max_keys = 5000 },
       service = list.contains { category = p.known },
     }

@@ -1,7 +1,7 @@
 --- A gas price many times the market's of the last minutes.
 ---@type cw.Rule
 return rule {
-  id = "eth.gas_spike",  version = "1.0.0",  severity = "medium",  status = "stable",
+  id = "eth.gas_spike",  version = "1.1.0",  severity = "medium",  status = "stable",
   title = "Gas price far above the market",
   description = "The sender pays many times the current price of gas: a race against others (front-running, a rescue, "
     .. "an exploit that must not be copied) or a mistake. The market is a fading mean of logarithms over event time, "
@@ -14,6 +14,7 @@ return rule {
   tags = { "mev", "gas" },
   params = {
     factor = 8,              -- times the market
+    absurd = 200,            -- times the market, from which on the severity is high
     score = 4,               -- standard deviations of the logarithm above the market's mean
     half_life = "10m",       -- of the market's memory
     min_gwei = 10,           -- below this no price is a spike
@@ -36,7 +37,7 @@ return rule {
     if factor < p.factor then return end
     return alert {
       score = 1 - 0.5 * p.factor / factor,
-      severity = factor >= 10 * p.factor and "high" or nil,
+      severity = factor >= p.absurd and "high" or nil,
       dedup = tx.from,
       explain = {
         gas_price_gwei = tx.gas_price_gwei, market_gwei = market / 1e9, factor = factor, limit = p.factor,

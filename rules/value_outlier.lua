@@ -1,7 +1,7 @@
 --- An amount far above what the chain, or its sender, usually moves.
 ---@type cw.Rule
 return rule {
-  id = "eth.value_outlier",  version = "1.0.0",  severity = "medium",  status = "stable",
+  id = "eth.value_outlier",  version = "1.1.0",  severity = "medium",  status = "stable",
   title = "Amount far above the usual",
   description = "The value is many robust standard deviations (median and spread of logarithms) above the past of the "
     .. "chain, or above the past of its own sender (mean and deviation of logarithms) once that is known. Logarithms, "
@@ -15,6 +15,7 @@ return rule {
     sender_spread = 0.7,     -- least deviation of a sender that is assumed, of the natural logarithm
     sender_past = 20,        -- amounts of a sender that must be known before his own past counts
     min_ether = 100,         -- below this an outlier is of no interest
+    high_ether = 1000,       -- from this on, far above the usual, the severity is high
     least_past = 0.001,      -- ether; smaller amounts say nothing about what is usual
     known = "exchange,custodian,bridge,mev_builder",
   },
@@ -38,7 +39,7 @@ return rule {
     local median = s.chain:median(tx)
     return alert {
       score = 1 - 0.5 / excess,
-      severity = excess >= 1.5 and "high" or nil,
+      severity = excess >= 1.5 and tx.ether >= p.high_ether and "high" or nil,
       dedup = tx.from,
       explain = {
         ether = tx.ether, chain_score = chain, sender_score = sender, chain_limit = p.chain_score,

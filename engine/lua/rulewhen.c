@@ -41,13 +41,15 @@ struct bound {
 	double least, most;
 };
 
+/* What most transactions fail at comes first: it lies in one cache line. */
 struct cw_when {
 	struct cw_when *next;             /* or this: the alternatives of a list */
-	unsigned kinds;                   /* 0: all */
+	uint8_t kinds;                    /* 0: all */
+	uint8_t sides;                    /* bits of enum side: a condition about categories */
+	uint8_t nselectors, nbounds;
 	uint32_t logs;                    /* bits of enum cw_log_kind: one of them is there; 0: no condition */
-	int nselectors, nbounds;
-	uint32_t selectors[SELECTORS_MAX];
 	struct bound bounds[BOUNDS_MAX];
+	uint32_t selectors[SELECTORS_MAX];
 	char *categories[SIDES];          /* as they were given; NULL: no condition */
 	void *lists[SIDES];               /* handles of list.contains */
 };
@@ -109,8 +111,8 @@ static bool all_hold(const struct cw_when *when, const struct cw_when_view *view
 		if (!(x >= b->least && x <= b->most))
 			return false;
 	}
-	for (int side = 0; side < SIDES; side++)
-		if (when->categories[side] != NULL && !on_list(when, view, (enum side)side))
+	for (int side = 0; when->sides >> side != 0; side++)
+		if ((when->sides >> side & 1) != 0 && !on_list(when, view, (enum side)side))
 			return false;
 	return true;
 }
@@ -251,7 +253,7 @@ static void take_kind(lua_State *L, struct cw_when *when, const char *text)
 {
 	for (unsigned i = 0; kinds[i] != NULL; i++)
 		if (strcmp(kinds[i], text) == 0) {
-			when->kinds |= 1u << i;
+			when->kinds |= (uint8_t)(1u << i);
 			return;
 		}
 	fail(L, "\"kind\" must be transfer, call or creation, not \"%.40s\"%s", text, cw_rule_suggest(text, kinds));
@@ -326,6 +328,7 @@ static bool read_category(lua_State *L, struct cw_when *when, const char *key)
 		if (lua_type(L, -1) != LUA_TSTRING)
 			fail(L, "\"%s\" must be categories of address lists, like \"mixer,sanctioned\"", key);
 		when->categories[side] = cw_strdup(lua_tostring(L, -1));
+		when->sides |= (uint8_t)(1u << side);
 		return true;
 	}
 	return false;
