@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -148,13 +149,38 @@ static const char *next_pair(const char *p, const char **key, size_t *klen, cons
 	return *p == '"' ? p + 1 : p;
 }
 
-/* Finds the first secret inside a value: the password of scheme://user:password@host, or what follows "password=" in a
- * connection string. */
+/* What we hand out ourselves: API keys, refresh tokens, invitations, and access tokens (JWT). Bytes of it behind the
+ * prefix; 0: there is none at `text`. */
+static size_t own_secret(const char *text, size_t len, size_t *prefix)
+{
+	static const char *const prefixes[] = { "cw_live_", "cw_ref_", "cw_inv_", "eyJ" };
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++) {
+		size_t n = strlen(prefixes[i]), end = n;
+
+		if (len <= n || memcmp(text, prefixes[i], n) != 0)
+			continue;
+		while (end < len && (isalnum((unsigned char)text[end]) || strchr("-_.", text[end]) != NULL) && text[end] != '\0')
+			end++;
+		*prefix = n;
+		return end - n >= 24 ? end - n : 0;
+	}
+	return 0;
+}
+
+/* Finds the first secret inside a value: the password of scheme://user:password@host, what follows "password=" in a
+ * connection string, or a key or token of ours. */
 static bool find_secret(const char *val, size_t len, size_t *start, size_t *end)
 {
 	for (size_t i = 0; i < len; i++) {
-		size_t stop, colon = 0, at = 0;
+		size_t stop, colon = 0, at = 0, prefix = 0, own;
 
+		own = val[i] == 'c' || val[i] == 'e' ? own_secret(val + i, len - i, &prefix) : 0;
+		if (own > 0) {
+			*start = i + prefix;
+			*end = *start + own;
+			return true;
+		}
 		if (len - i > 9 && strncasecmp(val + i, "password=", 9) == 0) {
 			char quote = val[i + 9] == '\'' ? '\'' : ' ';
 

@@ -8,13 +8,13 @@
 
 db.transactions = {}
 
----One transaction by its hash (the first that came in, where several chains have it), with its input. Waits.
+---One transaction by its hash, with its input: the first that came in, where several chains have it; one that its chain has dropped only if it did not come again. Waits.
 ---@param args { hash: string, chain_id?: integer, include?: string[] }
 ---@return table?
 ---@return cw.Err?
 function db.transactions:get(args) end
 
----One transaction by its hash (the first that came in, where several chains have it), with its input. Waits.
+---One transaction by its hash, with its input: the first that came in, where several chains have it; one that its chain has dropped only if it did not come again. Waits.
 ---@param args { hash: string, chain_id?: integer, include?: string[] }
 ---@return string?
 ---@return cw.Err?
@@ -101,13 +101,13 @@ function db.transactions:bulk_create(args) end
 db.anomalies = {}
 
 ---Anomalies, newest first, each with its transaction. Those of rules in shadow only on demand. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, dedup_key?: string, min_score?: number, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.anomalies:list(args) end
 
 ---Anomalies, newest first, each with its transaction. Those of rules in shadow only on demand. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, dedup_key?: string, min_score?: number, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.anomalies:list_json(args) end
@@ -125,13 +125,13 @@ function db.anomalies:get(args) end
 function db.anomalies:get_json(args) end
 
 ---How many anomalies match. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, dedup_key?: string, min_score?: number }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number }
 ---@return table?
 ---@return cw.Err?
 function db.anomalies:count(args) end
 
 ---How many anomalies match. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, dedup_key?: string, min_score?: number }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number }
 ---@return string?
 ---@return cw.Err?
 function db.anomalies:count_json(args) end

@@ -158,6 +158,63 @@ function predict.transaction() end
 ---@return any
 function predict.batch() end
 
+auth = {}
+
+---the user, with `rehash` where a better hash is to be stored; a wrong password and an unknown user are one error. Waits
+---@param email string
+---@param password string
+---@return table?, cw.Err?
+function auth.login(email, password) end
+
+---the same for a user that is known. Waits
+---@param user_id integer
+---@param password string
+---@return table?, cw.Err?
+function auth.verify(user_id, password) end
+
+---Argon2id, for db.users. Waits
+---@param password string
+---@return string?, cw.Err?
+function auth.hash(password) end
+
+---what is wrong with a new password; nil: nothing
+---@param password string
+---@param email? string
+---@return string?
+function auth.fault(password, email) end
+
+---an access token and its life in seconds
+---@param user_id integer
+---@param session_id integer
+---@return string, number
+function auth.issue(user_id, session_id) end
+
+---an API key, its prefix, its SHA-256 for db.api_keys
+---@return string, string, string
+function auth.new_key() end
+
+---a random token of 44 characters behind the prefix, and its SHA-256
+---@param prefix string
+---@return string, string
+function auth.new_token(prefix) end
+
+---SHA-256 as 0x...
+---@param text string
+---@return string
+function auth.digest(text) end
+
+---what is committed by now decides who may enter. Waits
+---@return boolean?, cw.Err?
+function auth.refresh() end
+
+---one from the bucket for logins of the request's address
+---@return boolean?, cw.Err?
+function auth.allow() end
+
+---{ registration, session_s } as they are now
+---@return table
+function auth.settings() end
+
 anomalies = {}
 
 ---takes the request over: server-sent events behind last_id, of severity least (0 low to 3 critical) and above

@@ -90,11 +90,36 @@ function Engine:kill(signal)
   os.execute("kill -" .. signal .. " " .. self.pid .. " 2>/dev/null")
 end
 
+-- What must never be in a log: every password, key and token that a test sends or gets. Looked for when engines stop.
+local SECRET_FIELDS = { "password", "new_password", "current_password", "access_token", "refresh_token", "key", "invitation" }
+local function note_secrets(e, body)
+  if type(body) ~= "table" then return end
+  e.secrets = e.secrets or {}
+  for _, field in ipairs(SECRET_FIELDS) do
+    local value = body[field]
+    if type(value) == "string" and #value >= 12 then e.secrets[value] = true end
+  end
+end
+
+function Engine:leaks()
+  local log, found = M.read(self.log) or "", {}
+  local secrets = { [self.key or ""] = true }
+  for secret in pairs(self.secrets or {}) do secrets[secret] = true end
+  for line in ((M.read(self.dir .. "/token.keys") or "") .. (M.read(self.dir .. "/audit.key") or "")):gmatch("%S+") do
+    if #line > 40 then secrets[line] = true end
+  end
+  for secret in pairs(secrets) do
+    if secret ~= "" and log:find(secret, 1, true) then found[#found + 1] = "the log has the secret " .. secret end
+  end
+  return found
+end
+
 --- One request on a connection of its own. Body tables are sent as JSON; JSON answers are decoded.
 function Engine:call(method, path, body, headers)
   local c = assert(socket.tcp())
   c:settimeout(30)
   assert(c:connect("127.0.0.1", self.port))
+  note_secrets(self, body)
   if type(body) == "table" then body = cjson.encode(body) end
   local lines = { method .. " " .. path .. " HTTP/1.1", "Host: localhost", "Connection: close" }
   local given = headers or {}
@@ -108,7 +133,9 @@ function Engine:call(method, path, body, headers)
   local text, err, partial = c:receive("*a")
   c:close()
   text = text or partial
-  return M.parse(text, err)
+  local status, answer, fields, raw = M.parse(text, err)
+  note_secrets(self, answer)
+  return status, answer, fields, raw
 end
 
 local function dechunk(text)
@@ -158,6 +185,7 @@ function Engine:stop(allow)
     for _, pattern in ipairs(allow or {}) do expected = expected or line:find(pattern) ~= nil end
     if not expected then bad[#bad + 1] = line end
   end
+  for _, leak in ipairs(self:leaks()) do bad[#bad + 1] = leak end
   self:remove()
   if #bad > 0 then error("unexpected lines in the log:\n" .. table.concat(bad, "\n"), 2) end
 end

@@ -115,6 +115,10 @@ static const struct { const char *fields, *want; } secrets[] = {
 	{ "e=\"host=db password=hunter2 user=bob\"", "e=\"host=db password=*** user=bob\"" },
 	{ "e=\"password='hunter 2' user=bob\"", "e=\"password=*** user=bob\"" },
 	{ "e=\"postgres://h/x?user=a&password=hunter2&b=1\"", "e=\"postgres://h/x?user=a&password=***&b=1\"" },
+	{ "e=\"no cw_live_0123456789abcdefghijklmnopqrstABCDEF here\"", "e=\"no cw_live_*** here\"" },
+	{ "e=cw_ref_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG", "e=cw_ref_***" },
+	{ "e=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.AAAA-BBBB_C x=1", "e=eyJ*** x=1" },
+	{ "prefix=cw_live_3tQ0JUgx x=eyJ", "prefix=cw_live_3tQ0JUgx x=eyJ" },
 };
 
 START_TEST(secrets_are_masked)
