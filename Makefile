@@ -63,6 +63,7 @@ $(BUILD)/engine/lua/rulebind.o: engine/lua/rules.lua
 $(BUILD)/engine/pg/schema.o: engine/pg/schema.sql
 $(BUILD)/engine/lua/trace.o: engine/lua/trace.lua
 $(BUILD)/engine/store/adopt.o: engine/store/adopt.sql
+$(BUILD)/engine/app/backup.o: scripts/ops/facts.sql
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

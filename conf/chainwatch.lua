@@ -120,6 +120,27 @@ return {
 	admin = {
 		-- allow_eval = false,                     -- POST /api/v1/admin/lua runs a text in the sandbox, for its role admin
 	},
+	backup = {
+		-- enabled = false,                        -- archive WAL of the private PostgreSQL, run the schedule (restart)
+		-- repo = "",                              -- folder, or s3://bucket/path; empty: backup/repo in data_dir (restart)
+		-- cipher_pass = "",                       -- encrypts the repository (aes-256); empty: made at first, kept in
+		                                           --   data_dir/backup/cipher.key (restart)
+		-- keep_days = 30,                         -- of full backups and what hangs on them
+		-- schedule = "02:00",                     -- UTC time of the daily backup; empty: none
+		-- full_day = 0,                           -- day of the weekly full backup, 0: Sunday
+		-- archive_timeout_s = 60,                 -- at most so much is lost with the machine (restart)
+		-- dumps = 7,                              -- logical dumps kept beside it; 0: none are made
+		-- dump_dir = "",                          -- their folder; empty: backup/dumps in data_dir
+		-- stanza = "chainwatch",                  -- name of the cluster in the repository (restart)
+		-- pgbackrest_conf = "",                   -- a pgbackrest.conf of yours, for a PostgreSQL that is not the private
+		                                           --   one (restart)
+		-- s3_endpoint = "",                       -- host[:port] (restart)
+		-- s3_region = "us-east-1",                -- region of the bucket (restart)
+		-- s3_key = "",                            -- access key (restart)
+		-- s3_key_secret = "",                     -- its secret (restart)
+		-- s3_uri_style = "host",                  -- host or path (restart)
+		-- s3_verify_tls = true,                   -- false only for a server of your own (restart)
+	},
 	log = {
 		-- level = "info",                         -- debug, info, warn, error or off; $CHAINWATCH_LOG
 		-- format = "logfmt",                      -- logfmt or json

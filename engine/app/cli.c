@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/backup.h"
 #include "app/client.h"
 #include "app/config.h"
 #include "base/err.h"
@@ -164,6 +165,7 @@ bool cw_cli_confirm(const struct cw_cli *cli, bool yes, const char *question)
 
 struct cw_cli_database {
 	struct cw_cluster *cluster;   /* started for this process */
+	struct cw_backup backup;      /* how that one archives */
 	char conninfo[512];
 };
 
@@ -201,7 +203,10 @@ struct cw_cli_database *cw_cli_database(const struct cw_cli *cli, const struct c
 		return db;
 	snprintf(dir, sizeof(dir), "%s/pg", config->data_dir);
 	conf.dir = dir;
-	db->cluster = cw_cluster_start(&conf, &err);
+	if (cw_backup_open(&db->backup, config, &err) == 0) {
+		cw_backup_cluster(&db->backup, &conf);
+		db->cluster = cw_cluster_start(&conf, &err);
+	}
 	if (db->cluster == NULL) {
 		cw_cli_fail(cli, &err);
 		cw_cli_database_done(&db);

@@ -53,6 +53,8 @@ int cw_cmd_rules(int argc, char **argv, struct cw_zygote **zygote);
 int cw_cmd_reload(int argc, char **argv);
 int cw_cmd_ingest(int argc, char **argv);
 int cw_cmd_migrate(int argc, char **argv);
+int cw_cmd_backup(int argc, char **argv);
+int cw_cmd_restore(int argc, char **argv);
 int cw_cmd_simulate(int argc, char **argv);
 int cw_cmd_detect(int argc, char **argv);
 int cw_cmd_lua(int argc, char **argv);

@@ -141,13 +141,33 @@ static const struct setting settings[] = {
 
 	BIT("admin", "allow_eval", allow_eval, "false", RELOAD, "POST /api/v1/admin/lua runs a text in the sandbox"),
 
+	BIT("backup", "enabled", backup_enabled, "false", RESTART, "archive WAL of the private PostgreSQL, run the schedule"),
+	TXT("backup", "repo", NULL, backup_repo, "", RESTART, "folder, or s3://bucket/path; empty: backup/repo in data_dir"),
+	TXT("backup", "cipher_pass", NULL, cipher_pass, "", RESTART | SECRET,
+	    "encrypts the repository (aes-256); empty: made at first, kept in data_dir/backup/cipher.key"),
+	INT("backup", "keep_days", backup_keep_days, "30", 1, 3650, RELOAD, "of full backups and what hangs on them"),
+	TXT("backup", "schedule", NULL, backup_schedule, "02:00", RELOAD, "UTC time of the daily backup; empty: none"),
+	INT("backup", "full_day", backup_full_day, "0", 0, 6, RELOAD, "day of the weekly full backup, 0: Sunday"),
+	INT("backup", "archive_timeout_s", archive_timeout_s, "60", 1, 3600, RESTART, "at most so much is lost with the machine"),
+	INT("backup", "dumps", dumps_kept, "7", 0, 1000, RELOAD, "logical dumps kept beside it; 0: none are made"),
+	TXT("backup", "dump_dir", NULL, dump_dir, "", RELOAD, "their folder; empty: backup/dumps in data_dir"),
+	TXT("backup", "stanza", NULL, stanza, "chainwatch", RESTART, "name of the cluster in the repository"),
+	TXT("backup", "pgbackrest_conf", NULL, pgbackrest_conf, "", RESTART,
+	    "a pgbackrest.conf of yours, for a PostgreSQL that is not the private one"),
+	TXT("backup", "s3_endpoint", NULL, s3_endpoint, "", RESTART, "host[:port]"),
+	TXT("backup", "s3_region", NULL, s3_region, "us-east-1", RESTART, "region of the bucket"),
+	TXT("backup", "s3_key", NULL, s3_key, "", RESTART | SECRET, "access key"),
+	TXT("backup", "s3_key_secret", NULL, s3_key_secret, "", RESTART | SECRET, "its secret"),
+	TXT("backup", "s3_uri_style", NULL, s3_uri_style, "host", RESTART, "host or path"),
+	BIT("backup", "s3_verify_tls", s3_verify_tls, "true", RESTART, "false only for a server of your own"),
+
 	TXT("log", "level", "CHAINWATCH_LOG", log_level, "info", RELOAD, "debug, info, warn, error or off"),
 	TXT("log", "format", NULL, log_format, "logfmt", RELOAD, "logfmt or json"),
 };
 #define SETTINGS (sizeof(settings) / sizeof(*settings))
 
 static const char *const sections[] = { "general", "http", "auth", "limits", "audit", "database", "pipeline", "rules",
-	"scripts", "admin", "log", NULL };
+	"scripts", "admin", "backup", "log", NULL };
 
 static void *slot(struct cw_config *config, const struct setting *s)
 {

@@ -59,6 +59,11 @@ struct cw_config {
 	const char *scripts_dir;
 	int64_t script_memory_mb, turn_ms;
 	/* log */
+	/* backup */
+	bool backup_enabled, s3_verify_tls;
+	const char *backup_repo, *backup_schedule, *dump_dir, *pgbackrest_conf, *stanza, *cipher_pass;
+	const char *s3_endpoint, *s3_region, *s3_key, *s3_key_secret, *s3_uri_style;
+	int64_t backup_keep_days, backup_full_day, archive_timeout_s, dumps_kept;
 	bool allow_eval;
 	const char *log_level, *log_format;
 	struct cw_log_group log_groups[16];

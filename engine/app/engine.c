@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "app/backup.h"
+#include "app/backup_job.h"
 #include "app/bundle.h"
 #include "app/checkpoints.h"
 #include "app/config.h"
@@ -171,6 +173,8 @@ static void check_cluster(void *arg)
 static int start_database(struct cw_engine *e, struct cw_err *err)
 {
 	struct cw_cluster_conf conf = { .shared_buffers = e->config->shared_buffers };
+	struct cw_backup *backup = cw_arena_zalloc(e->kept, sizeof(*backup));
+	struct cw_err why;
 	char dir[512];
 
 	/* A copy: a reload replaces the configuration. */
@@ -179,9 +183,14 @@ static int start_database(struct cw_engine *e, struct cw_err *err)
 		return 0;
 	snprintf(dir, sizeof(dir), "%s/pg", e->config->data_dir);
 	conf.dir = dir;
+	if (cw_backup_open(backup, e->config, err) != 0)
+		return cw_err_wrap(err, "backup");
+	cw_backup_cluster(backup, &conf);
 	e->cluster = cw_cluster_start(&conf, err);
 	if (e->cluster == NULL)
 		return cw_err_wrap(err, "could not start the private PostgreSQL");
+	if (conf.archive_command != NULL && cw_backup_stanza(backup, cw_cluster_conninfo(e->cluster), &why) != 0)
+		cw_log_err(CW_LOG_ERROR, "backup", "the repository cannot be used, WAL is kept until it can", &why);
 	e->conninfo = cw_cluster_conninfo(e->cluster);
 	note_database(e, e->conninfo);
 	e->cluster_timer = cw_timer_new(e->loop, check_cluster, e);
@@ -505,6 +514,16 @@ static void on_terminate(void *arg, int signal)
 	cw_server_drain(e->server, DRAIN_MS, on_drained_server, e);
 }
 
+/* What is in memory (hashes, positions, detector state) is of the database that was: all of it goes, by the front door. */
+static void on_restart(void *arg, int signal)
+{
+	struct cw_engine *e = arg;
+
+	if (!e->stopping && e->up)
+		e->exit_code = CW_ENGINE_RESTART;
+	on_terminate(arg, signal);
+}
+
 static void on_hangup(void *arg, int signal)
 {
 	(void)signal;
@@ -547,12 +566,14 @@ struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *
 	cw_loop_on_signal(e->loop, SIGTERM, on_terminate, e);
 	cw_loop_on_signal(e->loop, SIGINT, on_terminate, e);
 	cw_loop_on_signal(e->loop, SIGHUP, on_hangup, e);
+	cw_loop_on_signal(e->loop, SIGUSR2, on_restart, e);
 	if (start_parts(e, zygote, err) != 0) {
 		cw_engine_free(&e);
 		return NULL;
 	}
 	e->up = true;
 	cw_process_metrics_start();
+	e->backup_job = cw_backup_job_start(e);
 	cw_reload_watch(e);
 	on_loaded_log(e, from_us);
 	notify("READY=1");
@@ -575,6 +596,7 @@ void cw_engine_free(struct cw_engine **engine)
 	if (e == NULL)
 		return;
 	cw_reload_cancel(e);
+	cw_backup_job_stop(&e->backup_job);
 	cw_eval_stop(e);
 	cw_sources_free(&e->sources);
 	cw_server_free(&e->server);

@@ -16,7 +16,9 @@ struct cw_zygote;
 /* Takes the config. NULL: why it could not start, with what had been started stopped again. */
 struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *sets, int nsets,
                                   struct cw_zygote *zygote, struct cw_err *err);
-/* Until SIGTERM or SIGINT; then drains. Returns the exit code. */
+/* Until SIGTERM or SIGINT; then drains. Returns the exit code, or CW_ENGINE_RESTART after SIGUSR2: the process is to
+ * start itself again, as the database was put back to another time under it. */
+enum { CW_ENGINE_RESTART = -2 };
 int cw_engine_run(struct cw_engine *engine);
 void cw_engine_free(struct cw_engine **engine);
 

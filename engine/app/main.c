@@ -1,8 +1,11 @@
 /* main.c - the command line: one verb, one function. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/cli.h"
+#include "app/engine.h"
 #include "base/err.h"
 #include "lua/evaluator.h"
 #include "lua/vm.h"
@@ -24,6 +27,8 @@ static const struct verb {
 	{ "simulate", cw_cmd_simulate, NULL, "write a deterministic stream of transactions with attacks in it" },
 	{ "rules", NULL, cw_cmd_rules, "list and test rules" },
 	{ "migrate", cw_cmd_migrate, NULL, "bring the database schema up or down" },
+	{ "backup", cw_cmd_backup, NULL, "back the database up, list and verify backups" },
+	{ "restore", cw_cmd_restore, NULL, "put a backup in the place of the database" },
 	{ "detect", cw_cmd_detect, NULL, "score a series or a table of one's own" },
 	{ "lua", cw_cmd_lua, NULL, "run a file in the sandbox of rules or scripts" },
 	{ "user", cw_cmd_user, NULL, "make and change users" },
@@ -44,7 +49,7 @@ static int usage(FILE *out)
 }
 
 /* The zygote must be forked before settings and secrets are read, so it is the first thing that happens here. */
-static int run_with_zygote(const struct verb *verb, int argc, char **argv)
+static int run_with_zygote(const struct verb *verb, int argc, char **argv, char **all)
 {
 	struct cw_err err;
 	struct cw_zygote *zygote = cw_zygote_start(&cw_lua_evaluator, &err);
@@ -56,6 +61,11 @@ static int run_with_zygote(const struct verb *verb, int argc, char **argv)
 	}
 	rc = verb->zygote_fn(argc, argv, &zygote);
 	cw_zygote_stop(&zygote);
+	if (rc == CW_ENGINE_RESTART) {
+		execv("/proc/self/exe", all);
+		fprintf(stderr, "chainwatch %s: could not start again: %s\n", verb->name, strerror(errno));
+		return 1;
+	}
 	return rc;
 }
 
@@ -72,7 +82,7 @@ int main(int argc, char **argv)
 		if (strcmp(argv[1], verbs[i].name) != 0)
 			continue;
 		if (verbs[i].zygote_fn != NULL)
-			return run_with_zygote(&verbs[i], argc - 1, argv + 1);
+			return run_with_zygote(&verbs[i], argc - 1, argv + 1, argv);
 		return verbs[i].fn(argc - 1, argv + 1);
 	}
 	fprintf(stderr, "chainwatch: unknown verb \"%s\"\n", argv[1]);

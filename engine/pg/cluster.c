@@ -35,6 +35,9 @@ struct cw_cluster {
 	char run[PATH_MAX];
 	char conninfo[2 * PATH_MAX + 64];
 	char shared_buffers[32];
+	char archive_command[2 * PATH_MAX]; /* "archive_command=...", empty: no archiving */
+	char archive_timeout[48];
+	int ready_wait_s;
 	uid_t uid;                          /* of the server */
 	gid_t gid;
 	bool drop;                          /* we are root: change to uid */
@@ -684,7 +687,7 @@ static int make_data(struct cw_cluster *c, const char *template_dir, struct cw_e
 static int launch(struct cw_cluster *c, struct cw_err *err)
 {
 	char program[PATH_MAX], path[PATH_MAX], sockets[PATH_MAX + 32], buffers[64];
-	char *argv[24];
+	char *argv[32];
 	int n = 0;
 	pid_t pid;
 
@@ -707,6 +710,17 @@ static int launch(struct cw_cluster *c, struct cw_err *err)
 		argv[n++] = (char *)"-c";
 		argv[n++] = (char *)never_synced[i];
 	}
+	const char *const archiving[] = { "archive_mode=on", c->archive_command, c->archive_timeout, "wal_level=replica" };
+
+	/* Said either way: a restored directory must not archive into the repository of the one it came from. */
+	if (c->archive_command[0] == '\0') {
+		argv[n++] = (char *)"-c";
+		argv[n++] = (char *)"archive_mode=off";
+	}
+	for (size_t i = 0; c->archive_command[0] != '\0' && i < 4; i++) {
+		argv[n++] = (char *)"-c";
+		argv[n++] = (char *)archiving[i];
+	}
 	argv[n] = NULL;
 	pid = spawn(c, argv, c->data, SIGINT, err);
 	if (pid < 0)
@@ -726,7 +740,7 @@ static bool has_ended(struct cw_cluster *c)
 
 static int await_ready(struct cw_cluster *c, off_t log_from, struct cw_err *err)
 {
-	int64_t deadline = cw_clock_mono_us() + READY_WAIT_S * INT64_C(1000000);
+	int64_t deadline = cw_clock_mono_us() + c->ready_wait_s * INT64_C(1000000);
 	char status[16], words[256];
 
 	for (;;) {
@@ -740,7 +754,7 @@ static int await_ready(struct cw_cluster *c, off_t log_from, struct cw_err *err)
 		}
 		if (cw_clock_mono_us() > deadline)
 			return cw_err_set(err, CW_ERR_TIMEOUT, "PostgreSQL on \"%s\" is not ready after %d seconds (see \"%s\")",
-			                  c->data, READY_WAIT_S, c->log_path);
+			                  c->data, c->ready_wait_s, c->log_path);
 		nap_ms(2);
 	}
 }
@@ -773,6 +787,8 @@ static int start(struct cw_cluster *c, const struct cw_cluster_conf *conf, struc
 	c->by_fd = !reachable(c, c->dir);
 	if (make_run_dir(c, err) != 0 || await_old(c, err) != 0)
 		return -1;
+	if (conf->before_start != NULL && conf->before_start(conf->arg, err) != 0)
+		return -1;
 	if (data_version(c) == 0 && make_data(c, conf->template_dir, err) != 0)
 		return -1;
 	if (write_access(c, c->data, err) != 0)
@@ -790,6 +806,11 @@ struct cw_cluster *cw_cluster_start(const struct cw_cluster_conf *conf, struct c
 
 	c->lock_fd = -1;
 	c->scratch = conf->scratch;
+	c->ready_wait_s = conf->ready_wait_s > 0 ? conf->ready_wait_s : READY_WAIT_S;
+	if (conf->archive_command != NULL) {
+		snprintf(c->archive_command, sizeof(c->archive_command), "archive_command=%s", conf->archive_command);
+		snprintf(c->archive_timeout, sizeof(c->archive_timeout), "archive_timeout=%d", conf->archive_timeout_s);
+	}
 	snprintf(c->shared_buffers, sizeof(c->shared_buffers), "%s",
 	         conf->shared_buffers != NULL ? conf->shared_buffers : "128MB");
 	if (start(c, conf, err) != 0)
@@ -837,6 +858,27 @@ const char *cw_cluster_conninfo(const struct cw_cluster *cluster)
 const char *cw_cluster_socket_dir(const struct cw_cluster *cluster)
 {
 	return cluster->run;
+}
+
+const char *cw_cluster_data_dir(const struct cw_cluster *cluster)
+{
+	return cluster->data;
+}
+
+void cw_cluster_owner(const struct cw_cluster *cluster, uid_t *uid, gid_t *gid)
+{
+	*uid = cluster->uid;
+	*gid = cluster->gid;
+}
+
+const char *cw_cluster_bin_dir(const struct cw_cluster *cluster)
+{
+	return cluster->bin;
+}
+
+bool cw_cluster_reachable(const struct cw_cluster *cluster)
+{
+	return !cluster->by_fd;
 }
 
 pid_t cw_cluster_pid(const struct cw_cluster *cluster)

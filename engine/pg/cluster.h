@@ -24,6 +24,13 @@ struct cw_cluster_conf {
 	const char *shared_buffers;  /* "128MB"; NULL: that */
 	const char *bin_dir;         /* NULL: found in /usr/lib/postgresql, by pg_config, or in PATH */
 	bool scratch;                /* for tests: nothing is synced to disk, a power failure may lose all */
+	const char *archive_command; /* of continuous archiving; NULL: off. "": WAL is kept for whoever archives it later */
+	int archive_timeout_s;       /* a segment is archived after so long at the latest */
+	/* Called when it is sure that no server runs on the directory, before ours starts. May exchange data/ as a whole: a
+	 * server that runs writes pg_control by its absolute path, so never under one. */
+	int (*before_start)(void *arg, struct cw_err *err);
+	void *arg;
+	int ready_wait_s;            /* 0: 300; a restore may replay for longer */
 	const char *template_dir;    /* for tests: an initialised data directory is kept here and copied; NULL: initdb */
 };
 
@@ -35,6 +42,12 @@ void cw_cluster_stop(struct cw_cluster **cluster);
 /* Key/value connection string to the database "chainwatch" as its owner; and the directory of the socket. */
 const char *cw_cluster_conninfo(const struct cw_cluster *cluster);
 const char *cw_cluster_socket_dir(const struct cw_cluster *cluster);
+/* Where PostgreSQL's files are, as an absolute path; whose they are; where its programs are. */
+const char *cw_cluster_data_dir(const struct cw_cluster *cluster);
+void cw_cluster_owner(const struct cw_cluster *cluster, uid_t *uid, gid_t *gid);
+const char *cw_cluster_bin_dir(const struct cw_cluster *cluster);
+/* False: the server's user cannot walk to its directory, so tools that run as that user cannot either. */
+bool cw_cluster_reachable(const struct cw_cluster *cluster);
 pid_t cw_cluster_pid(const struct cw_cluster *cluster);
 /* Starts it again if it has died (the engine calls this on SIGCHLD and by timer); does not wait for it to be ready. */
 int cw_cluster_revive(struct cw_cluster *cluster, struct cw_err *err);

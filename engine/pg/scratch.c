@@ -72,6 +72,11 @@ const char *cw_scratch_dir(const struct cw_scratch *scratch)
 	return scratch->dir;
 }
 
+struct cw_cluster *cw_scratch_cluster(struct cw_scratch *scratch)
+{
+	return scratch->cluster;
+}
+
 int cw_scratch_database(struct cw_scratch *scratch, const char *name, char *conninfo, size_t size, struct cw_err *err)
 {
 	char sql[128];
@@ -89,7 +94,8 @@ static void ignore_notice(void *arg, const char *text)
 	(void)text;
 }
 
-static int value(const char *conninfo, const char *sql, char *out, size_t size, struct cw_err *err)
+static int value(const char *conninfo, const char *sql, const char *const *values, int n, char *out, size_t size,
+                 struct cw_err *err)
 {
 	PGconn *conn = PQconnectdb(conninfo);
 	PGresult *res = NULL;
@@ -99,7 +105,7 @@ static int value(const char *conninfo, const char *sql, char *out, size_t size, 
 
 	if (PQstatus(conn) == CONNECTION_OK) {
 		PQsetNoticeProcessor(conn, ignore_notice, NULL);
-		res = PQexec(conn, sql);
+		res = n > 0 ? PQexecParams(conn, sql, n, NULL, values, NULL, NULL, 0) : PQexec(conn, sql);
 	}
 	if (res != NULL && (PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK ||
 	                    PQresultStatus(res) == PGRES_EMPTY_QUERY)) {
@@ -124,10 +130,15 @@ static int value(const char *conninfo, const char *sql, char *out, size_t size, 
 
 int cw_pg_exec(const char *conninfo, const char *sql, struct cw_err *err)
 {
-	return value(conninfo, sql, NULL, 0, err);
+	return value(conninfo, sql, NULL, 0, NULL, 0, err);
+}
+
+int cw_pg_run(const char *conninfo, const char *sql, const char *const *values, int n, struct cw_err *err)
+{
+	return value(conninfo, sql, values, n, NULL, 0, err);
 }
 
 int cw_pg_value(const char *conninfo, const char *sql, char *out, size_t size, struct cw_err *err)
 {
-	return value(conninfo, sql, out, size, err);
+	return value(conninfo, sql, NULL, 0, out, size, err);
 }

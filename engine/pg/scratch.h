@@ -15,10 +15,15 @@ struct cw_scratch *cw_scratch_start(const char *parent, struct cw_err *err);
 /* Stops it, removes its files, sets *scratch to NULL. */
 void cw_scratch_stop(struct cw_scratch **scratch);
 const char *cw_scratch_dir(const struct cw_scratch *scratch);
+/* The cluster itself; `dir` may hold a data directory already (a backup that was put there). */
+struct cw_cluster;
+struct cw_cluster *cw_scratch_cluster(struct cw_scratch *scratch);
 /* Makes an empty database; its connection string goes to `conninfo`. */
 int cw_scratch_database(struct cw_scratch *scratch, const char *name, char *conninfo, size_t size, struct cw_err *err);
 /* Runs statements; what fails is in the message. */
 int cw_pg_exec(const char *conninfo, const char *sql, struct cw_err *err);
+/* One statement with parameters, as text. */
+int cw_pg_run(const char *conninfo, const char *sql, const char *const *values, int n, struct cw_err *err);
 /* First column of the first row as text, "" for null or no row. */
 int cw_pg_value(const char *conninfo, const char *sql, char *out, size_t size, struct cw_err *err);
 
