@@ -474,7 +474,7 @@ int cw_backup_mark(const char *conninfo, const char *name, struct cw_buf *out, s
 
 	for (int i = 0; i < MARK_TRIES && rc != 0; i++) {
 		rc = hold_and_mark(holder, name, &snapshot, err);
-		if (rc != 0 && (PQstatus(holder) != CONNECTION_OK || strcmp(err->sqlstate, "55P03") != 0))
+		if (rc != 0 && (PQstatus(holder) != CONNECTION_OK || err == NULL || strcmp(err->sqlstate, "55P03") != 0))
 			break;
 	}
 	if (rc == 0)
