@@ -1,5 +1,6 @@
 /* cmd_reload.c - chainwatch reload: asks the running engine to take new rules, scripts and settings. */
 #include <stdio.h>
+#include <string.h>
 
 #include "app/cli.h"
 #include "app/client.h"
@@ -8,6 +9,32 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+
+static const char *text_of(const struct cw_json *object, const char *name)
+{
+	const struct cw_json *value = cw_json_get(object, name);
+
+	return value != NULL && value->text != NULL ? value->text : "";
+}
+
+/* One line a change: "+ rule", "~ rule 1.0.0 -> 1.1.0", "- rule", "~ setting rules.ticks". */
+static void print_changes(const char *message, const struct cw_json *changes)
+{
+	const struct cw_json *rules = cw_json_get(changes, "rules"), *settings = cw_json_get(changes, "settings");
+
+	printf("%s\n", message);
+	for (const struct cw_json *r = rules != NULL ? rules->first : NULL; r != NULL; r = r->next) {
+		const char *change = text_of(r, "change"), *from = text_of(r, "from");
+		bool candidate = strcmp(text_of(r, "role"), "candidate") == 0;
+
+		printf("%c %s %s %s%s%s\n", change[0] == 'a' ? '+' : change[0] == 'r' ? '-' : '~', candidate ? "candidate" : "rule",
+		       text_of(r, "rule"), from, from[0] != '\0' ? " -> " : "", text_of(r, "version"));
+	}
+	for (const struct cw_json *s = settings != NULL ? settings->first : NULL; s != NULL; s = s->next)
+		printf("~ setting %s\n", s->text);
+	if (text_of(changes, "notes")[0] != '\0')
+		printf("%s\n", text_of(changes, "notes"));
+}
 
 /* The answer is the report of the reload, or a problem document whose detail is the reason. */
 static int show(const struct cw_cli *cli, int status, const struct cw_buf *reply)
@@ -20,7 +47,7 @@ static int show(const struct cw_cli *cli, int status, const struct cw_buf *reply
 	if (cli->json)
 		printf("%s\n", reply->data);
 	else if (status == 200)
-		printf("%s\n", detail != NULL ? detail->text : "reloaded");
+		print_changes(detail != NULL ? detail->text : "reloaded", cw_json_get(body, "changes"));
 	else
 		fprintf(stderr, "chainwatch reload: %s; the old generation goes on\n",
 		        detail != NULL ? detail->text : reply->data);

@@ -1,4 +1,4 @@
-/* cmd_rules.c - chainwatch rules: one function a sub-verb, `list`, and what the sub-verbs share. */
+/* cmd_rules.c - chainwatch rules: one function a sub-verb, and what the sub-verbs share. */
 #include "app/cmd_rules.h"
 
 #include <signal.h>
@@ -7,13 +7,10 @@
 #include <unistd.h>
 
 #include "app/bundle.h"
-#include "app/client.h"
 #include "app/config.h"
 #include "app/reload.h"
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/suggest.h"
 #include "loop/loop.h"
@@ -30,7 +27,17 @@ static const struct sub {
 	{ "test", cw_rules_test, "run the tests of rules, as a reload would; shows what a failing one saw" },
 	{ "explain", cw_rules_explain, "why rules fired on a transaction, or did not: values, baselines, comparisons" },
 	{ "backtest", cw_rules_backtest, "what rules would have found in stored history or in files" },
-	{ "list", cw_rules_list, "the rules of the running engine: version, severity, status" },
+	{ "list", cw_rules_list, "the rules of the running engine: version, status, counts, cost" },
+	{ "show", cw_rules_show, "one of them, with its candidate; or its text" },
+	{ "submit", cw_rules_submit, "try a version on live traffic, in shadow, beside the live one" },
+	{ "diff", cw_rules_diff, "what a candidate says and the live version does not, and the other way round" },
+	{ "promote", cw_rules_promote, "make the candidate the live version" },
+	{ "withdraw", cw_rules_withdraw, "end a trial" },
+	{ "quarantine", cw_rules_cmd_quarantine, "take a version of a rule out" },
+	{ "release", cw_rules_cmd_release, "let it out of quarantine" },
+	{ "disable", cw_rules_cmd_disable, "take a rule out, whatever its version" },
+	{ "enable", cw_rules_cmd_enable, "let it judge again" },
+	{ "alarms", cw_rules_alarms, "rules that fell silent or flooded" },
 };
 #define SUBS (sizeof(subs) / sizeof(*subs))
 
@@ -106,81 +113,6 @@ void cw_rules_bench_close(struct cw_rules_bench *bench)
 	cw_pool_free(&bench->pool);
 	cw_cli_database_done(&bench->database);
 	cw_loop_free(&bench->loop);
-}
-
-/* --- list --- */
-
-static const char *text_of(const struct cw_json *object, const char *name)
-{
-	const struct cw_json *value = cw_json_get(object, name);
-
-	return value != NULL && value->text != NULL ? value->text : "";
-}
-
-static void print_rules(const char *json, size_t len)
-{
-	struct cw_arena *arena = cw_arena_new();
-	struct cw_json_error error;
-	const struct cw_json *body = cw_json_parse(json, len, CW_JSON_DEPTH_DEFAULT, arena, &error);
-	const struct cw_json *rules = cw_json_get(body, "rules");
-
-	printf("ruleset %.16s\n", text_of(body, "digest"));
-	for (const struct cw_json *r = rules != NULL ? rules->first : NULL; r != NULL; r = r->next) {
-		const struct cw_json *out = cw_json_get(r, "quarantined");
-
-		printf("%-28s %-8s %-9s %-12s %s\n", text_of(r, "id"), text_of(r, "version"), text_of(r, "severity"),
-		       out != NULL && out->type == CW_JSON_TRUE ? "quarantined" : text_of(r, "status"), text_of(r, "title"));
-	}
-	cw_arena_free(&arena);
-}
-
-static int list(const struct cw_cli *cli, const struct cw_config *config)
-{
-	struct cw_buf reply = CW_BUF_INIT;
-	struct cw_err err;
-	struct cw_client *client = cw_client_open(config, false, &err);
-	int status, rc;
-
-	if (client == NULL)
-		return cw_cli_fail(cli, &err);
-	status = cw_client_call(client, "GET", "/api/v1/ruleset", NULL, NULL, 0, &reply, &err);
-	rc = status == 200 ? 0 : 1;
-	if (status < 0)
-		rc = cw_cli_fail(cli, &err);
-	else if (status != 200)
-		fprintf(stderr, "chainwatch rules: the engine answered %d: %.300s\n", status, reply.data);
-	else if (cli->json)
-		printf("%s\n", reply.data);
-	else
-		print_rules(reply.data, reply.len);
-	cw_client_close(&client);
-	cw_buf_release(&reply);
-	return rc;
-}
-
-int cw_rules_list(int argc, char **argv, struct cw_zygote *zygote)
-{
-	struct cw_cli cli = {
-		.verb = "rules list",
-		.usage = "rules list [options]\n\nThe rules of the running engine: version, severity, status.\n",
-	};
-	struct cw_operands operands = { .n = 0 };
-	struct cw_config *config;
-	int rc;
-
-	(void)zygote;
-	if (cw_rules_next(&cli, argc, argv, NULL, &operands) == '?')
-		return 2;
-	if (cli.help)
-		return cw_cli_help(&cli);
-	if (operands.n > 0)
-		return cw_cli_usage_error(&cli, "takes no argument \"%s\"", operands.list[0]);
-	config = cw_cli_config(&cli);
-	if (config == NULL)
-		return 2;
-	rc = list(&cli, config);
-	cw_config_free(&config);
-	return rc;
 }
 
 /* --- the verb --- */

@@ -17,6 +17,19 @@ int cw_rules_list(int argc, char **argv, struct cw_zygote *zygote);
 int cw_rules_new(int argc, char **argv, struct cw_zygote *zygote);
 int cw_rules_lint(int argc, char **argv, struct cw_zygote *zygote);
 int cw_rules_test(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_diff(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_show(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_submit(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_withdraw(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_promote(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_cmd_enable(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_cmd_disable(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_cmd_quarantine(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_cmd_release(int argc, char **argv, struct cw_zygote *zygote);
+int cw_rules_alarms(int argc, char **argv, struct cw_zygote *zygote);
+
+/* `rules diff --live ID`: the trial on live traffic; `since` a time or NULL. Exit code. */
+int cw_rules_diff_live(const struct cw_cli *cli, const char *id, const char *since);
 
 int cw_rules_explain(int argc, char **argv, struct cw_zygote *zygote);
 int cw_rules_backtest(int argc, char **argv, struct cw_zygote *zygote);
