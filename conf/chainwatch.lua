@@ -110,6 +110,7 @@ return {
 		-- state_mb = 1024,                        -- limit of all detector state (restart)
 		-- warm_max = 1000000,                     -- history that new state is given, transactions
 		-- warm_hours = 168,                       -- and no older than this before the newest; 0: any age
+		-- rate_check_s = 60,                      -- look for silent and flooding rules so often; 0: never
 		-- journal_mb = 256,                       -- undo log of detector state (restart)
 	},
 	scripts = {

@@ -133,6 +133,7 @@ static const struct setting settings[] = {
 	INT("rules", "checkpoint_s", checkpoint_s, "300", 0, 86400, RELOAD, "detector state to disk so often; 0: never"),
 	INT("rules", "warm_max", warm_max, "1000000", 0, 1000000000000, RELOAD, "history that new state is given, transactions"),
 	INT("rules", "warm_hours", warm_hours, "168", 0, 1000000, RELOAD, "and no older than this before the newest; 0: any age"),
+	INT("rules", "rate_check_s", rate_check_s, "60", 0, 86400, RELOAD, "look for silent and flooding rules so often; 0: never"),
 	INT("rules", "journal_mb", journal_mb, "256", 1, 1048576, RESTART, "undo log of detector state"),
 
 	TXT("scripts", "dir", NULL, scripts_dir, "scripts", RELOAD, "folder with api/, policy/, jobs/, lib/"),

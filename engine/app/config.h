@@ -54,7 +54,7 @@ struct cw_config {
 	const char *rules_dir, *rules_conf, *lists_dir;
 	bool jit;
 	int64_t ticks, wall_ms, rule_memory_mb, quarantine_after, hang_ms, load_ms, state_mb, journal_mb, checkpoint_s;
-	int64_t warm_max, warm_hours;
+	int64_t warm_max, warm_hours, rate_check_s;
 	/* scripts */
 	const char *scripts_dir;
 	int64_t script_memory_mb, turn_ms;

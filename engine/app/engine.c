@@ -252,6 +252,7 @@ struct cw_pipeline_conf cw_engine_pipeline_conf(const struct cw_config *c)
 	conf.replay_max = (uint64_t)c->replay_max;
 	conf.warm_max = (uint64_t)c->warm_max;
 	conf.warm_hours = c->warm_hours;
+	conf.rate_check_ms = c->rate_check_s * 1000;
 	return conf;
 }
 
@@ -354,6 +355,7 @@ static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct 
 	if (e->pipeline == NULL)
 		return -1;
 	cw_pipeline_on_publish(e->pipeline, cw_ops_publish, e);
+	cw_pipeline_on_alarm(e->pipeline, cw_ops_alarm, e);
 	cw_pipeline_on_retract(e->pipeline, cw_ops_retract, e);
 	cw_checkpoints_start(e->checkpoints);
 	return 0;

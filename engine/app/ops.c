@@ -390,6 +390,20 @@ void cw_ops_retract(void *engine, const struct cw_retraction *r)
 	cw_buf_release(&data);
 }
 
+void cw_ops_alarm(void *engine, const char *rule, const struct cw_rule_alarm *alarm, bool raised, const char *message)
+{
+	struct cw_engine *e = engine;
+	struct cw_buf data = CW_BUF_INIT;
+
+	cw_buf_puts(&data, "{\"rule\":");
+	cw_json_put_cstring(&data, rule);
+	cw_buf_printf(&data, ",\"kind\":\"%s\",\"raised\":%s,\"message\":", alarm->kind, raised ? "true" : "false");
+	cw_json_put_cstring(&data, message);
+	cw_buf_putc(&data, '}');
+	cw_sse_publish(e->anomalies, 0, "rule.alarm", data.data, data.len);
+	cw_buf_release(&data);
+}
+
 struct cw_scripts_conf cw_ops_scripts_conf(const struct cw_config *config)
 {
 	return (struct cw_scripts_conf){

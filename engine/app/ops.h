@@ -2,6 +2,8 @@
 #ifndef CW_APP_OPS_H
 #define CW_APP_OPS_H
 
+#include <stdbool.h>
+
 struct cw_config;
 struct cw_engine;
 struct cw_err;
@@ -19,6 +21,9 @@ void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_d
 /* One server-sent event per alert that is not shadow; as cw_publish_fn. */
 void cw_ops_publish(void *engine, const struct cw_outcome *outcome);
 void cw_ops_retract(void *engine, const struct cw_retraction *retraction);     /* as cw_retract_fn */
+/* A server-sent event "rule.alarm"; as cw_alarm_fn. */
+struct cw_rule_alarm;
+void cw_ops_alarm(void *engine, const char *rule, const struct cw_rule_alarm *alarm, bool raised, const char *message);
 struct cw_scripts_conf cw_ops_scripts_conf(const struct cw_config *config);
 /* Settings that scripts may read, JSON; kept by the engine. */
 const char *cw_ops_conf_json(struct cw_engine *e);

@@ -175,6 +175,22 @@ void cw_metric_observe(struct cw_metric *metric, double value)
 	metric->value += value;
 }
 
+void cw_metric_set_histogram(struct cw_metric *metric, const uint64_t *buckets, double sum)
+{
+	const struct family *f = metric->family;
+
+	if (f->kind != HISTOGRAM) {
+		cw_bug("cannot observe %s %s", kind_names[f->kind], f->name);
+		return;
+	}
+	metric->count = 0;
+	metric->value = sum;
+	for (int i = 0; i <= f->nbounds; i++) {
+		metric->buckets[i] = buckets[i];
+		metric->count += buckets[i];
+	}
+}
+
 double cw_metric_value(const struct cw_metric *metric)
 {
 	return metric->family->kind == HISTOGRAM ? (double)metric->count : metric->value;

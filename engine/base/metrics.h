@@ -27,6 +27,8 @@ extern const int cw_seconds_nbounds;
 void cw_metric_add(struct cw_metric *metric, double amount);       /* counter (>= 0) or gauge */
 void cw_metric_set(struct cw_metric *metric, double value);        /* gauge; counter that mirrors another's total */
 void cw_metric_observe(struct cw_metric *metric, double value);    /* histogram */
+/* Histogram that mirrors counts kept elsewhere: one for each bound and one above, not cumulative, and their sum. */
+void cw_metric_set_histogram(struct cw_metric *metric, const uint64_t *buckets, double sum);
 double cw_metric_value(const struct cw_metric *metric);            /* histogram: count */
 
 /* Called before each exposition, to set gauges that are cheaper to read than to keep. */

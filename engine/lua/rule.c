@@ -722,6 +722,8 @@ void cw_rule_describe(struct cw_rules *rules, const struct cw_rule *rule, struct
 	put_texts(out, "false_positives", &rule->false_positives);
 	put_texts(out, "tags", &rule->tags);
 	put_text(out, "file", rule->file);
+	if (rule->expects)
+		cw_buf_printf(out, ",\"expect\":{\"per_day\":{\"min\":%g,\"max\":%g}}", rule->expect_min, rule->expect_max);
 	cw_buf_printf(out, ",\"cooldown_s\":%lld,\"tests\":%d,\"investigates\":%s,", (long long)rule->cooldown_s, rule->ntests,
 	              rule->investigates ? "true" : "false");
 	cw_rule_bind_describe(rules, rule->live, out);

@@ -45,6 +45,8 @@ struct cw_rule {
 	char space[65];                   /* of its state: its id, "~" in front for a candidate */
 	struct cw_rule_texts references, false_positives, tags;
 	char sha256[65];                  /* of the file's text */
+	bool expects;                     /* per_day: */
+	double expect_min, expect_max;    /* alerts a day that are ordinary */
 	int64_t cooldown_s;               /* of its alerts, see pipeline/living.h */
 	int ntests;
 	char *fires;                      /* what its tests fired on: objects "chain", "from", "to", "dedup", with commas between;

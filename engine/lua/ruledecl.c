@@ -24,7 +24,7 @@
 #define TEXTS_MAX 32
 
 const char *const cw_rule_keys[] = { "id", "version", "severity", "status", "title", "description", "references",
-	                                     "false_positives", "tags", "params", "cooldown", "when", "state", "evaluate",
+	                                     "false_positives", "tags", "params", "cooldown", "when", "expect", "state", "evaluate",
 	                                     "investigate", "tests", NULL };
 static const char *const statuses[] = { [CW_RULE_STABLE] = "stable", [CW_RULE_EXPERIMENTAL] = "experimental",
 	                                    [CW_RULE_SHADOW] = "shadow", [CW_RULE_SHADOW + 1] = NULL };
@@ -286,6 +286,40 @@ static void read_texts(lua_State *L, const char *key, struct cw_rule_texts *text
 }
 
 /* How long an alert lives on after its last fire. */
+/* expect = { per_day = { min = 1, max = 50 } } */
+static void read_expect(lua_State *L, struct cw_rule *rule)
+{
+	static const char *const keys[] = { "per_day", NULL }, *const day_keys[] = { "min", "max", NULL };
+	struct cw_rule_bad_key bad;
+	double range[2];
+
+	lua_getfield(L, 1, "expect");
+	if (lua_isnil(L, -1))
+		return;
+	if (!lua_istable(L, -1))
+		fail(L, "expect", "\"expect\" must be a table, like { per_day = { min = 1, max = 50 } }");
+	if (cw_rule_find_bad_key(L, lua_gettop(L), keys, &bad))
+		fail(L, "expect", "\"expect\": %s", bad.what);
+	lua_getfield(L, -1, "per_day");
+	if (!lua_istable(L, -1))
+		fail(L, "expect", "\"expect\" must have per_day = { min = 1, max = 50 }");
+	if (cw_rule_find_bad_key(L, lua_gettop(L), day_keys, &bad))
+		fail(L, "expect", "\"expect\": per_day: %s", bad.what);
+	for (int i = 0; i < 2; i++) {
+		lua_getfield(L, -1, day_keys[i]);
+		range[i] = lua_tonumber(L, -1);
+		if (lua_type(L, -1) != LUA_TNUMBER || !(range[i] >= 0 && range[i] <= 1e9))
+			fail(L, "expect", "\"expect\": per_day needs min and max, numbers of alerts from 0 on");
+		lua_pop(L, 1);
+	}
+	if (range[0] > range[1])
+		fail(L, "expect", "\"expect\": per_day: min is above max");
+	rule->expects = true;
+	rule->expect_min = range[0];
+	rule->expect_max = range[1];
+	lua_pop(L, 2);
+}
+
 static void read_cooldown(lua_State *L, struct cw_rule *rule)
 {
 	lua_getfield(L, 1, "cooldown");
@@ -407,6 +441,7 @@ static int l_rule(lua_State *L)
 	rule->when = read_when(L);
 	rule->when_line = cw_rule_find_line(rules->text, rules->text_len, "when", rule->line, 1);
 	read_cooldown(L, rule);
+	read_expect(L, rule);
 	rule->state = read_function(L, "state", false);
 	rule->evaluate = read_function(L, "evaluate", true);
 	investigate = read_function(L, "investigate", false);

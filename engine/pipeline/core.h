@@ -29,6 +29,7 @@ struct group;
 struct recent;
 struct reorg;
 struct replay;
+struct rates;
 struct submission;
 struct warm;
 
@@ -130,6 +131,8 @@ struct rule_info {
 	uint32_t logged;                 /* bit set of fault kinds that have been logged */
 	int64_t since_us, changed_us;    /* this version is here; it was switched off or on. 0: never */
 	struct cw_rule_meter before;     /* counts of evaluators of earlier generations, same id and role */
+	bool expects;                    /* its author says how many alerts a day are ordinary */
+	double expect_min, expect_max;
 	struct cw_rule_alarm alarm;
 };
 /* Of all evaluators that this rule has had. */
@@ -255,6 +258,13 @@ void cw_reorg_step(struct cw_pipeline *p);       /* goes on; no effect when none
 bool cw_reorg_holds(const struct cw_pipeline *p);
 void cw_reorg_release(struct cw_pipeline *p);
 
+/* --- metrics of rules (rules_metrics.c), alarms about their rates (rates.c) --- */
+
+void cw_rules_collect(struct cw_pipeline *p);
+void cw_rates_init(struct cw_pipeline *p);
+void cw_rates_release(struct cw_pipeline *p);
+void cw_rates_reconfigured(struct cw_pipeline *p);
+
 /* --- warm-up (warm.c) --- */
 
 void cw_warm_init(struct cw_pipeline *p);
@@ -324,6 +334,9 @@ struct cw_pipeline {
 	struct replay *replay;
 	bool replay_needed, replayed;
 	struct warm *warm;
+	struct rates *rates;
+	cw_alarm_fn *on_alarm;
+	void *on_alarm_arg;
 	struct reorg *reorg;
 	bool want_events;                /* rows of outbox */
 

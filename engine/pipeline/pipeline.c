@@ -18,6 +18,7 @@ const struct cw_pipeline_conf cw_pipeline_conf_default = {
 	.replay_max = 1000000,
 	.warm_max = 1000000,
 	.warm_hours = 168,
+	.rate_check_ms = 60000,
 };
 
 static void on_verdict(void *arg, uint64_t seq, const void *bytes, size_t len)
@@ -79,6 +80,7 @@ static void collect(void *arg)
 	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
 
 	cw_metric_set(p->metrics.queued, p->load);
+	cw_rules_collect(p);
 }
 
 static void register_metrics(struct pipeline_metrics *m)
@@ -144,6 +146,7 @@ struct cw_pipeline *cw_pipeline_new(struct cw_loop *loop, struct cw_pool *pool, 
 	cw_known_init(p);
 	cw_commit_init(p);
 	cw_warm_init(p);
+	cw_rates_init(p);
 	return p;
 }
 
@@ -159,6 +162,7 @@ void cw_pipeline_free(struct cw_pipeline **pipeline)
 	cw_replay_release(p);
 	cw_reorg_release(p);
 	cw_warm_release(p);
+	cw_rates_release(p);
 	cw_commit_release(p);
 	cw_known_release(p);
 	cw_admit_release(p);
@@ -179,6 +183,7 @@ void cw_pipeline_reconfigure(struct cw_pipeline *pipeline, const struct cw_pipel
 	if (conf->recent_hashes != p->conf.recent_hashes)
 		cw_recent_resize(p->recent, conf->recent_hashes);
 	p->conf = *conf;
+	cw_rates_reconfigured(p);
 }
 
 /* A database that hangs breaks no connection: it is seen by a group that is not done. */

@@ -29,6 +29,7 @@ struct cw_pipeline_conf {
 	int64_t wait_ms;              /* a transaction's waiters get CW_ERR_TIMEOUT after this, 30000 */
 	uint64_t replay_max;          /* at most so many of the newest transactions are replayed, 1000000; 0: none */
 	uint64_t warm_max;            /* a rule whose state begins empty is given so many of the newest transactions, 1000000 */
+	int64_t rate_check_ms;        /* how often rules are looked at that may be silent or flooding, 60000; 0: never */
 	int64_t warm_hours;           /* and none that is older than this before the newest, 168; 0: any */
 };
 extern const struct cw_pipeline_conf cw_pipeline_conf_default;
@@ -171,6 +172,10 @@ struct cw_rule_alarm {
 	char kind[8];                 /* "", "silent", "flood" */
 	int64_t raised_us;
 };
+
+/* Told when an alarm begins and when it is over (`raised` false). */
+typedef void cw_alarm_fn(void *arg, const char *rule, const struct cw_rule_alarm *alarm, bool raised, const char *message);
+void cw_pipeline_on_alarm(struct cw_pipeline *pipeline, cw_alarm_fn *fn, void *arg);
 
 /* Rules are live, history has been replayed, the database answers: no group has been on its way for more than 5 s. */
 bool cw_pipeline_ready(const struct cw_pipeline *pipeline);

@@ -92,6 +92,14 @@ static const char *members_of(struct cw_arena *arena, const struct cw_json *rule
 	return text;
 }
 
+static void read_expectation(struct rule_info *info, const struct cw_json *per_day)
+{
+	const struct cw_json *min = cw_json_get(per_day, "min"), *max = cw_json_get(per_day, "max");
+
+	info->expects = min != NULL && max != NULL && cw_json_to_double(min, &info->expect_min) &&
+	                cw_json_to_double(max, &info->expect_max);
+}
+
 static int read_rules(struct generation *gen, const struct cw_json *list, struct cw_err *err)
 {
 	if (list == NULL || list->type != CW_JSON_ARRAY)
@@ -107,6 +115,7 @@ static int read_rules(struct generation *gen, const struct cw_json *list, struct
 		info->declared = text_of(gen->arena, r, "status");
 		info->candidate = strcmp(text_of(gen->arena, r, "role"), "candidate") == 0;
 		info->json = members_of(gen->arena, r);
+		read_expectation(info, cw_json_get(cw_json_get(r, "expect"), "per_day"));
 		info->fires = value_of(gen->arena, cw_json_get(r, "fires"));
 		if (info->id[0] == '\0')
 			return cw_err_set(err, CW_ERR_INTERNAL, "rule %u of the report has no id", gen->nrules - 1);

@@ -237,3 +237,77 @@ const struct cw_op cw_rule_alarms_list = {
 	.summary = "Rules that fell silent or flooded, newest first.",
 	CW_OP_ARGS(alarm_args), CW_OP_COLUMNS(alarm_columns), .build = build_alarms, .keys = "l.id",
 };
+
+static const struct cw_stmt rates_stmt = {
+	"rule_rates",
+	"SELECT m.name, count(a.id) FILTER (WHERE a.detected_at > now() - interval '1 hour'),"
+	" count(a.id) FILTER (WHERE a.detected_at > now() - interval '1 day'),"
+	" count(a.id) FILTER (WHERE a.detected_at <= now() - interval '1 day'),"
+	" extract(epoch FROM now() - m.created_at)::float8 / 86400,"
+	" coalesce(extract(epoch FROM now() - min(a.detected_at))::float8 / 86400, 0),"
+	" EXISTS (SELECT FROM predictions WHERE created_at > now() - interval '1 hour'),"
+	" coalesce((SELECT min(l.kind) FROM rule_alarms l WHERE l.rule_id = m.name AND l.cleared_at IS NULL), '')"
+	" FROM models m LEFT JOIN anomalies a ON a.rule_id = m.name AND NOT a.shadow"
+	" AND a.detected_at > now() - interval '8 days' WHERE m.model_type = 'rule' AND EXISTS (SELECT FROM model_versions v"
+	" WHERE v.model_id = m.id AND v.is_deployed) GROUP BY m.id ORDER BY m.name",
+};
+
+uint64_t cw_rule_rates(struct cw_pool *pool, cw_query_fn *fn, void *arg)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_params params;
+	uint64_t query;
+
+	cw_params_init(&params, arena);
+	query = cw_pool_read(pool, &rates_stmt, &params, fn, arg);
+	cw_arena_free(&arena);
+	return query;
+}
+
+static const struct cw_stmt raise_stmt = {
+	"rule_alarm_raise",
+	"WITH made AS (INSERT INTO rule_alarms (rule_id, kind, observed, expected_min, expected_max, basis, message)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (rule_id, kind) WHERE cleared_at IS NULL DO NOTHING RETURNING 1)"
+	" INSERT INTO audit_logs (event_type, resource, action, status, severity, details) SELECT 'rule.alarm', 'rule:' || $1,"
+	" $2, 'success', 'warning', json_build_object('rule', $1, 'kind', $2, 'observed', $3, 'min', $4, 'max', $5,"
+	" 'basis', $6) FROM made",
+};
+
+uint64_t cw_rule_alarm_raise(struct cw_pool *pool, const char *rule, const char *kind, double observed, double min,
+                             double max, bool declared, const char *message, cw_query_fn *fn, void *arg)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_params params;
+	uint64_t query;
+
+	cw_params_init(&params, arena);
+	cw_params_cstring(&params, rule);
+	cw_params_cstring(&params, kind);
+	cw_params_f64(&params, observed);
+	cw_params_f64(&params, min);
+	cw_params_f64(&params, max);
+	cw_params_cstring(&params, declared ? "declared" : "learnt");
+	cw_params_cstring(&params, message);
+	query = cw_pool_query(pool, &raise_stmt, &params, fn, arg);
+	cw_arena_free(&arena);
+	return query;
+}
+
+static const struct cw_stmt clear_stmt = {
+	"rule_alarm_clear",
+	"UPDATE rule_alarms SET cleared_at = now() WHERE rule_id = $1 AND kind = $2 AND cleared_at IS NULL",
+};
+
+uint64_t cw_rule_alarm_clear(struct cw_pool *pool, const char *rule, const char *kind, cw_query_fn *fn, void *arg)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_params params;
+	uint64_t query;
+
+	cw_params_init(&params, arena);
+	cw_params_cstring(&params, rule);
+	cw_params_cstring(&params, kind);
+	query = cw_pool_query(pool, &clear_stmt, &params, fn, arg);
+	cw_arena_free(&arena);
+	return query;
+}

@@ -52,4 +52,15 @@ uint64_t cw_rule_alerts(struct cw_pool *pool, const char *rule_id, int64_t live_
 uint64_t cw_rule_sources_forget(struct cw_pool *pool, const char *rule_id, const char *role, const char *sha256,
                                 cw_query_fn *fn, void *arg);
 
+/* --- alerts a day, for alarms --- */
+
+/* One row for each rule that is deployed: its name; alerts in the last hour, in the last day, in the seven days before
+ * that; days since it was made, days since its first alert of those (0: none); whether transactions came in the last hour;
+ * the kind of an alarm that is open, or "". */
+uint64_t cw_rule_rates(struct cw_pool *pool, cw_query_fn *fn, void *arg);
+/* Makes an alarm, unless one of its kind is open; with an entry in the audit log. Or ends it. */
+uint64_t cw_rule_alarm_raise(struct cw_pool *pool, const char *rule, const char *kind, double observed, double min,
+                             double max, bool declared, const char *message, cw_query_fn *fn, void *arg);
+uint64_t cw_rule_alarm_clear(struct cw_pool *pool, const char *rule, const char *kind, cw_query_fn *fn, void *arg);
+
 #endif
