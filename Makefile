@@ -9,6 +9,11 @@ SAN     ?=
 
 # Packages of Debian 12, for pkg-config. luajit must be OpenResty's branch (libluajit2-5.1-dev): see docs/decisions.
 PKGS     := luajit libevent libevent_openssl libpq libsodium libcrypt libcrypto libssl libseccomp libcurl zlib
+# A bus as a source, where its library is installed.
+ifeq ($(shell pkg-config --exists rdkafka && echo yes),yes)
+PKGS += rdkafka
+override CPPFLAGS += -DCW_HAVE_KAFKA
+endif
 # No fused multiply-add: the same stream gives the same state, to the bit, on every machine.
 CSTD     := -std=gnu17 -D_GNU_SOURCE -ffp-contract=off
 WARN     := -Wall -Wextra -Werror -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Wstrict-prototypes

@@ -163,5 +163,8 @@ return {
 	--     max_reorg = 10000,              -- a reorg of more blocks stops the source
 	--     receipts = "auto",                -- auto, block, single (one by one) or none
 	--   },
+	--   -- Transactions from Kafka, one JSON object a message; options are librdkafka's.
+	--   { name = "bus", kind = "kafka", brokers = "127.0.0.1:9092", group = "chainwatch", topics = { "transactions" },
+	--     chain_id = 1, options = { ["security.protocol"] = "plaintext" } },
 	-- },
 }

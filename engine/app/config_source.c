@@ -204,7 +204,7 @@ static int read_key(struct reading *r, const char *key, struct cw_source_conf *s
 	int64_t number;
 
 	cw_buf_puts(&r->text, key);
-	if (strcmp(key, "name") == 0)
+	if (strcmp(key, "name") == 0 || strcmp(key, "kind") == 0)
 		return 0;
 	if (strcmp(key, "endpoints") == 0)
 		return read_endpoints(r, &source->follow);
@@ -233,7 +233,6 @@ static int read_name(struct reading *r, struct cw_source_conf *source)
 		return fault(r, "name", "must be a text of letters, digits, \"_\", \".\" and \"-\"");
 	source->name = copy_text(r, -1);
 	r->name = source->name;
-	source->follow.name = source->name;
 	lua_pop(r->L, 1);
 	return 0;
 }
@@ -243,10 +242,7 @@ static int read_source(struct reading *r, struct cw_source_conf *source)
 	bool has_chain = false;
 
 	source->follow = cw_follow_conf_default;
-	if (!lua_istable(r->L, -1))
-		return fault(r, "", "must be a table");
-	if (read_name(r, source) != 0)
-		return -1;
+	source->follow.name = source->name;
 	lua_pushnil(r->L);
 	while (lua_next(r->L, -2) != 0) {
 		if (lua_type(r->L, -2) != LUA_TSTRING)
@@ -261,6 +257,120 @@ static int read_source(struct reading *r, struct cw_source_conf *source)
 	if (source->follow.nendpoints == 0)
 		return fault(r, "endpoints", "is missing");
 	return 0;
+}
+
+/* --- a bus --- */
+
+static int read_topics(struct reading *r, struct cw_bus_conf *bus)
+{
+	size_t n = lua_istable(r->L, -1) ? lua_objlen(r->L, -1) : 0;
+
+	if (n < 1 || n > CW_BUS_TOPICS_MAX)
+		return fault(r, "topics", "must be a list of 1 to 16 names");
+	for (size_t i = 0; i < n; i++) {
+		lua_rawgeti(r->L, -1, (int)i + 1);
+		if (lua_type(r->L, -1) != LUA_TSTRING || lua_objlen(r->L, -1) == 0)
+			return fault(r, "topics", "must be a list of 1 to 16 names");
+		bus->topics[bus->ntopics++] = copy_text(r, -1);
+		lua_pop(r->L, 1);
+	}
+	return 0;
+}
+
+static int read_bus_options(struct reading *r, struct cw_bus_conf *bus)
+{
+	if (!lua_istable(r->L, -1))
+		return fault(r, "options", "must be a table of librdkafka's options and their values as texts");
+	lua_pushnil(r->L);
+	while (lua_next(r->L, -2) != 0) {
+		struct cw_bus_option *option = &bus->options[bus->noptions];
+
+		if (lua_type(r->L, -2) != LUA_TSTRING || lua_type(r->L, -1) != LUA_TSTRING)
+			return fault(r, "options", "must be a table of librdkafka's options and their values as texts");
+		if (bus->noptions == CW_BUS_OPTIONS_MAX)
+			return fault(r, "options", "has more than 32 options");
+		option->name = copy_text(r, -2);
+		option->value = copy_text(r, -1);
+		bus->noptions++;
+		lua_pop(r->L, 1);
+	}
+	return 0;
+}
+
+static int read_bus_key(struct reading *r, const char *key, struct cw_bus_conf *bus)
+{
+	static const char *const keys[] = { "name", "kind", "brokers", "group", "topics", "chain_id", "options", NULL };
+	const char *nearest;
+	char what[96] = "unknown key";
+	int64_t number;
+
+	cw_buf_puts(&r->text, key);
+	if (strcmp(key, "name") == 0 || strcmp(key, "kind") == 0)
+		return 0;
+	if (strcmp(key, "topics") == 0)
+		return read_topics(r, bus);
+	if (strcmp(key, "options") == 0)
+		return read_bus_options(r, bus);
+	if (strcmp(key, "chain_id") == 0) {
+		if (read_number(r, key, 0, 9e15, &number) != 0)
+			return -1;
+		bus->chain_id = (uint64_t)number;
+		return 0;
+	}
+	if (strcmp(key, "brokers") == 0 || strcmp(key, "group") == 0) {
+		if (lua_type(r->L, -1) != LUA_TSTRING || lua_objlen(r->L, -1) == 0)
+			return fault(r, key, "must be a text");
+		*(key[0] == 'b' ? &bus->brokers : &bus->group) = copy_text(r, -1);
+		return 0;
+	}
+	nearest = cw_suggest(key, keys);
+	if (nearest != NULL)
+		snprintf(what, sizeof(what), "unknown key, did you mean \"%s\"?", nearest);
+	return fault(r, key, what);
+}
+
+static int read_bus(struct reading *r, struct cw_source_conf *source)
+{
+	struct cw_bus_conf *bus = &source->bus;
+
+	source->kind = CW_SOURCE_KAFKA;
+	*bus = (struct cw_bus_conf){ .name = source->name, .chain_id = 1 };
+	lua_pushnil(r->L);
+	while (lua_next(r->L, -2) != 0) {
+		if (lua_type(r->L, -2) != LUA_TSTRING)
+			return fault(r, "", "has a value without a name");
+		if (read_bus_key(r, lua_tostring(r->L, -2), bus) != 0)
+			return -1;
+		lua_pop(r->L, 1);
+	}
+	if (bus->brokers == NULL || bus->group == NULL || bus->ntopics == 0)
+		return fault(r, bus->brokers == NULL ? "brokers" : bus->group == NULL ? "group" : "topics", "is missing");
+	return 0;
+}
+
+/* 1: a bus, 0: a chain. */
+static int read_kind(struct reading *r)
+{
+	const char *kind;
+	int rc;
+
+	lua_getfield(r->L, -1, "kind");
+	kind = lua_type(r->L, -1) == LUA_TSTRING ? lua_tostring(r->L, -1) : lua_isnil(r->L, -1) ? "chain" : "";
+	rc = strcmp(kind, "kafka") == 0 ? 1 : strcmp(kind, "chain") == 0 ? 0 : fault(r, "kind", "must be \"chain\" or \"kafka\"");
+	lua_pop(r->L, 1);
+	return rc;
+}
+
+static int read_one(struct reading *r, struct cw_source_conf *source)
+{
+	int kind;
+
+	if (!lua_istable(r->L, -1))
+		return fault(r, "", "must be a table");
+	if (read_name(r, source) != 0)
+		return -1;
+	kind = read_kind(r);
+	return kind < 0 ? -1 : kind == 1 ? read_bus(r, source) : read_source(r, source);
 }
 
 static int read_list(struct reading *r, struct cw_source_list *out)
@@ -283,7 +393,7 @@ static int read_list(struct reading *r, struct cw_source_list *out)
 		r->name = NULL;
 		cw_buf_clear(&r->text);
 		lua_rawgeti(r->L, -1, (int)i + 1);
-		if (read_source(r, source) != 0)
+		if (read_one(r, source) != 0)
 			return -1;
 		lua_pop(r->L, 1);
 		for (int k = 0; k < out->n; k++)
@@ -327,5 +437,8 @@ void cw_config_write_source(struct cw_buf *out)
 	}
 	cw_buf_puts(out, "\t--     receipts = \"auto\",                -- auto, block, single (one by one) or none\n"
 	                 "\t--   },\n"
+	                 "\t--   -- Transactions from Kafka, one JSON object a message; options are librdkafka's.\n"
+	                 "\t--   { name = \"bus\", kind = \"kafka\", brokers = \"127.0.0.1:9092\", group = \"chainwatch\", topics = { \"transactions\" },\n"
+	                 "\t--     chain_id = 1, options = { [\"security.protocol\"] = \"plaintext\" } },\n"
 	                 "\t-- },\n");
 }

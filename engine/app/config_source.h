@@ -2,6 +2,7 @@
 #ifndef CW_APP_CONFIG_SOURCE_H
 #define CW_APP_CONFIG_SOURCE_H
 
+#include "source/bus.h"
 #include "source/follow.h"
 
 struct cw_arena;
@@ -11,13 +12,14 @@ struct lua_State;
 
 #define CW_SOURCES_MAX 64
 
-enum cw_source_kind { CW_SOURCE_CHAIN = 0 };
+enum cw_source_kind { CW_SOURCE_CHAIN = 0, CW_SOURCE_KAFKA };
 
 struct cw_source_conf {
 	enum cw_source_kind kind;
 	const char *name;
 	const char *text;                /* all of it, secrets included: two that are the same have the same */
-	struct cw_follow_conf follow;
+	struct cw_follow_conf follow;    /* CW_SOURCE_CHAIN */
+	struct cw_bus_conf bus;          /* CW_SOURCE_KAFKA */
 };
 
 struct cw_source_list {

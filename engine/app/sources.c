@@ -9,11 +9,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/client.h"
+#include "source/bus.h"
 #include "source/follow.h"
 
 struct one {
 	char *text;                      /* the settings it was made from */
-	struct cw_follow *follow;
+	struct cw_follow *follow;        /* or: */
+	struct cw_bus *bus;
 };
 
 struct cw_sources {
@@ -34,8 +36,12 @@ struct cw_sources *cw_sources_new(struct cw_engine *engine)
 
 static void stop(struct cw_sources *s, int i)
 {
-	cw_log(CW_LOG_INFO, "source", "stopped", "source=%s", cw_follow_name(s->list[i].follow));
-	cw_follow_free(&s->list[i].follow);
+	struct one *one = &s->list[i];
+
+	cw_log(CW_LOG_INFO, "source", "stopped", "source=%s", one->bus != NULL ? cw_bus_name(one->bus)
+	       : cw_follow_name(one->follow));
+	cw_follow_free(&one->follow);
+	cw_bus_free(&one->bus);
 	cw_free(s->list[i].text);
 	s->list[i] = s->list[--s->n];
 }
@@ -63,16 +69,20 @@ int cw_sources_apply(struct cw_sources *s, const struct cw_config *config, struc
 			stop(s, i);
 	for (int i = 0; i < config->sources.n; i++) {
 		const struct cw_source_conf *conf = &config->sources.list[i];
-		struct cw_follow *follow;
+		struct one one = { .follow = NULL };
 
 		if (running(s, conf->text))
 			continue;
-		follow = cw_follow_new(s->engine->loop, s->http, s->engine->pool, s->engine->pipeline, &conf->follow, err);
-		if (follow == NULL)
+		if (conf->kind == CW_SOURCE_KAFKA)
+			one.bus = cw_bus_new(s->engine->loop, s->engine->pipeline, &conf->bus, err);
+		else
+			one.follow = cw_follow_new(s->engine->loop, s->http, s->engine->pool, s->engine->pipeline, &conf->follow, err);
+		if (one.bus == NULL && one.follow == NULL)
 			return -1;
-		s->list[s->n++] = (struct one){ .text = cw_strdup(conf->text), .follow = follow };
-		cw_log(CW_LOG_INFO, "source", "started", "source=%s chain_id=%llu endpoints=%d", conf->name,
-		       (unsigned long long)conf->follow.chain_id, conf->follow.nendpoints);
+		one.text = cw_strdup(conf->text);
+		s->list[s->n++] = one;
+		cw_log(CW_LOG_INFO, "source", "started", "source=%s kind=%s", conf->name,
+		       conf->kind == CW_SOURCE_KAFKA ? "kafka" : "chain");
 	}
 	return 0;
 }
@@ -96,7 +106,10 @@ void cw_sources_status(const struct cw_sources *s, struct cw_buf *out)
 	for (int i = 0; s != NULL && i < s->n; i++) {
 		if (i > 0)
 			cw_buf_putc(out, ',');
-		cw_follow_status(s->list[i].follow, out);
+		if (s->list[i].bus != NULL)
+			cw_bus_status(s->list[i].bus, out);
+		else
+			cw_follow_status(s->list[i].follow, out);
 	}
 	cw_buf_puts(out, "]}");
 }

@@ -639,7 +639,7 @@ void cw_follow_status(const struct cw_follow *f, struct cw_buf *out)
 	cw_buf_puts(out, "{\"name\":");
 	cw_json_put_cstring(out, f->name);
 	put_number(out, "chain_id", f->conf.chain_id, true);
-	cw_buf_printf(out, ",\"state\":\"%s\",\"error\":", state_names[f->state]);
+	cw_buf_printf(out, ",\"kind\":\"chain\",\"state\":\"%s\",\"error\":", state_names[f->state]);
 	if (f->error.code != CW_OK)
 		cw_json_put_cstring(out, f->error.msg);
 	else

@@ -62,7 +62,7 @@ void cw_follow_free(struct cw_follow **follow);
 /* There may be a new head: ask now. */
 void cw_follow_kick(struct cw_follow *follow);
 const char *cw_follow_name(const struct cw_follow *follow);
-/* {"name","chain_id","state","error","head","block","lag","final","reorgs","deepest","transactions","skipped","endpoints"} */
+/* {"name","chain_id","kind":"chain","state","error","head","block","lag","final","reorgs","deepest","transactions","skipped","endpoints"} */
 void cw_follow_status(const struct cw_follow *follow, struct cw_buf *out);
 
 #endif

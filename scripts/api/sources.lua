@@ -8,7 +8,9 @@ local endpoint_schema = { type = "object", properties = {
 } }
 
 local source_schema = { type = "object", properties = {
-  name = { type = "string" }, chain_id = { type = "integer" },
+  name = { type = "string" }, kind = { type = "string", enum = { "chain", "kafka" } }, chain_id = { type = "integer" },
+  partitions = { type = "integer", description = "kafka: those that this member of the group has" },
+  messages = { type = "integer" }, in_flight = { type = "integer" },
   state = { type = "string",
     enum = { "loading", "waiting", "running", "locating", "draining", "rewinding", "halted" } },
   error = { type = { "string", "null" }, description = "what holds it up" },
