@@ -71,5 +71,6 @@ step text "sizes, words, white space" tests/lint/text.sh
 step lua "luacheck" lua_check
 step shell "bash -n, shellcheck" shell_check
 step migrations "names and sections of migrations" tests/lint/migrations.sh
+step manifests "Kubernetes manifests and Dockerfile" node tests/lint/manifests.mjs
 [ "$failed" -eq 0 ] || echo "lint: $failed failed"
 exit "$failed"
