@@ -158,12 +158,23 @@ static void note_applied(struct cw_migrations *m, const PGresult *res, int row)
 	step->applied_at_us = PQgetisnull(res, row, 3) ? 0 : strtoll(PQgetvalue(res, row, 3), NULL, 10);
 }
 
+/* Where they are there nothing is made: a role that may not create tables can still ask what is applied. */
+static int have_tables(PGconn *conn, struct cw_err *err)
+{
+	PGresult *res = PQexec(conn, "SELECT to_regclass('schema_migrations') IS NOT NULL AND"
+	                       " to_regclass('schema_migrations_log') IS NOT NULL");
+	bool there = PQresultStatus(res) == PGRES_TUPLES_OK && PQgetvalue(res, 0, 0)[0] == 't';
+
+	PQclear(res);
+	return there ? 0 : exec(conn, make_tables, "could not make the tables of migrations", err);
+}
+
 static int read_status(struct cw_migrations *m, PGconn *conn, struct cw_err *err)
 {
 	PGresult *res;
 	int kept = 0, rc = 0;
 
-	if (exec(conn, make_tables, "could not make the tables of migrations", err) != 0)
+	if (have_tables(conn, err) != 0)
 		return -1;
 	res = PQexec(conn, read_applied);
 	if (!succeeded(res)) {
@@ -461,7 +472,7 @@ int cw_migrate_history(const char *conninfo, cw_migrate_event_fn *fn, void *arg,
 
 	if (conn == NULL)
 		return -1;
-	if (take_lock(conn, err) == 0 && exec(conn, make_tables, "could not make the tables of migrations", err) == 0) {
+	if (take_lock(conn, err) == 0 && have_tables(conn, err) == 0) {
 		res = PQexec(conn, "SELECT version, name, direction, (extract(epoch FROM applied_at) * 1000000)::bigint, "
 		                   "duration_ms, applied_by FROM schema_migrations_log ORDER BY id");
 		rc = succeeded(res) ? 0 : fail(err, res, "could not read the history of migrations");

@@ -204,3 +204,32 @@ describe("audit", function()
     assert.is_truthy(text:find("user.create", 1, true), text)
   end)
 end)
+
+describe("audit, with a role of its own for the engine", function()
+  it("logs, and cannot touch what was logged", function()
+    local _, text = engine.run("tests/support/pg.sh start")
+    local dir = text:match("PGTEST_DIR=(%S+)")
+    finally(function() engine.run("tests/support/pg.sh stop " .. dir) end)
+    local function url(role) return "postgresql://" .. role .. "@/chainwatch?host=" .. dir end
+    local code, words = engine.run("DATABASE_URL='" .. url "chainwatch" .. "' " .. engine.bin .. " migrate up")
+    assert.equal(0, code, words)
+    engine.write(dir .. "/grants.sql", engine.read("docs/OPERATIONS.md"):match("```sql\n(CREATE ROLE chainwatch_engine.-)```"))
+    code, words = engine.run("psql -X -q -v ON_ERROR_STOP=1 '" .. url "chainwatch" .. "' -f " .. dir .. "/grants.sql")
+    assert.equal(0, code, words)
+    local e = engine.start { env = "DATABASE_URL='" .. url "chainwatch_engine" .. "'", sets = { "database.migrate=false" } }
+    assert.equal(200, (e:post("/api/v1/predict", engine.tx())))
+    assert.equal(201, (e:post("/api/v1/users", { email = "x@example.com", password = "a phrase of words" })))
+    for _, sql in ipairs { "UPDATE audit_logs SET status = 'x'", "DELETE FROM audit_logs", "TRUNCATE audit_logs",
+      "UPDATE audit_head SET seq = 0", "DELETE FROM partitions.audit_logs_default", "DROP TABLE audit_logs",
+      "ALTER TABLE audit_logs DISABLE TRIGGER USER", "SET session_replication_role = replica",
+      "CREATE FUNCTION audit_text(text, text) RETURNS text LANGUAGE sql AS $$ SELECT '' $$" } do
+      engine.write(dir .. "/try.sql", sql .. ";\n")
+      code, words = engine.run("psql -X -q -v ON_ERROR_STOP=1 '" .. url "chainwatch_engine" .. "' -f " .. dir .. "/try.sql")
+      assert.not_equal(0, code, sql)
+      assert.is_truthy(words:find("permission denied", 1, true) or words:find("must be owner", 1, true), words)
+    end
+    e:stop()
+    code, words = engine.run("DATABASE_URL='" .. url "chainwatch" .. "' " .. engine.bin .. " audit verify")
+    assert.equal(0, code, words)
+  end)
+end)
