@@ -49,7 +49,7 @@ struct cw_config {
 	bool migrate;
 	int64_t pool_size, pool_overflow, pool_wait_ms, pool_recycle_s, pool_queue, statement_ms, connect_ms;
 	/* pipeline */
-	int64_t queue_limit, group_max, commit_linger_us, recent_hashes, wait_ms, ring_slots, replay_max;
+	int64_t queue_limit, group_max, commit_lanes, commit_linger_us, recent_hashes, wait_ms, ring_slots, replay_max;
 	/* rules */
 	const char *rules_dir, *rules_conf, *lists_dir;
 	bool jit;

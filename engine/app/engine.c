@@ -246,6 +246,7 @@ struct cw_pipeline_conf cw_engine_pipeline_conf(const struct cw_config *c)
 
 	conf.queue_limit = (uint32_t)c->queue_limit;
 	conf.group_max = (uint32_t)c->group_max;
+	conf.commit_lanes = (uint32_t)c->commit_lanes;
 	conf.commit_linger_us = c->commit_linger_us;
 	conf.recent_hashes = (uint32_t)c->recent_hashes;
 	conf.wait_ms = c->wait_ms;

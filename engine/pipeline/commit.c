@@ -1,9 +1,11 @@
-/* The commit stream: one connection in pipeline mode on which group follows group.
+/* The commit stream: connections in pipeline mode on which group follows group.
  *
  *   BEGIN; INSERT transactions; flush  ->  which are new  ->  evaluator  ->  INSERT predictions, anomalies; COMMIT; sync
  *
- * The next group's BEGIN and INSERT follow right behind a COMMIT, so PostgreSQL works while the engine answers. Two
- * groups are on the stream at most: p->committing, whose verdicts and COMMIT are sent, and p->front behind it.
+ * Two connections take turns: while one commits a group (p->committing), the other has the next one inserted, and the
+ * evaluator judges it (p->front). Its verdicts and COMMIT are sent when the commit before it is answered, so groups are
+ * committed in the order in which they were judged, and two are on the stream at most. Where the pool has only one
+ * connection to give, BEGIN and INSERT follow right behind the COMMIT.
  *
  * What fails before it was evaluated goes back to the head of the queue. What was evaluated is kept with its verdicts
  * and sent again, under the identities it had, until it is committed; nothing new is evaluated before. When the answer
@@ -23,12 +25,10 @@
 #include "store/ingest.h"
 
 #define GROUP_BYTES (8u << 20)       /* call data in one group: bounds the message to PostgreSQL and the memory here */
-#define BACKOFF_FIRST_MS 10
-#define BACKOFF_MAX_MS 1000
 #define NOT_READY_MS 20              /* between two looks at an evaluator that is not there yet */
 #define SUBMIT_CHUNK 256
 
-static void send_verdicts(struct cw_pipeline *p, struct group *g);
+static void commit_in_turn(struct cw_pipeline *p, struct group *g);
 static void send_next(struct cw_pipeline *p);
 
 /* --- groups --- */
@@ -138,26 +138,6 @@ static struct group *split(struct group *g)
 
 /* --- errors --- */
 
-/* Known keys are no error (ON CONFLICT), so this is an identity that was given out twice: see cw_ingest_reserve. */
-static bool is_taken_identity(const struct cw_err *err)
-{
-	return strcmp(err->sqlstate, "23505") == 0;
-}
-
-/* Errors that come of the values in a row: another attempt with the same rows would end the same way. 54: a limit of
- * the server, e.g. an index row too long; P0: raised by a trigger. */
-static bool is_data_error(const struct cw_err *err)
-{
-	static const char classes[][3] = { "22", "23", "54", "P0" };
-
-	if (is_taken_identity(err))
-		return false;
-	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
-		if (strncmp(err->sqlstate, classes[i], 2) == 0)
-			return true;
-	return false;
-}
-
 /* An evaluated group that the database refuses. Cursors apart. One transaction: without what a rule wrote freely, then not at all. */
 static void refuse_evaluated(struct cw_pipeline *p, struct group *g, const struct cw_err *err)
 {
@@ -210,14 +190,14 @@ static void refuse_new(struct cw_pipeline *p, struct group *g, const struct cw_e
 }
 
 /* The stream has failed and all its answers are in: what becomes of the groups that were on it. */
-static void recover(struct cw_pipeline *p)
+void cw_commit_recover(struct cw_pipeline *p)
 {
 	struct group *front = p->front, *committing = p->committing;
 	const struct cw_err *err = &p->stream.err;
-	struct group *culprit = is_data_error(err) ? p->stream.culprit : NULL;
+	struct group *culprit = cw_is_data_error(err) ? p->stream.culprit : NULL;
 
 	p->committing = NULL;
-	if (front != NULL && front->state == GROUP_REINSERTING && is_taken_identity(err) && p->stream.culprit == front) {
+	if (front != NULL && front->state == GROUP_REINSERTING && cw_is_taken_identity(err) && p->stream.culprit == front) {
 		cw_log_err(CW_LOG_ERROR, "pipeline", "judged transactions get other identities than they were judged under", err);
 		front->renumber = true;
 	}
@@ -245,108 +225,6 @@ static void recover(struct cw_pipeline *p)
 	else if (committing != NULL)
 		keep_first(p, committing);
 	cw_admit_answer(p);
-}
-
-static void drop_connection(struct stream *s)
-{
-	s->conn = NULL;
-	if (s->lease != NULL)
-		cw_lease_release(&s->lease, 0);
-}
-
-static void on_backoff(void *arg)
-{
-	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
-
-	p->stream.state = p->stream.conn != NULL ? STREAM_OPEN : STREAM_DOWN;
-	cw_commit_pump(p);
-}
-
-static void back_off(struct cw_pipeline *p)
-{
-	struct stream *s = &p->stream;
-	int64_t ms = (int64_t)BACKOFF_FIRST_MS << (s->attempts < 10 ? s->attempts : 10);
-
-	s->state = STREAM_BACKOFF;
-	s->attempts++;
-	cw_timer_set(s->backoff, ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS);
-}
-
-/* Called after each answer: ends the failing once the last one is in. */
-static void settle(struct cw_pipeline *p)
-{
-	struct stream *s = &p->stream;
-	bool data;
-
-	if (s->state != STREAM_FAILING || s->outstanding > 0)
-		return;
-	data = s->culprit != NULL && is_data_error(&s->err);
-	if (s->conn == NULL || !s->rolled_back || cw_conn_state(s->conn) != CW_CONN_READY)
-		drop_connection(s);
-	if (!data && s->attempts == 0 && s->err.code != CW_ERR_CANCELLED)
-		cw_log_err(CW_LOG_WARN, "pipeline", "a group could not be committed, trying again", &s->err);
-	recover(p);
-	if (data && s->conn != NULL) {
-		s->state = STREAM_OPEN;
-		cw_commit_kick(p);
-		return;
-	}
-	back_off(p);
-}
-
-static void on_rolled_back(void *arg, const struct cw_result *res, const struct cw_err *err)
-{
-	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
-
-	(void)res;
-	p->stream.outstanding--;
-	p->stream.rolled_back = err == NULL;
-	settle(p);
-}
-
-static void fail_stream(struct cw_pipeline *p, struct group *culprit, const struct cw_err *err)
-{
-	struct stream *s = &p->stream;
-
-	if (s->state != STREAM_OPEN)
-		return;
-	s->state = STREAM_FAILING;
-	s->err = *err;
-	s->culprit = culprit;
-	s->rolled_back = false;
-	if (s->conn == NULL || cw_conn_state(s->conn) != CW_CONN_READY)
-		return;
-	cw_conn_sync(s->conn, NULL, NULL);
-	cw_ingest_rollback(s->conn, on_rolled_back, p);
-	cw_conn_sync(s->conn, NULL, NULL);
-	s->outstanding++;
-}
-
-/* Open, and the connection lives. A lease does not tell when it dies: this looks before anything is sent. */
-static bool stream_alive(struct cw_pipeline *p)
-{
-	struct stream *s = &p->stream;
-	static const struct cw_err lost = { .code = CW_ERR_DB, .msg = "the connection was lost" };
-
-	if (s->state != STREAM_OPEN)
-		return false;
-	if (cw_conn_state(s->conn) == CW_CONN_READY)
-		return true;
-	fail_stream(p, NULL, &lost);
-	settle(p);
-	return false;
-}
-
-/* Counts an answer; true if the stream goes on with it. */
-static bool answered(struct cw_pipeline *p, struct group *g, const struct cw_err *err)
-{
-	p->stream.outstanding--;
-	if (err != NULL)
-		fail_stream(p, g, err);
-	if (p->stream.state == STREAM_OPEN)
-		return true;
-	settle(p);
-	return false;
 }
 
 /* --- first half: which of them are new --- */
@@ -391,8 +269,8 @@ static void abort_front(struct cw_pipeline *p, const char *why)
 	struct cw_err err = { 0 };
 
 	cw_err_set(&err, CW_ERR_CANCELLED, "%s", why);
-	fail_stream(p, NULL, &err);
-	settle(p);
+	cw_stream_fail(p, NULL, &err);
+	cw_stream_settle(p);
 }
 
 static void on_inserted(void *arg, const struct cw_result *res, const struct cw_err *err)
@@ -400,20 +278,20 @@ static void on_inserted(void *arg, const struct cw_result *res, const struct cw_
 	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
 	struct group *g = p->front;
 
-	if (!answered(p, g, err))
+	if (!cw_stream_answered(p, g, err))
 		return;
 	if (!sort_out(p, g, res)) {
 		struct cw_err odd = { 0 };
 
 		cw_err_set(&odd, CW_ERR_INTERNAL, "the database answered rows that were not sent");
 		cw_log_err(CW_LOG_ERROR, "pipeline", "a group is out of step", &odd);
-		fail_stream(p, NULL, &odd);
-		settle(p);
+		cw_stream_fail(p, NULL, &odd);
+		cw_stream_settle(p);
 		return;
 	}
 	if (g->evaluated || g->n == 0) {
 		g->evaluated = true;
-		send_verdicts(p, g);
+		commit_in_turn(p, g);
 		return;
 	}
 	g->state = GROUP_READY;
@@ -428,27 +306,29 @@ static void on_begun(void *arg, const struct cw_result *res, const struct cw_err
 	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
 
 	(void)res;
-	answered(p, NULL, err);
+	cw_stream_answered(p, NULL, err);
 }
 
 static void send_group(struct cw_pipeline *p, struct group *g)
 {
 	struct stream *s = &p->stream;
+	struct lane *lane = &s->lanes[cw_stream_lane(s)];
 	bool keep_ids = g->evaluated && !g->renumber;
 	const struct cw_tx_in **txs = cw_arena_alloc(p->scratch, g->n * sizeof(const struct cw_tx_in *));
 
 	for (size_t i = 0; i < g->n; i++)
 		txs[i] = &g->items[i]->in;
-	g->on_stream = true;
+	g->on_stream = lane->open = true;
+	g->lane = (int)(lane - s->lanes);
 	p->front = g;
 	s->outstanding += 2;
-	cw_ingest_begin(s->conn, on_begun, p);
+	cw_ingest_begin(lane->conn, on_begun, p);
 	if (keep_ids && g->n > 0) {
 		s->outstanding++;
-		cw_ingest_reserve(s->conn, (int64_t)g->items[g->n - 1]->in.tx.seq, p->scratch, on_begun, p);
+		cw_ingest_reserve(lane->conn, (int64_t)g->items[g->n - 1]->in.tx.seq, p->scratch, on_begun, p);
 	}
-	cw_ingest_transactions(s->conn, txs, g->n, keep_ids, p->scratch, on_inserted, p);
-	cw_conn_flush(s->conn);
+	cw_ingest_transactions(lane->conn, txs, g->n, keep_ids, p->scratch, on_inserted, p);
+	cw_conn_flush(lane->conn);
 	cw_arena_clear(p->scratch);
 }
 
@@ -530,8 +410,8 @@ static void evaluated(struct cw_pipeline *p, struct group *g)
 {
 	g->evaluated = true;
 	if (g->on_stream) {
-		if (stream_alive(p))             /* else recover() keeps it */
-			send_verdicts(p, g);
+		if (cw_stream_alive(p))             /* else cw_commit_recover() keeps it */
+			commit_in_turn(p, g);
 		return;
 	}
 	p->front = NULL;
@@ -583,6 +463,17 @@ void cw_commit_state_lost(struct cw_pipeline *p)
 
 /* --- second half: verdicts and COMMIT --- */
 
+static void send_verdicts(struct cw_pipeline *p, struct group *g);
+
+static void note_commit(struct stream *s, const struct group *g)
+{
+	int64_t us = cw_clock_mono_us() - s->commit_sent_us;
+
+	s->attempts = 0;
+	s->cohort = g->n;
+	s->commit_us += (us - s->commit_us) / 8;
+}
+
 static void on_committed(void *arg, const struct cw_result *res, const struct cw_err *err)
 {
 	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
@@ -592,11 +483,19 @@ static void on_committed(void *arg, const struct cw_result *res, const struct cw
 	(void)res;
 	if (err == NULL && CW_FAULT("pipeline.commit_answer"))
 		err = &lost;
-	if (!answered(p, g, err))
+	if (err != NULL) {
+		cw_stream_answered(p, g, err);
 		return;
+	}
+	/* Committed is committed, whatever has become of the stream meanwhile. */
+	p->stream.outstanding--;
 	p->committing = NULL;
-	p->stream.attempts = 0;
+	p->stream.lanes[g->lane].open = p->front != NULL && p->front->on_stream && p->front->lane == g->lane;
+	note_commit(&p->stream, g);
 	cw_publish_group(p, &g);
+	cw_stream_settle(p);
+	if (p->front != NULL && p->front->state == GROUP_JUDGED && cw_stream_alive(p))
+		send_verdicts(p, p->front);
 	cw_commit_pump(p);
 }
 
@@ -605,8 +504,9 @@ static void on_alerts(void *arg, const struct cw_result *res, const struct cw_er
 	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
 	struct group *g = p->committing;
 
-	if (answered(p, g, err))
+	if (err == NULL)                 /* even if the other lane has failed: its COMMIT may have been sent */
 		cw_verdict_take_stored(g, res);
+	cw_stream_answered(p, g, err);
 }
 
 static void on_predictions(void *arg, const struct cw_result *res, const struct cw_err *err)
@@ -614,7 +514,7 @@ static void on_predictions(void *arg, const struct cw_result *res, const struct 
 	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
 
 	(void)res;
-	answered(p, p->committing, err);
+	cw_stream_answered(p, p->committing, err);
 }
 
 /* The last of each name. */
@@ -638,7 +538,7 @@ static bool send_cursors(struct cw_pipeline *p, struct group *g)
 		rows[k] = (struct cw_new_cursor){ name, name + strlen(name) + 1 };
 		n += k == n;
 	}
-	cw_ingest_cursors(p->stream.conn, rows, n, p->scratch, on_predictions, p);
+	cw_ingest_cursors(cw_group_conn(p, g), rows, n, p->scratch, on_predictions, p);
 	cw_arena_clear(p->scratch);
 	return true;
 }
@@ -659,38 +559,22 @@ static void send_verdicts(struct cw_pipeline *p, struct group *g)
 	if (send_cursors(p, g))
 		s->outstanding++;
 	s->outstanding++;
-	cw_ingest_commit(s->conn, on_committed, p);
-	cw_conn_sync(s->conn, NULL, NULL);
+	s->commit_sent_us = cw_clock_mono_us();
+	cw_ingest_commit(cw_group_conn(p, g), on_committed, p);
+	cw_conn_sync(cw_group_conn(p, g), NULL, NULL);
 	send_next(p);
 }
 
+/* Groups are committed in the order in which they were judged. */
+static void commit_in_turn(struct cw_pipeline *p, struct group *g)
+{
+	if (p->committing == NULL)
+		send_verdicts(p, g);
+	else
+		g->state = GROUP_JUDGED;
+}
+
 /* --- what to do next --- */
-
-static void on_lease(void *arg, struct cw_lease *lease, const struct cw_err *err)
-{
-	struct cw_pipeline *p = CW_CAST(arg, PIPELINE_MAGIC);
-	struct stream *s = &p->stream;
-
-	s->lease_request = 0;
-	s->lease = lease;
-	s->conn = lease != NULL ? cw_lease_conn(lease) : NULL;
-	if (err != NULL || s->conn == NULL || cw_conn_state(s->conn) != CW_CONN_READY) {
-		if (s->attempts == 0 && err != NULL)
-			cw_log_err(CW_LOG_WARN, "pipeline", "no connection for the commit stream, trying again", err);
-		drop_connection(s);
-		back_off(p);
-		return;
-	}
-	s->state = STREAM_OPEN;
-	cw_commit_pump(p);
-}
-
-static void open_stream(struct cw_pipeline *p)
-{
-	p->stream.state = STREAM_LEASING;
-	p->stream.outstanding = 0;
-	p->stream.lease_request = cw_pool_lease(p->pool, on_lease, p);
-}
 
 static bool lingers(struct cw_pipeline *p)
 {
@@ -701,10 +585,26 @@ static bool lingers(struct cw_pipeline *p)
 	return true;
 }
 
+/* While a group is committed the next one gathers: until as many have come as that one had, or half of the time that a
+ * commit takes is over. It is then inserted on the other lane meanwhile, and judged, and ready when its turn comes. */
+static bool gathers(struct cw_pipeline *p)
+{
+	struct stream *s = &p->stream;
+	int64_t left;
+
+	if (p->committing == NULL || p->conf.commit_lanes < 2 || p->ncuts > 0 || p->queued >= p->conf.group_max || p->queued >= s->cohort)
+		return false;
+	left = s->commit_sent_us + s->commit_us / 2 - cw_clock_mono_us();
+	if (left <= 0)
+		return false;
+	cw_timer_set_us(p->again, left);
+	return true;
+}
+
 /* Sends the next group, if there is one and the stream has room for it. */
 static void send_next(struct cw_pipeline *p)
 {
-	if (p->front != NULL || !stream_alive(p))
+	if (p->front != NULL || !cw_stream_alive(p))
 		return;
 	if (!cw_list_empty(&p->kept)) {
 		send_kept(p);
@@ -716,18 +616,17 @@ static void send_next(struct cw_pipeline *p)
 		cw_timer_set(p->again, NOT_READY_MS);
 		return;
 	}
-	if (!lingers(p))
+	if (!lingers(p) && !gathers(p))
 		send_queued(p);
 }
 
 void cw_commit_pump(struct cw_pipeline *p)
 {
-	if (p->stream.state == STREAM_DOWN)
-		open_stream(p);
+	cw_stream_open(p);
 	cw_rules_boundary(p);
 	if (p->replay_needed && p->front == NULL && p->committing == NULL && cw_list_empty(&p->kept) && !cw_reorg_holds(p))
 		cw_replay_start(p);
-	if (p->committing == NULL)
+	if (p->committing == NULL || p->conf.commit_lanes > 1)
 		send_next(p);
 	cw_reorg_step(p);
 	cw_warm_step(p);
@@ -762,21 +661,16 @@ void cw_commit_init(struct cw_pipeline *p)
 	cw_list_init(&p->kept);
 	p->scratch = cw_arena_new();
 	p->again = cw_timer_new(p->loop, on_again, p);
-	p->stream.backoff = cw_timer_new(p->loop, on_backoff, p);
+	cw_stream_init(p);
 	cw_commit_kick(p);
 }
 
 void cw_commit_release(struct cw_pipeline *p)
 {
-	struct stream *s = &p->stream;
 	struct cw_list *link, *tmp;
 
 	cw_loop_undefer(p->loop, on_kick, p);
-	if (s->lease_request != 0)
-		cw_pool_cancel(p->pool, s->lease_request);
-	if (s->conn != NULL)
-		cw_conn_forget(s->conn, p);
-	drop_connection(s);
+	cw_stream_release(p);
 	cw_group_free(&p->front);
 	cw_group_free(&p->committing);
 	cw_list_each(link, tmp, &p->kept) {
@@ -784,7 +678,6 @@ void cw_commit_release(struct cw_pipeline *p)
 
 		cw_group_free(&g);
 	}
-	cw_timer_free(&s->backoff);
 	cw_timer_free(&p->again);
 	cw_arena_free(&p->scratch);
 	cw_free(p->cuts);

@@ -168,6 +168,7 @@ enum group_state {
 	GROUP_INSERTING = 0,             /* sent; which are new is not known yet */
 	GROUP_READY,                     /* its transaction is open, the new ones wait for the evaluator */
 	GROUP_EVALUATING,
+	GROUP_JUDGED,                    /* its commit waits for that of the group before it */
 	GROUP_COMMITTING,                /* verdicts and COMMIT are sent */
 	GROUP_KEPT,                      /* evaluated, not committed: waits to be sent again */
 	GROUP_REINSERTING,               /* sent again */
@@ -176,6 +177,7 @@ enum group_state {
 struct group {
 	struct cw_list link;             /* p->kept in state GROUP_KEPT */
 	enum group_state state;
+	int lane;                        /* while it is on the stream */
 	bool evaluated, on_stream, cut;
 	bool renumber;                   /* its identities belong to others now */
 	struct generation *gen;          /* that judges it; set when it is evaluated */
@@ -197,19 +199,52 @@ enum stream_state {
 	STREAM_BACKOFF,                  /* waits before it tries again, with or without a connection */
 };
 
-struct stream {
-	enum stream_state state;
+/* One connection of the stream. */
+struct lane {
+	struct cw_pipeline *p;
 	struct cw_lease *lease;
 	struct cw_conn *conn;            /* NULL: none */
-	uint64_t lease_request;
-	int outstanding;                 /* answers that are to come */
+	uint64_t request;                /* for one, 0: none */
+	int64_t again_us;                /* not asked for before this time */
+	bool open;                       /* a group's transaction may be open on it */
 	bool rolled_back;
+};
+#define STREAM_LANES 2
+
+struct stream {
+	enum stream_state state;
+	struct lane lanes[STREAM_LANES];
+	int outstanding;                 /* answers that are to come, on all lanes */
 	struct cw_err err;               /* the first error since it was open */
 	struct group *culprit;           /* whose query had it; NULL: nobody's */
 	int attempts;                    /* failures in a row */
+	int64_t commit_sent_us, commit_us;   /* when the last COMMIT was sent; how long one takes, about */
+	size_t cohort;                   /* transactions of the last commit: as many come back, perhaps */
 	struct cw_timer *backoff;
 };
 
+
+/* --- its connections (stream.c) --- */
+
+struct cw_conn *cw_group_conn(const struct cw_pipeline *p, const struct group *g);
+void cw_stream_init(struct cw_pipeline *p);
+void cw_stream_release(struct cw_pipeline *p);
+void cw_stream_open(struct cw_pipeline *p);      /* asks for what is missing */
+/* Open, and its connections live. A lease does not tell when they die: ask before anything is sent. */
+bool cw_stream_alive(struct cw_pipeline *p);
+int cw_stream_lane(const struct stream *s);      /* for the next group; the stream is alive */
+/* Counts an answer; true if the stream goes on with it. */
+bool cw_stream_answered(struct cw_pipeline *p, struct group *g, const struct cw_err *err);
+/* Rolls back what is open on all lanes; when the last answer is in, cw_stream_settle has the groups recovered. */
+void cw_stream_fail(struct cw_pipeline *p, struct group *culprit, const struct cw_err *err);
+void cw_stream_settle(struct cw_pipeline *p);
+bool cw_is_taken_identity(const struct cw_err *err);
+bool cw_is_data_error(const struct cw_err *err);
+
+/* --- */
+
+/* The stream has failed and all its answers are in: what becomes of the groups that were on it. */
+void cw_commit_recover(struct cw_pipeline *p);
 void cw_commit_init(struct cw_pipeline *p);
 void cw_commit_release(struct cw_pipeline *p);
 /* Does what can be done now: open the stream, send the next group. */

@@ -99,7 +99,7 @@ void cw_verdict_send_predictions(struct cw_pipeline *p, struct group *g, cw_quer
 			.faults = faults_json(p->scratch, g->gen, item),
 		};
 	}
-	cw_ingest_predictions(p->stream.conn, rows, g->n, p->scratch, fn, p);
+	cw_ingest_predictions(cw_group_conn(p, g), rows, g->n, p->scratch, fn, p);
 	cw_arena_clear(p->scratch);
 }
 
@@ -178,7 +178,7 @@ bool cw_verdict_send_alerts(struct cw_pipeline *p, struct group *g, cw_query_fn 
 			};
 		}
 	}
-	cw_alerts_store(p->stream.conn, r.rows, r.n, fires, nfires, p->want_events, p->scratch, fn, p);
+	cw_alerts_store(cw_group_conn(p, g), r.rows, r.n, fires, nfires, p->want_events, p->scratch, fn, p);
 	cw_map_free(&r.seen);
 	cw_arena_clear(p->scratch);
 	return true;

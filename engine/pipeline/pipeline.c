@@ -13,6 +13,7 @@ const struct cw_pipeline_conf cw_pipeline_conf_default = {
 	.queue_limit = 16384,
 	.group_max = 1000,
 	.commit_linger_us = 0,
+	.commit_lanes = 1,
 	.recent_hashes = 1 << 16,
 	.wait_ms = 30000,
 	.replay_max = 1000000,

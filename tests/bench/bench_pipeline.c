@@ -5,6 +5,8 @@
  *
  * With SCRATCH=1 in the environment nothing is synced: for the CPU figures on a machine whose disk is busy.
  *
+ * LANES=2: two connections take turns (pipeline.commit_lanes).
+ *
  * usage: bench_pipeline [ROUNDS [SECONDS [KINDS]]]      from the top of the repository; KINDS e.g. 24: only these */
 #include <dirent.h>
 #include <libpq-fe.h>
@@ -317,6 +319,7 @@ static void start(struct cw_zygote *zygote)
 {
 	static const struct cw_state_conf state_conf = { .max_bytes = 64u << 20, .journal_bytes = 64u << 20 };
 	struct cw_cluster_conf conf = { .dir = dir, .shared_buffers = "512MB", .scratch = getenv("SCRATCH") != NULL };
+	struct cw_pipeline_conf pipeline_conf = cw_pipeline_conf_default;
 	struct cw_pool_conf pool_conf = cw_pool_conf_default;
 	struct cw_migrate_run run = { .lock_timeout_ms = 5000 };
 	struct cw_migrations m;
@@ -334,7 +337,9 @@ static void start(struct cw_zygote *zygote)
 	cw_migrations_release(&m);
 	loop = cw_loop_new();
 	pool = cw_pool_new(loop, &pool_conf, &err);
-	p = cw_pipeline_new(loop, pool, zygote, cw_state_new(&state_conf, &err), &cw_pipeline_conf_default,
+	if (getenv("LANES") != NULL)
+		pipeline_conf.commit_lanes = (uint32_t)atoi(getenv("LANES"));
+	p = cw_pipeline_new(loop, pool, zygote, cw_state_new(&state_conf, &err), &pipeline_conf,
 	                    &cw_supervisor_conf_default, &err);
 	if (p == NULL || cw_pipeline_load_rules(p, rules_in_c_bundle("v1"), on_load, NULL, &err) != 0)
 		fail("pipeline", err.msg);

@@ -481,9 +481,10 @@ static TCase *add_case(Suite *s, const char *name, void (*before)(void), void (*
 	return tc;
 }
 
-int main(void)
+/* Everything must hold with one connection and with two that take turns. */
+static int run(uint32_t lanes)
 {
-	Suite *s = suite_create("commit");
+	Suite *s = suite_create(lanes == 1 ? "commit" : "commit on two lanes");
 	TCase *tc = add_case(s, "strikes", up, down);
 	SRunner *runner = srunner_create(s);
 	int failed;
@@ -506,10 +507,20 @@ int main(void)
 	tcase_add_test(tc, drain_ends_while_the_database_is_away);
 	tc = add_case(s, "server", up_alone, down_alone);
 	tcase_add_test(tc, server_killed_under_load);
-	pg = store_env_start();          /* one for all: a server takes its time where disks are busy */
+	env.conf = cw_pipeline_conf_default;
+	env.conf.commit_lanes = lanes;
 	srunner_run_all(runner, CK_NORMAL);
-	pgtest_stop(&pg);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
+	return failed;
+}
+
+int main(void)
+{
+	int failed;
+
+	pg = store_env_start();          /* one for all: a server takes its time where disks are busy */
+	failed = run(1) + run(2);
+	pgtest_stop(&pg);
 	return failed == 0 ? 0 : 1;
 }

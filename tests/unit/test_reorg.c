@@ -546,6 +546,8 @@ int main(void)
 	tcase_add_test(tc, shutdown_in_the_middle_is_told);
 	suite_add_tcase(s, tc);
 	pg = store_env_start();
+	env.conf = cw_pipeline_conf_default;
+	env.conf.commit_lanes = 2;
 	srunner_run_all(runner, CK_NORMAL);
 	pgtest_stop(&pg);
 	failed = srunner_ntests_failed(runner);
