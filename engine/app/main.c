@@ -35,6 +35,7 @@ static const struct verb {
 	{ "key", cw_cmd_key, NULL, "make and revoke API keys" },
 	{ "token", cw_cmd_token, NULL, "exchange the keys that sign access tokens" },
 	{ "audit", cw_cmd_audit, NULL, "check and read the audit log" },
+	{ "retention", cw_cmd_retention, NULL, "what the retention policy would delete; delete it" },
 	{ "version", cw_cmd_version, NULL, "versions of the engine and its libraries" },
 };
 #define VERBS (sizeof(verbs) / sizeof(*verbs))

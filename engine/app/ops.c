@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/archive.h"
 #include "app/config.h"
 #include "app/eval.h"
 #include "app/parts.h"
@@ -280,6 +281,37 @@ static int start_eval(struct cw_engine *e, const char *args_json, struct call *c
 	return rc;
 }
 
+/* --- an object for the archive --- */
+
+static void on_archived(void *arg, const char *json, const struct cw_err *err)
+{
+	struct call *c = arg;
+
+	c->failed = err != NULL;
+	if (err != NULL)
+		c->err = *err;
+	else
+		c->json = cw_strdup(json);
+	answer(c);
+}
+
+static void put_archive(struct cw_engine *e, struct call *c, const char *args_json)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_json_error fault;
+	const struct cw_json *args = cw_json_parse(args_json, strlen(args_json), CW_JSON_DEPTH_DEFAULT, arena, &fault);
+	const char *to = text_of(args, "to"), *key = text_of(args, "key"), *text = text_of(args, "text");
+
+	if (to != NULL && key != NULL && text != NULL) {
+		cw_archive_put(e, to, key, text, on_archived, c);
+	} else {
+		c->failed = true;
+		cw_err_set(&c->err, CW_ERR_INVALID, "archive.put takes { to, key, text }");
+		cw_loop_defer(e->loop, answer, c);
+	}
+	cw_arena_free(&arena);
+}
+
 void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_done_fn *done, void *done_arg)
 {
 	struct cw_engine *e = engine;
@@ -310,6 +342,10 @@ void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_d
 		cw_sources_status(e->sources, &json);
 		c->json = cw_buf_take(&json, NULL);
 		cw_loop_defer(e->loop, answer, c);
+		return;
+	}
+	if (strcmp(name, "archive.put") == 0) {
+		put_archive(e, c, args_json);
 		return;
 	}
 	c->failed = true;

@@ -215,6 +215,8 @@ const struct cw_api_item cw_api_items[] = {
 	GLOBAL(SCRIPTS, "log.error", "fun(message: string, fields?: table<string, any>)", ""),
 	GLOBAL(SCRIPTS, "time.now", "fun(): number", "seconds since 1970, with fractions"),
 	GLOBAL(SCRIPTS, "time.format", "fun(seconds: number): string", "RFC 3339, UTC"),
+	GLOBAL(SCRIPTS, "time.seconds", "fun(text: string): number?", "\"90s\", \"5m\", \"1h30m\", \"7d\" in seconds; nil if it is none"),
+	GLOBAL(SCRIPTS, "time.sleep", "fun(seconds: number)", "up to an hour. Waits"),
 	GLOBAL(SCRIPTS, "time.parse", "fun(text: string): number?", "RFC 3339 or digits; nil if it is neither"),
 	GLOBAL(SCRIPTS, "db.transaction", "fun(options: table|function, fn?: function): ...",
 	       "db.transaction([{ isolation=, read_only=, timeout_ms=, retries= },] fn): all of fn's operations commit together, or none; gives what "
@@ -250,6 +252,17 @@ const struct cw_api_item cw_api_items[] = {
 	GLOBAL(SCRIPTS, "engine.openapi", "fun(): string", "the OpenAPI document as JSON text"),
 	GLOBAL(SCRIPTS, "engine.call", "fun(operation: string, args_json?: string): string?, cw.Err?",
 	       "an operation of the engine, JSON text in and out: \"reload\", \"lua\" { world, text }, \"rules.submit\" { rule, source }, "
-	       "\"rules.withdraw\" { rule }, \"rules.promote\" { rule, force }, \"rules.diff\" { rule, since, limit }. Waits"),
+	       "\"rules.withdraw\" { rule }, \"rules.promote\" { rule, force }, \"rules.diff\" { rule, since, limit }, \"archive.put\" { to, key, text }. Waits"),
+
+	/* --- scripts: jobs and policies --- */
+	GLOBAL(SCRIPTS, "job", "fun(decl: table): table",
+	       "in scripts/jobs: job { name=, summary=, every=\"5m\" | at=\"02:30\" [, on={\"sun\"}], jitter=, timeout=, run=function(ctx) end }; "
+	       "times are UTC; once, however many engines there are. ctx: run, slot, by_hand, progress(detail)"),
+	GLOBAL(SCRIPTS, "retention", "fun(policy: table)",
+	       "in scripts/policy: retention { { name=, table=, where=, keep=\"90d\", action=\"delete\"|\"anonymise\"|\"archive\", to= }, slice = 1000 }"),
+	GLOBAL(SCRIPTS, "jobs.list", "fun(): table[]", "the jobs of this engine: name, summary, every, at, on, file, due"),
+	GLOBAL(SCRIPTS, "jobs.start", "fun(name: string): table?, cw.Err?", "runs a job now; gives its row of job_runs at once. Waits"),
+	GLOBAL(SCRIPTS, "jobs.plan_retention", "fun(): table?, cw.Err?", "what the retention policy would do now, counted. Waits"),
+	GLOBAL(SCRIPTS, "jobs.run_retention", "fun(ctx: table): table?, string?", "in a job: carries the retention policy out. Waits"),
 	{ 0, 0, NULL, NULL, NULL },
 };

@@ -15,8 +15,10 @@ struct lua_State;
 /* A generation of scripts as C functions find it: cw_vm_owner() of their VM. The first member is what lua/job.h asks
  * for. */
 struct cw_jobs;
+struct cw_schedule;
 struct cw_generation {
 	struct cw_jobs *jobs;
+	struct cw_schedule *schedule;    /* NULL: without a loop there is none */
 	const struct cw_script_env *env;
 };
 struct cw_generation *cw_bind_generation(struct lua_State *L);
@@ -28,6 +30,7 @@ void cw_bind_predict(struct lua_State *L);
 void cw_bind_db(struct lua_State *L);
 int cw_bind_db_collect(struct lua_State *L);
 void cw_bind_engine(struct lua_State *L);
+void cw_bind_jobs(struct lua_State *L);
 void cw_bind_identity(struct lua_State *L);
 
 /* Pushes {code=, message=, status=, sqlstate=} for an error. `details_json` (or NULL) becomes field `errors`, raw. */

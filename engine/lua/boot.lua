@@ -88,6 +88,7 @@ local function check_spec(what, name, spec)
 end
 
 local endpoints, loading = {}, nil
+local db = {}        -- filled below
 
 local function check_specs(what, specs)
 	if specs == nil then return end
@@ -364,6 +365,132 @@ local function transaction(options, fn)
 	end
 end
 
+-- --- jobs ------------------------------------------------------------------------------------------------------
+
+local JOB_KEYS = { name = true, summary = true, every = true, at = true, on = true, jitter = true, timeout = true,
+	run = true }
+local UNITS = { s = 1, m = 60, h = 3600, d = 86400, w = 604800, y = 31536000 }
+local WEEKDAYS = { sun = 1, mon = 2, tue = 4, wed = 8, thu = 16, fri = 32, sat = 64 }
+local JOBS_MAX = 64
+local jobs = {}
+
+--- "90s", "5m", "1h30m", "7d" -> seconds; nil if it is none.
+local function seconds(text)
+	if type(text) ~= "string" or text == "" then return nil end
+	local sum, rest = 0, text:gsub("%d+[smhdwy]", "")
+	if rest ~= "" then return nil end
+	for n, unit in text:gmatch("(%d+)([smhdwy])") do sum = sum + tonumber(n) * UNITS[unit] end
+	return sum
+end
+
+local function job_seconds(what, decl, key, least, most, default)
+	if decl[key] == nil then return default end
+	local n = seconds(decl[key])
+	if not n or n < least or n > most then
+		error(format("%s: %s must be a time like \"5m\", from %ds to %ds", what, key, least, most), 3)
+	end
+	return n
+end
+
+local function job_days(what, on)
+	local mask = 0
+	if on == nil then return 0 end
+	for _, day in ipairs(type(on) == "table" and on or { on }) do
+		if not WEEKDAYS[day] then error(what .. ": on must be sun, mon, tue, wed, thu, fri or sat, or a list of them", 3) end
+		mask = mask + (floor(mask / WEEKDAYS[day]) % 2 == 0 and WEEKDAYS[day] or 0)
+	end
+	return mask
+end
+
+--- job { name=, summary=, every="5m" | at="02:30" [, on={"sun"}], jitter=, timeout=, run=function(ctx) ... end }: times are
+--- UTC. What run returns is kept as the run's detail; nil and an error make it a failed one.
+local function job(decl)
+	if not loading or not loading:find("^jobs/") then error("job is only possible while a file of jobs/ is loaded", 2) end
+	if type(decl) ~= "table" then error("job takes a table", 2) end
+	local what = format("job \"%s\"", tostring(decl.name))
+	check_keys(what, decl, JOB_KEYS)
+	if type(decl.name) ~= "string" or not decl.name:find("^[%l%d_]+$") or #decl.name > 60 then
+		error("job: name must be of small letters, digits and _", 2)
+	end
+	for _, other in ipairs(jobs) do
+		if other.name == decl.name then error(what .. ": there is one of that name in " .. other.file, 2) end
+	end
+	if #jobs >= JOBS_MAX then error(format("%s: more than %d jobs", what, JOBS_MAX), 2) end
+	if type(decl.summary) ~= "string" then error(what .. ": summary must be a string", 2) end
+	if type(decl.run) ~= "function" then error(what .. ": run must be a function", 2) end
+	if (decl.every == nil) == (decl.at == nil) then error(what .. ": needs every or at", 2) end
+	if decl.on ~= nil and decl.at == nil then error(what .. ": on goes with at", 2) end
+	decl.every_s, decl.offset_s = job_seconds(what, decl, "every", 1, 31536000, 86400), 0
+	if decl.at ~= nil then
+		local h, m = tostring(decl.at):match("^(%d%d):(%d%d)$")
+		if not h or tonumber(h) > 23 or tonumber(m) > 59 then error(what .. ": at must be a time of day like \"02:30\"", 2) end
+		decl.offset_s = h * 3600 + m * 60
+	end
+	decl.weekdays = job_days(what, decl.on)
+	decl.jitter_s = job_seconds(what, decl, "jitter", 0, floor(decl.every_s / 2), 0)
+	decl.timeout_s = job_seconds(what, decl, "timeout", 1, 86400, 600)
+	decl.file = loading
+	jobs[#jobs + 1] = decl
+	return decl
+end
+
+local function call_job(decl, run, slot)
+	local ctx = { run = run.id, slot = slot, by_hand = slot == nil }
+	function ctx.progress(detail) return db.job_runs:progress { id = run.id, detail = detail } end
+	local ok, detail, err = pcall(decl.run, ctx)
+	if not ok then return nil, type(detail) == "table" and detail.message or tostring(detail) end
+	if detail == nil and err ~= nil then return nil, type(err) == "table" and err.message or tostring(err) end
+	return type(detail) == "table" and detail or {}
+end
+
+--- What a job's coroutine runs: takes the slot, or leaves it to the engine that has it.
+local function run_job(decl, slot, claimed, worker)
+	local run, err = { id = claimed }, nil
+	if not claimed then
+		run, err = db.job_runs:claim { name = decl.name, slot = slot, worker = worker }
+		if not run then
+			if err.code ~= "not_found" then
+				C.engine.log.warn("job could not begin", { job = decl.name, error = err.message })
+			end
+			return
+		end
+	end
+	local began = C.engine.now()
+	local detail, why = call_job(decl, run, slot and tonumber(slot))
+	local took = format("%.3f", C.engine.now() - began)
+	if detail then
+		C.engine.log.debug("job done", { job = decl.name, run = run.id, seconds = took })
+	else
+		C.engine.log.warn("job failed", { job = decl.name, run = run.id, seconds = took, error = why })
+	end
+	db.job_runs:finish { id = run.id, status = detail and "succeeded" or "failed", detail = detail, error = why }
+end
+
+--- jobs.start(name) -> run | nil, err: runs a job now, beside its schedule. Does not wait for its end.
+local function start_job(name)
+	local known = false
+	for _, decl in ipairs(jobs) do known = known or decl.name == name end
+	if not known then
+		return nil, { status = 404, code = "not_found", message = format("there is no job \"%s\"", tostring(name)) }
+	end
+	local run, err = db.job_runs:claim { name = name, worker = C.jobs.worker() }
+	if not run and err.code == "not_found" then
+		return nil, { status = 409, code = "conflict", message = format("job \"%s\" is running", name) }
+	end
+	if not run then return nil, err end
+	if not C.jobs.run(name, run.id) then
+		db.job_runs:finish { id = run.id, status = "failed", error = "this engine could not start it" }
+		return nil, { status = 409, code = "conflict", message = format("job \"%s\" is running", name) }
+	end
+	return run
+end
+
+local retention = C.load_retention {
+	loading = function() return loading end, seconds = seconds, db = db, json = json, now = C.engine.now,
+	sleep = waits(C.jobs.sleep, C.jobs.slept), format_time = C.engine.format_time, suggest = C.engine.suggest,
+	call = waits(C.engine.call_start, C.engine.call_collect), log = C.engine.log,
+}
+
 -- --- OpenAPI ---------------------------------------------------------------------------------------------------
 
 local SCHEMA_OF = {
@@ -498,7 +625,11 @@ local globals = {
 	endpoint = endpoint, reply = reply, reply_raw = reply_raw, reply_text = reply_text, problem = problem,
 	json = { encode = json.encode, decode = json.decode, array = json.array, raw = RAW, null = json.null },
 	log = C.engine.log,
-	time = { now = C.engine.now, format = C.engine.format_time, parse = C.engine.parse_time },
+	time = { now = C.engine.now, format = C.engine.format_time, parse = C.engine.parse_time, seconds = seconds,
+		--- time.sleep(seconds). Waits.
+		sleep = waits(C.jobs.sleep, C.jobs.slept) },
+	job = job, retention = retention.declare,
+	jobs = { list = C.jobs.list, start = start_job, plan_retention = retention.plan, run_retention = retention.run },
 	predict = {
 		--- predict.transaction() -> JSON text | nil, err: judges the transaction in the request's body. Waits.
 		transaction = waits(C.predict.start, C.predict.collect),
@@ -522,7 +653,7 @@ local globals = {
 		digest = C.auth.digest, allow = C.auth.allow, settings = C.auth.settings,
 	},
 	anomalies = { stream = C.engine.stream_anomalies },
-	db = {},
+	db = db,
 }
 for repository, functions in pairs(C.db) do
 	local t = {}
@@ -545,5 +676,6 @@ end
 return {
 	globals = globals, entry = entry, openapi = openapi,
 	begin_file = function(name) loading = name end,
+	declared_jobs = function() return jobs end, run_job = run_job,
 	end_load = function() loading = nil return endpoints end,
 }

@@ -31,6 +31,7 @@
 #include "lua/job.h"
 #include "lua/load.h"
 #include "lua/sandbox.h"
+#include "lua/schedule.h"
 #include "lua/transaction.h"
 #include "lua/vm.h"
 
@@ -45,6 +46,13 @@ __asm__(".section .rodata\n"
         ".byte 0\n"
         ".previous\n");
 extern const char cw_boot_lua[];
+__asm__(".section .rodata\n"
+        ".global cw_retention_lua\n"
+        "cw_retention_lua:\n"
+        ".incbin \"engine/lua/retention.lua\"\n"
+        ".byte 0\n"
+        ".previous\n");
+extern const char cw_retention_lua[];
 
 struct script_file {
 	char *name;                  /* "lib/page.lua" */
@@ -69,7 +77,9 @@ struct generation {
 	int nfiles;
 	struct endpoint *endpoints;
 	int nendpoints;
-	int entry_ref, openapi_ref, loaded_ref;
+	int entry_ref, openapi_ref, loaded_ref, run_job_ref;
+	int holds;                   /* runs of jobs: they keep the router, and so the generation */
+	struct cw_router *held;
 	const struct cw_route_limit *limits;      /* the caller's, while files are loaded */
 	int nlimits;
 	char *openapi;
@@ -221,6 +231,8 @@ static void push_functions(struct generation *gen, lua_State *L)
 	lua_setfield(L, -2, "db");
 	lua_pushcfunction(L, cw_bind_db_collect);
 	lua_setfield(L, -2, "db_collect");
+	cw_bind_jobs(L);
+	lua_setfield(L, -2, "jobs");
 	cw_bind_transaction(L);
 	lua_setfield(L, -2, "transaction");
 	cw_arena_free(&arena);
@@ -273,6 +285,9 @@ static int l_boot(lua_State *L)
 	if (luaL_loadbuffer(L, cw_boot_lua, strlen(cw_boot_lua), "=boot.lua") != 0)
 		return lua_error(L);
 	push_functions(gen, L);
+	if (luaL_loadbuffer(L, cw_retention_lua, strlen(cw_retention_lua), "=retention.lua") != 0)
+		return lua_error(L);
+	lua_setfield(L, -2, "load_retention");
 	lua_getfield(L, -1, "engine");
 	lua_pushcfunction(L, l_openapi);
 	lua_setfield(L, -2, "openapi");
@@ -287,6 +302,8 @@ static int l_boot(lua_State *L)
 	gen->entry_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	lua_getfield(L, -1, "openapi");
 	gen->openapi_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_getfield(L, -1, "run_job");
+	gen->run_job_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	lua_newtable(L);
 	gen->loaded_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	return 1;
@@ -572,8 +589,57 @@ static int make_openapi(struct generation *gen, struct cw_err *err)
 	return 0;
 }
 
+/* --- jobs --- */
+
+static void hold(void *owner)
+{
+	struct generation *gen = owner;
+
+	if (gen->holds++ == 0)
+		gen->held = cw_router_ref(gen->router);
+}
+
+static void unhold(void *owner)
+{
+	struct generation *gen = owner;
+	struct cw_router *router = gen->held;
+
+	if (--gen->holds > 0)
+		return;
+	gen->held = NULL;
+	cw_router_unref(&router);
+}
+
+/* Everything that was declared in jobs/. Runs nothing before cw_schedule_start. */
+static int make_schedule(struct generation *gen, int boot_at, struct cw_err *err)
+{
+	const struct cw_script_env *env = gen->bind.env;
+	lua_State *L = cw_vm_state(gen->vm);
+	struct cw_schedule_conf conf = {
+		.loop = env->loop, .pool = env->pool, .vm = gen->vm, .jobs = gen->bind.jobs, .run_ref = gen->run_job_ref,
+		.hold = hold, .unhold = unhold, .owner = gen,
+	};
+
+	lua_getfield(L, boot_at, "declared_jobs");
+	if (call(gen, 0, 1, err) != 0)
+		return -1;
+	if (env->loop == NULL || env->pool == NULL)
+		return 0;
+	gen->bind.schedule = cw_schedule_new(&conf);
+	for (int i = 1, n = (int)lua_objlen(L, -1); i <= n; i++) {
+		lua_rawgeti(L, -1, i);
+		cw_schedule_add(gen->bind.schedule, L);
+	}
+	return 0;
+}
+
 static void generation_free(struct generation *gen)
 {
+	cw_schedule_free(&gen->bind.schedule);
+	if (gen->held != NULL) {
+		cw_router_on_free(gen->held, NULL, NULL);
+		cw_router_unref(&gen->held);
+	}
 	cw_jobs_free(&gen->bind.jobs);
 	cw_vm_free(&gen->vm);
 	cw_map_free(&gen->libs);
@@ -612,6 +678,9 @@ static int build(struct generation *gen, const struct cw_scripts_conf *conf, str
 	gen->nlimits = conf->nroutes;
 	if (read_folder(gen, conf->dir, "lib", err) != 0 || read_folder(gen, conf->dir, "api", err) != 0)
 		return -1;
+	if (gen->nfiles > 0 &&
+	    (read_folder(gen, conf->dir, "policy", err) != 0 || read_folder(gen, conf->dir, "jobs", err) != 0))
+		return -1;
 	if (gen->nfiles == 0)
 		return cw_err_set(err, CW_ERR_SCRIPT, "there are no scripts in \"%s/api\"", conf->dir);
 	qsort(gen->files, (size_t)gen->nfiles, sizeof(*gen->files), by_name);
@@ -627,9 +696,9 @@ static int build(struct generation *gen, const struct cw_scripts_conf *conf, str
 		return -1;
 	boot_at = lua_gettop(cw_vm_state(gen->vm));
 	for (int i = 0; i < gen->nfiles; i++)
-		if (strncmp(gen->files[i].name, "api/", 4) == 0 && run_file(gen, &gen->files[i], boot_at, err) != 0)
+		if (strncmp(gen->files[i].name, "lib/", 4) != 0 && run_file(gen, &gen->files[i], boot_at, err) != 0)
 			return -1;
-	if (register_endpoints(gen, boot_at, err) != 0)
+	if (register_endpoints(gen, boot_at, err) != 0 || make_schedule(gen, boot_at, err) != 0)
 		return -1;
 	lua_settop(cw_vm_state(gen->vm), 0);
 	return make_openapi(gen, err);
@@ -662,6 +731,8 @@ static void retire(struct generation **gen)
 	*gen = NULL;
 	if (g == NULL)
 		return;
+	if (g->bind.schedule != NULL)
+		cw_schedule_stop(g->bind.schedule);
 	router = g->router;
 	g->router = NULL;
 	cw_router_unref(&router);
@@ -717,6 +788,8 @@ void cw_scripts_commit(struct cw_scripts *scripts)
 	retire(&scripts->live);
 	scripts->live = scripts->prepared;
 	scripts->prepared = NULL;
+	if (scripts->live->bind.schedule != NULL)
+		cw_schedule_start(scripts->live->bind.schedule);
 }
 
 void cw_scripts_discard(struct cw_scripts *scripts)

@@ -1,7 +1,8 @@
 /* scripts.h - the scripts VM: endpoint handlers, policies and jobs as coroutines that wait on repositories.
  *
  * A generation is one lua_State built aside from all files; its endpoints make a router. When anything is wrong the
- * error names file and line and the old generation goes on. Requests in flight end on the generation they began with. */
+ * error names file and line and the old generation goes on. Requests in flight end on the generation they began with,
+ * and so do runs of jobs (lua/schedule.h). */
 #ifndef CW_LUA_SCRIPTS_H
 #define CW_LUA_SCRIPTS_H
 

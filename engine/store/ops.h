@@ -37,6 +37,11 @@ extern const struct cw_op cw_labels_of, cw_labels_list, cw_labels_count, cw_labe
 extern const struct cw_op cw_outbox_list, cw_outbox_due, cw_outbox_create, cw_outbox_delivered, cw_outbox_failed,
 	cw_outbox_again;
 extern const struct cw_op cw_cursors_list, cw_cursors_get, cw_cursors_put, cw_cursors_delete;
+extern const struct cw_op cw_job_runs_list, cw_job_runs_get, cw_job_runs_last, cw_job_runs_claim, cw_job_runs_progress,
+	cw_job_runs_finish;
+extern const struct cw_op cw_legal_holds_list, cw_legal_holds_create, cw_legal_holds_release, cw_partitions_make;
+extern const struct cw_op cw_retention_count, cw_retention_delete, cw_retention_anonymise, cw_retention_fetch,
+	cw_retention_delete_rows, cw_retention_months, cw_retention_drop_month;
 extern const struct cw_op cw_anomalies_unreviewed, cw_anomalies_recent, cw_anomalies_by_entity;
 extern const struct cw_op cw_suppressions_list, cw_suppressions_get, cw_suppressions_create, cw_suppressions_finish;
 extern const struct cw_op cw_rule_states_list, cw_rule_states_set, cw_rule_sources_list, cw_rule_sources_put,

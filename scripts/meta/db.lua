@@ -844,6 +844,194 @@ function db.anomalies:by_entity(args) end
 ---@return cw.Err?
 function db.anomalies:by_entity_json(args) end
 
+db.job_runs = {}
+
+---Runs of a job, newest first. Waits.
+---@param args { name: string, status?: "running"|"succeeded"|"failed"|"interrupted", limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.job_runs:list(args) end
+
+---Runs of a job, newest first. Waits.
+---@param args { name: string, status?: "running"|"succeeded"|"failed"|"interrupted", limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.job_runs:list_json(args) end
+
+---One run of a job. Waits.
+---@param args { id: integer }
+---@return table?
+---@return cw.Err?
+function db.job_runs:get(args) end
+
+---One run of a job. Waits.
+---@param args { id: integer }
+---@return string?
+---@return cw.Err?
+function db.job_runs:get_json(args) end
+
+---The newest run of each of these jobs. Waits.
+---@param args { names: string[] }
+---@return table[]?
+---@return cw.Err?
+function db.job_runs:last(args) end
+
+---The newest run of each of these jobs. Waits.
+---@param args { names: string[] }
+---@return string?
+---@return cw.Err?
+function db.job_runs:last_json(args) end
+
+---Takes the run of a slot (or one by hand) for this engine; no row: another has it, or it is running. Waits.
+---@param args { name: string, slot?: string|number, worker: string }
+---@return table?
+---@return cw.Err?
+function db.job_runs:claim(args) end
+
+---Takes the run of a slot (or one by hand) for this engine; no row: another has it, or it is running. Waits.
+---@param args { name: string, slot?: string|number, worker: string }
+---@return string?
+---@return cw.Err?
+function db.job_runs:claim_json(args) end
+
+---What a run has to tell while it runs. Waits.
+---@param args { id: integer, detail: any }
+---@return integer?
+---@return cw.Err?
+function db.job_runs:progress(args) end
+
+---The end of a run. Waits.
+---@param args { id: integer, status: "succeeded"|"failed", detail?: any, error?: string }
+---@return table?
+---@return cw.Err?
+function db.job_runs:finish(args) end
+
+---The end of a run. Waits.
+---@param args { id: integer, status: "succeeded"|"failed", detail?: any, error?: string }
+---@return string?
+---@return cw.Err?
+function db.job_runs:finish_json(args) end
+
+db.legal_holds = {}
+
+---Legal holds, newest first. Waits.
+---@param args { active?: boolean, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.legal_holds:list(args) end
+
+---Legal holds, newest first. Waits.
+---@param args { active?: boolean, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.legal_holds:list_json(args) end
+
+---Nothing of this transaction, this address or this rule is deleted any more. Waits.
+---@param args { hash?: string, address?: string, rule?: string, reason: string, created_by?: integer }
+---@return table?
+---@return cw.Err?
+function db.legal_holds:create(args) end
+
+---Nothing of this transaction, this address or this rule is deleted any more. Waits.
+---@param args { hash?: string, address?: string, rule?: string, reason: string, created_by?: integer }
+---@return string?
+---@return cw.Err?
+function db.legal_holds:create_json(args) end
+
+---Ends a hold; the row stays. Waits.
+---@param args { id: integer, released_by?: integer }
+---@return table?
+---@return cw.Err?
+function db.legal_holds:release(args) end
+
+---Ends a hold; the row stays. Waits.
+---@param args { id: integer, released_by?: integer }
+---@return string?
+---@return cw.Err?
+function db.legal_holds:release_json(args) end
+
+db.partitions = {}
+
+---Makes the months of predictions, audit_logs and system_metrics so far ahead where they are missing. Waits.
+---@param args { months: integer }
+---@return table?
+---@return cw.Err?
+function db.partitions:ahead(args) end
+
+---Makes the months of predictions, audit_logs and system_metrics so far ahead where they are missing. Waits.
+---@param args { months: integer }
+---@return string?
+---@return cw.Err?
+function db.partitions:ahead_json(args) end
+
+db.retention = {}
+
+---How many rows of a class are older than a time, how many of them are under a legal hold, and the oldest. Waits.
+---@param args { table: "transactions"|"anomalies"|"predictions"|"audit_logs"|"system_metrics"|"job_runs"|"outbox"|"users", before: string|number, severity?: string[], reviewed?: boolean, shadow?: boolean, false_positive?: boolean, rule?: string, orphaned?: boolean, found?: boolean, is_anomaly?: boolean, metric?: string, delivered?: boolean, to_anonymise?: boolean }
+---@return table?
+---@return cw.Err?
+function db.retention:count(args) end
+
+---How many rows of a class are older than a time, how many of them are under a legal hold, and the oldest. Waits.
+---@param args { table: "transactions"|"anomalies"|"predictions"|"audit_logs"|"system_metrics"|"job_runs"|"outbox"|"users", before: string|number, severity?: string[], reviewed?: boolean, shadow?: boolean, false_positive?: boolean, rule?: string, orphaned?: boolean, found?: boolean, is_anomaly?: boolean, metric?: string, delivered?: boolean, to_anonymise?: boolean }
+---@return string?
+---@return cw.Err?
+function db.retention:count_json(args) end
+
+---Deletes a slice of a class of rows that are older than a time; what is under a legal hold stays. Waits.
+---@param args { table: "transactions"|"anomalies"|"predictions"|"audit_logs"|"system_metrics"|"job_runs"|"outbox"|"users", before: string|number, severity?: string[], reviewed?: boolean, shadow?: boolean, false_positive?: boolean, rule?: string, orphaned?: boolean, found?: boolean, is_anomaly?: boolean, metric?: string, delivered?: boolean, limit: integer }
+---@return integer?
+---@return cw.Err?
+function db.retention:delete(args) end
+
+---Takes what names a person (or the call data of a transaction) out of a slice of a class of rows. Waits.
+---@param args { table: "transactions"|"anomalies"|"predictions"|"audit_logs"|"system_metrics"|"job_runs"|"outbox"|"users", before: string|number, severity?: string[], reviewed?: boolean, shadow?: boolean, false_positive?: boolean, rule?: string, orphaned?: boolean, found?: boolean, is_anomaly?: boolean, metric?: string, delivered?: boolean, limit: integer }
+---@return integer?
+---@return cw.Err?
+function db.retention:anonymise(args) end
+
+---A slice of a class of rows as they are, for an archive. Waits.
+---@param args { table: "transactions"|"anomalies"|"predictions"|"audit_logs"|"system_metrics"|"job_runs"|"outbox"|"users", before: string|number, severity?: string[], reviewed?: boolean, shadow?: boolean, false_positive?: boolean, rule?: string, orphaned?: boolean, found?: boolean, is_anomaly?: boolean, metric?: string, delivered?: boolean, limit: integer, after?: integer }
+---@return table[]?
+---@return cw.Err?
+function db.retention:fetch(args) end
+
+---A slice of a class of rows as they are, for an archive. Waits.
+---@param args { table: "transactions"|"anomalies"|"predictions"|"audit_logs"|"system_metrics"|"job_runs"|"outbox"|"users", before: string|number, severity?: string[], reviewed?: boolean, shadow?: boolean, false_positive?: boolean, rule?: string, orphaned?: boolean, found?: boolean, is_anomaly?: boolean, metric?: string, delivered?: boolean, limit: integer, after?: integer }
+---@return string?
+---@return cw.Err?
+function db.retention:fetch_json(args) end
+
+---Deletes rows that were archived, as far as they are still of their class. Waits.
+---@param args { table: "transactions"|"anomalies"|"predictions"|"audit_logs"|"system_metrics"|"job_runs"|"outbox"|"users", before: string|number, severity?: string[], reviewed?: boolean, shadow?: boolean, false_positive?: boolean, rule?: string, orphaned?: boolean, found?: boolean, is_anomaly?: boolean, metric?: string, delivered?: boolean, ids: any }
+---@return integer?
+---@return cw.Err?
+function db.retention:delete_rows(args) end
+
+---The months of a table that lie before a time as a whole. Waits.
+---@param args { table: "predictions"|"audit_logs"|"system_metrics", before: string|number }
+---@return table[]?
+---@return cw.Err?
+function db.retention:months(args) end
+
+---The months of a table that lie before a time as a whole. Waits.
+---@param args { table: "predictions"|"audit_logs"|"system_metrics", before: string|number }
+---@return string?
+---@return cw.Err?
+function db.retention:months_json(args) end
+
+---Detaches a month and drops it, in an instant or not at all: busy (55P03) when others use the table. Waits.
+---@param args { table: "predictions"|"audit_logs"|"system_metrics", name: string }
+---@return table?
+---@return cw.Err?
+function db.retention:drop_month(args) end
+
+---Detaches a month and drops it, in an instant or not at all: busy (55P03) when others use the table. Waits.
+---@param args { table: "predictions"|"audit_logs"|"system_metrics", name: string }
+---@return string?
+---@return cw.Err?
+function db.retention:drop_month_json(args) end
+
 db.labels = {}
 
 ---All that is said of an address, by list; those of chain 0 hold on every chain. Waits.

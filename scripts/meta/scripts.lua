@@ -135,6 +135,15 @@ function time.now() end
 ---@return string
 function time.format(seconds) end
 
+---"90s", "5m", "1h30m", "7d" in seconds; nil if it is none
+---@param text string
+---@return number?
+function time.seconds(text) end
+
+---up to an hour. Waits
+---@param seconds number
+function time.sleep(seconds) end
+
 ---RFC 3339 or digits; nil if it is neither
 ---@param text string
 ---@return number?
@@ -270,8 +279,37 @@ function engine.switch_rule(id, candidate, what, reason) end
 ---@return string
 function engine.openapi() end
 
----an operation of the engine, JSON text in and out: "reload", "lua" { world, text }, "rules.submit" { rule, source }, "rules.withdraw" { rule }, "rules.promote" { rule, force }, "rules.diff" { rule, since, limit }. Waits
+---an operation of the engine, JSON text in and out: "reload", "lua" { world, text }, "rules.submit" { rule, source }, "rules.withdraw" { rule }, "rules.promote" { rule, force }, "rules.diff" { rule, since, limit }, "archive.put" { to, key, text }. Waits
 ---@param operation string
 ---@param args_json? string
 ---@return string?, cw.Err?
 function engine.call(operation, args_json) end
+
+---in scripts/jobs: job { name=, summary=, every="5m" | at="02:30" [, on={"sun"}], jitter=, timeout=, run=function(ctx) end }; times are UTC; once, however many engines there are. ctx: run, slot, by_hand, progress(detail)
+---@param decl table
+---@return table
+function job(decl) end
+
+---in scripts/policy: retention { { name=, table=, where=, keep="90d", action="delete"|"anonymise"|"archive", to= }, slice = 1000 }
+---@param policy table
+function retention(policy) end
+
+jobs = {}
+
+---the jobs of this engine: name, summary, every, at, on, file, due
+---@return table[]
+function jobs.list() end
+
+---runs a job now; gives its row of job_runs at once. Waits
+---@param name string
+---@return table?, cw.Err?
+function jobs.start(name) end
+
+---what the retention policy would do now, counted. Waits
+---@return table?, cw.Err?
+function jobs.plan_retention() end
+
+---in a job: carries the retention policy out. Waits
+---@param ctx table
+---@return table?, string?
+function jobs.run_retention(ctx) end
