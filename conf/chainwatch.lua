@@ -42,11 +42,11 @@ return {
 		-- lockout_max_s = 900,                     -- longest wait
 	},
 	limits = {
-		-- key_rate = 2000,                         -- requests a second of an API key; 0: no limit
-		-- key_burst = 20000,                       -- and so many at once
-		-- user_rate = 2000,                        -- requests a second of a user, all keys and logins
+		-- key_rate = 50000,                        -- requests a second of an API key; 0: no limit
+		-- key_burst = 100000,                      -- and so many at once
+		-- user_rate = 50000,                       -- requests a second of a user, all keys and logins
 		                                            --   together
-		-- user_burst = 20000,                      -- and so many at once
+		-- user_burst = 100000,                     -- and so many at once
 		-- address_rate = 0,                        -- requests a second of an address
 		-- address_burst = 1000,                    -- and so many at once
 		-- ingest_rate = 0,                         -- requests a second of a key on routes of role service
@@ -55,7 +55,7 @@ return {
 		-- login_burst = 200,                       -- and so many at once
 		-- failed_rate = 100,                       -- requests of an address with a wrong key or token
 		-- failed_burst = 10000,                    -- and so many at once
-		-- concurrency = 1000,                      -- requests of a user under way, but for those of role
+		-- concurrency = 4096,                      -- requests of a user under way, but for those of role
 		                                            --   service; 0: no limit
 		-- address_connections = 0,                 -- connections of an address; above it: 503 and close; 0:
 		                                            --   no limit

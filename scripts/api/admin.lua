@@ -16,6 +16,9 @@ endpoint {
   },
   handler = function(req)
     if req.body:find("[%z\27]") then return problem(422, "script_failed", "eval.lua:1: binary chunks are not run") end
+    local noted, why = db.audit_logs:append { event_type = "admin.lua", resource = "engine", action = "run",
+      severity = "warning", details = { world = req.params.world, bytes = #req.body, sha256 = auth.digest(req.body) } }
+    if not noted then return problem(why) end
     local answer, err = engine.call("lua", json.encode { world = req.params.world, text = req.body })
     if answer then return reply_raw(200, answer) end
     if err.code == "script" or err.status == 500 then return problem(422, "script_failed", err.message) end

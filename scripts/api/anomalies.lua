@@ -129,10 +129,18 @@ endpoint {
   responses = { [200] = ONE, [404] = "no such anomaly", [422] = "the body is wrong" },
   handler = function(req)
     local data = req.data
-    local row, err = db.anomalies:review_json {
-      id = req.params.id, false_positive = data.false_positive, status = data.status, note = data.note,
-      reviewed_by = req.user and req.user.id > 0 and req.user.id or nil,
-    }
+    local row, err = db.transaction(function()
+      local text, why = db.anomalies:review_json {
+        id = req.params.id, false_positive = data.false_positive, status = data.status, note = data.note,
+        reviewed_by = req.user and req.user.id > 0 and req.user.id or nil,
+      }
+      if not text then return nil, why end
+      local noted
+      noted, why = db.audit_logs:append { event_type = "anomaly.review", resource = "anomaly/" .. req.params.id,
+        action = "review", details = { false_positive = data.false_positive, status = data.status } }
+      if not noted then return nil, why end
+      return text
+    end)
     if not row then return problem(err) end
     return reply_raw(200, row)
   end,
