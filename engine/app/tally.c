@@ -55,9 +55,11 @@ void cw_tally_rules(struct cw_tally *t, const char *report_json)
 
 	for (const struct cw_json *r = rules != NULL ? rules->first : NULL; r != NULL; r = r->next)
 		n++;
-	if (t->rules == NULL && n > 0) {
-		t->rules = cw_zalloc((size_t)n * sizeof(*t->rules));
+	if (t->rules == NULL) {
+		t->rules = cw_zalloc((size_t)(n > 0 ? n : 1) * sizeof(*t->rules));
 		t->nrules = n;
+	}
+	if (n == t->nrules && n > 0) {       /* again after an interruption: names only, the counts stay */
 		n = 0;
 		for (const struct cw_json *r = rules->first; r != NULL; r = r->next, n++) {
 			const struct cw_json *id = cw_json_get(r, "id"), *version = cw_json_get(r, "version");
