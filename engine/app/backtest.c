@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "detect/primitive.h"
 #include "lua/evaluator.h"
 #include "loop/loop.h"
 #include "pg/pool.h"
@@ -635,6 +636,20 @@ uint64_t cw_backtest_transactions(const struct cw_backtest *b)
 uint64_t cw_backtest_alerts(const struct cw_backtest *b)
 {
 	return b->tally.alerts;
+}
+
+bool cw_backtest_warm(const char *text, int64_t *us)
+{
+	double span;
+
+	if (strcmp(text, "all") == 0) {
+		*us = -1;
+		return true;
+	}
+	if (!cw_span_parse(text, &span) || span > 1e9)
+		return false;
+	*us = (int64_t)(span * 1e6);
+	return true;
 }
 
 void cw_backtest_on_fire(struct cw_backtest *b, cw_backtest_fire_fn *fn, void *arg)

@@ -55,6 +55,9 @@ int cw_backtest_save(struct cw_backtest *b, struct cw_err *err);
 /* Removes what was kept. */
 void cw_backtest_forget(const struct cw_backtest *b);
 
+/* "7d", "0", "all" (-1) as `warm_us`; false: none of them. */
+bool cw_backtest_warm(const char *text, int64_t *us);
+
 /* --- for diff: each fire of the range, as it comes --- */
 struct cw_backtest_fire {
 	const struct cw_tx *tx;

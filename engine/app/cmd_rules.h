@@ -33,7 +33,6 @@ int cw_rules_diff_live(const struct cw_cli *cli, const char *id, const char *sin
 
 int cw_rules_explain(int argc, char **argv, struct cw_zygote *zygote);
 int cw_rules_backtest(int argc, char **argv, struct cw_zygote *zygote);
-int cw_rules_diff(int argc, char **argv, struct cw_zygote *zygote);
 int cw_rules_bench(int argc, char **argv, struct cw_zygote *zygote);
 
 /* --from and --to: RFC 3339, a day, or seconds; false after a message. */

@@ -13,7 +13,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "detect/primitive.h"
 #include "loop/loop.h"
 
 #define LABELS_MAX (64u << 20)
@@ -160,8 +159,6 @@ static int backtest(const struct cw_cli *cli, const struct cw_config *config, co
 
 static bool read_option(struct cw_cli *cli, struct wanted *w, int opt)
 {
-	double span;
-
 	switch (opt) {
 	case 256: return cw_rules_time(cli, "--from", optarg, &w->from_us);
 	case 257: return cw_rules_time(cli, "--to", optarg, &w->to_us);
@@ -181,15 +178,10 @@ static bool read_option(struct cw_cli *cli, struct wanted *w, int opt)
 		return true;
 	case 260: w->out = optarg; return true;
 	case 261:
-		if (strcmp(optarg, "all") == 0) {
-			w->warm_us = -1;
-		} else if (cw_span_parse(optarg, &span)) {
-			w->warm_us = (int64_t)(span * 1e6);
-		} else {
-			cw_cli_usage_error(cli, "--warm takes a duration like 7d, 0 or all, not \"%s\"", optarg);
-			return false;
-		}
-		return true;
+		if (cw_backtest_warm(optarg, &w->warm_us))
+			return true;
+		cw_cli_usage_error(cli, "--warm takes a duration like 7d, 0 or all, not \"%s\"", optarg);
+		return false;
 	case 262: w->labels = optarg; return true;
 	case 263: w->state_dir = optarg; return true;
 	case 264: w->resume = true; return true;

@@ -29,6 +29,7 @@
 #include "app/rule_sources.h"
 #include "app/sources.h"
 #include "app/version.h"
+#include "app/workbench.h"
 #include "auth/keys.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -465,6 +466,7 @@ static int start_scripts(struct cw_engine *e, struct cw_err *err)
 		.chain_id = &e->chain_id,
 	};
 
+	e->workbench = cw_workbench_open(e);
 	env.anomalies = e->anomalies;
 	env.auth = &e->auth;
 	env.conf_json = cw_ops_conf_json(e);
@@ -601,6 +603,7 @@ void cw_engine_free(struct cw_engine **engine)
 	cw_reload_cancel(e);
 	cw_backup_job_stop(&e->backup_job);
 	cw_eval_stop(e);
+	cw_workbench_close(&e->workbench);
 	cw_sources_free(&e->sources);
 	cw_server_free(&e->server);
 	cw_scripts_free(&e->scripts);

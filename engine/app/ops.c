@@ -11,6 +11,7 @@
 #include "app/rule_sources.h"
 #include "app/sources.h"
 #include "app/version.h"
+#include "app/workbench.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
@@ -315,8 +316,11 @@ static void put_archive(struct cw_engine *e, struct call *c, const char *args_js
 void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_done_fn *done, void *done_arg)
 {
 	struct cw_engine *e = engine;
-	struct call *c = cw_zalloc(sizeof(*c));
+	struct call *c;
 
+	if (e->workbench != NULL && cw_workbench_call(e->workbench, name, args_json, done, done_arg))
+		return;
+	c = cw_zalloc(sizeof(*c));
 	c->done = done;
 	c->arg = done_arg;
 	if (strcmp(name, "reload") == 0) {

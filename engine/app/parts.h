@@ -46,6 +46,7 @@ struct cw_engine {
 	struct cw_watcher *watcher;      /* of files, in dev mode */
 	struct cw_backup_job *backup_job;
 	uint64_t chain_id;               /* of transactions that name none */
+	struct cw_workbench *workbench;  /* explain and backtests */
 	struct cw_zygote *zygote;        /* main's: evaluators come from it */
 	struct { struct cw_list list; int n; } evals;    /* app/eval.c */
 	int pid_fd, exit_code;

@@ -32,6 +32,14 @@ int64_t cw_clock_wall_us(void)
 	return now->wall_us();
 }
 
+int64_t cw_clock_mono_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 int64_t cw_clock_mono_us(void)
 {
 	return now->mono_us();

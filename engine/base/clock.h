@@ -13,6 +13,7 @@ struct cw_clock {
 
 int64_t cw_clock_wall_us(void);
 int64_t cw_clock_mono_us(void);
+int64_t cw_clock_mono_ns(void);    /* the system's, whatever clock is set: for measurements */
 /* NULL restores the system's clock. Not copied. */
 void cw_clock_set(const struct cw_clock *clock);
 

@@ -644,6 +644,12 @@ void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_ru
 	result->ticks = rules->report.ticks;
 }
 
+void cw_rules_on_call(struct cw_rules *rules, cw_rule_call_fn *fn, void *arg)
+{
+	rules->on_call = fn;
+	rules->call_arg = arg;
+}
+
 static void put_states(const struct cw_rule_bind *bind, struct cw_buf *out)
 {
 	cw_buf_puts(out, ",\"states\":[");

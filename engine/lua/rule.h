@@ -100,6 +100,12 @@ struct cw_rule_result {
 bool cw_rule_is_shadow(const struct cw_rule *rule);
 void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_rule_result *result);
 
+/* Tells the time of every call of a state, with the clock's own cost in it. Only without the JIT (conf.jit false), whose
+ * code calls states directly. */
+typedef void cw_rule_call_fn(void *arg, const char *state, const char *table, const char *primitive, const char *method,
+                             uint64_t ns);
+void cw_rules_on_call(struct cw_rules *rules, cw_rule_call_fn *fn, void *arg);
+
 /* Appends as one JSON object how the result came about: rule, version, outcome (alert, quiet, skipped, fault), params,
  * states with their options, the conditions of `when`, and the trace of the call (conf.trace). */
 void cw_rule_explain(struct cw_rules *rules, struct cw_rule_bind *bind, const struct cw_rule_result *result,

@@ -52,6 +52,8 @@ struct cw_rules {
 	const struct cw_rule_plan *plan;      /* of `tx` */
 	struct cw_vm_report report;
 	struct cw_trace *trace;           /* NULL: none */
+	cw_rule_call_fn *on_call;         /* told of each call of a state; NULL: nobody */
+	void *call_arg;
 	struct cw_buf features, explanation;
 	char dedup[CW_VERDICT_DEDUP_MAX + 1];
 	char message[CW_VERDICT_MESSAGE_MAX + 1];

@@ -8,6 +8,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -301,8 +302,13 @@ static int l_method(lua_State *L)
 	const struct cw_rule_state *state = lua_touserdata(L, lua_upvalueindex(2));
 	struct cw_rules *rules = lua_touserdata(L, lua_upvalueindex(3));
 
-	double a = lua_tonumber(L, 1), b = lua_tonumber(L, 2), result = m->fn(state->handle, &rules->tx, a, b);
+	double a = lua_tonumber(L, 1), b = lua_tonumber(L, 2), result;
+	int64_t before = rules->on_call != NULL ? cw_clock_mono_ns() : 0;
 
+	result = m->fn(state->handle, &rules->tx, a, b);
+	if (rules->on_call != NULL)
+		rules->on_call(rules->call_arg, state->name, state->primitive->table, state->primitive->name, m->name,
+		               (uint64_t)(cw_clock_mono_ns() - before));
 	if (rules->trace != NULL)
 		cw_trace_call(rules->trace, L, state->name, state->primitive, state->vals, state->handle, m, &rules->tx, a, b,
 		              result);

@@ -65,14 +65,14 @@ static const struct cw_stmt end_stmt = {
 static const struct cw_stmt runs_stmt = {
 	"workbench_runs",
 	"SELECT json_build_object('id', id, 'status', status, 'started_at', started_at, 'finished_at', finished_at,"
-	" 'error', error, 'detail', CASE WHEN $1 = 0 THEN detail - 'report' ELSE detail END)::text FROM job_runs"
+	" 'error', error, 'detail', CASE WHEN $1 = 0 THEN detail - 'report' - 'alerts' ELSE detail END)::text FROM job_runs"
 	" WHERE name = 'backtest' AND ($1 = 0 OR id = $1) ORDER BY id DESC LIMIT 100",
 };
 
 static const struct cw_stmt interrupt_stmt = {
 	"workbench_interrupt",
 	"UPDATE job_runs SET status = 'interrupted', finished_at = now(), error = 'the engine ended' WHERE name = 'backtest'"
-	" AND status = 'running'",
+	" AND status = 'running' AND detail->>'engine' = $1",
 };
 
 static uint64_t run(struct cw_pool *pool, const struct cw_stmt *stmt, struct cw_params *params, struct cw_arena *arena,
@@ -171,11 +171,12 @@ uint64_t cw_workbench_runs(struct cw_pool *pool, int64_t id, cw_query_fn *fn, vo
 	return run(pool, &runs_stmt, &params, arena, fn, arg);
 }
 
-uint64_t cw_workbench_interrupt(struct cw_pool *pool, cw_query_fn *fn, void *arg)
+uint64_t cw_workbench_interrupt(struct cw_pool *pool, const char *engine, cw_query_fn *fn, void *arg)
 {
 	struct cw_arena *arena = cw_arena_new();
 	struct cw_params params;
 
 	cw_params_init(&params, arena);
+	cw_params_cstring(&params, engine);
 	return run(pool, &interrupt_stmt, &params, arena, fn, arg);
 }

@@ -34,7 +34,7 @@ uint64_t cw_workbench_start(struct cw_pool *pool, const char *detail, cw_query_f
 uint64_t cw_workbench_end(struct cw_pool *pool, int64_t id, const char *status, const char *detail, const char *error,
                           cw_query_fn *fn, void *arg);
 uint64_t cw_workbench_runs(struct cw_pool *pool, int64_t id, cw_query_fn *fn, void *arg);
-/* Backtests that an engine which is gone has left running: interrupted. */
-uint64_t cw_workbench_interrupt(struct cw_pool *pool, cw_query_fn *fn, void *arg);
+/* Backtests that an earlier life of this engine ("engine" of their detail) has left running: interrupted. */
+uint64_t cw_workbench_interrupt(struct cw_pool *pool, const char *engine, cw_query_fn *fn, void *arg);
 
 #endif
