@@ -24,19 +24,21 @@ endpoint {
     [503] = "others are being made; try again", [504] = "the history was not replayed in time" },
   handler = function(req)
     local p = req.params
-    return answer(200, engine.call("explain", json.encode { hash = p.hash, rule = p.rule, version = p.version, chain = p.chain_id }))
+    return answer(200, engine.call("explain",
+      json.encode { hash = p.hash, rule = p.rule, version = p.version, chain = p.chain_id }))
   end,
 }
 
 endpoint {
   method = "POST", path = "/api/v1/backtests", auth = "analyst",
   summary = "start a backtest over stored history",
-  description = "Runs by itself, one at a time; the live engine does not notice. `source` is the text of a rule, else the "
-    .. "stored one of `rule` (and `version`), else all rules that are live.",
+  description = "Runs by itself, one at a time; the live engine does not notice. `source` is the text of a rule, else "
+    .. "the stored one of `rule` (and `version`), else all rules that are live.",
   body = { fields = {
     rule = { type = "string", max_length = 64 }, version = { type = "string", max_length = 64 },
     source = { type = "string", max_length = 65536, doc = "text of a rule" },
-    from = { type = "time", doc = "block time, included" }, to = { type = "time", doc = "block time, not included" },
+    from = { type = "time", doc = "block time, included" },
+    to = { type = "time", doc = "block time, not included" },
     warm = { type = "string", max_length = 16, doc = "history before `from` that warms up: \"7d\", \"0\", \"all\"" },
   } },
   responses = { [202] = { description = "id, status", schema = OBJECT }, [404] = "no such rule or version",

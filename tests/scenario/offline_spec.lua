@@ -130,14 +130,14 @@ describe("offline runs", function()
       local command = string.format("cd %s && %s rules backtest rules --file %s --state %s --out %s/d.ndjson --json",
         select(2, engine.run("pwd")):gsub("%s+$", ""), engine.bin, file, state, dir)
       -- Interrupted as soon as there is something to keep, else it was too quick and there is nothing to show.
-      local code, text = engine.run(string.format("timeout -s %s 0.45 sh -c 'exec %s'", signal, command:gsub("^cd %S+ && ", "")))
+      local code = engine.run(string.format("timeout -s %s 0.45 sh -c 'exec %s'", signal, command:gsub("^cd %S+ && ", "")))
       if code == 0 then
         pending("the run was over before it was interrupted")
         return
       end
       if engine.read(state .. "/backtest.json") then
-        code, text = engine.run("(" .. command .. " --resume 2>/dev/null)")
-        assert.equal(0, code, text)
+        local rc, text = engine.run("(" .. command .. " --resume 2>/dev/null)")
+        assert.equal(0, rc, text)
         local resumed = cjson.decode(text)
         local _, whole = cw("backtest rules --json --file " .. file)
         whole = cjson.decode(whole)
@@ -147,8 +147,8 @@ describe("offline runs", function()
         end
         assert.is_nil(engine.read(state .. "/backtest.json"))
       end
-      code, text = engine.run(command .. " --resume")
-      assert.equal(1, code, text)
+      local rc, text = engine.run(command .. " --resume")
+      assert.equal(1, rc, text)
       assert.is_truthy(text:find("no interrupted run", 1, true), text)
     end
   end)
