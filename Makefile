@@ -162,16 +162,21 @@ fuzz: deps
 fuzz-smoke:
 	@$(MAKE) -s fuzz FUZZ_SECONDS=10
 
+# Settings, parameters of rules and lists in /etc are the operator's: they are written once.
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/chainwatch $(DESTDIR)/etc/chainwatch
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/chainwatch $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)/etc/chainwatch/lists
 	install -m 0755 $(BUILD)/chainwatch $(DESTDIR)$(PREFIX)/bin/chainwatch
 	cp -R rules scripts migrations $(DESTDIR)$(PREFIX)/share/chainwatch/
-	sed 's#@SHARE@#$(PREFIX)/share/chainwatch#' conf/installed.lua > $(DESTDIR)/etc/chainwatch/chainwatch.lua.new
+	if [ -d conf/prometheus ]; then cp -R conf/prometheus $(DESTDIR)$(PREFIX)/share/chainwatch/; fi
+	sed 's#@BIN@#$(PREFIX)/bin#' conf/chainwatch.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/chainwatch.service
+	install -m 0644 conf/chainwatch.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/chainwatch.socket
 	test -e $(DESTDIR)/etc/chainwatch/chainwatch.lua || \
-		mv $(DESTDIR)/etc/chainwatch/chainwatch.lua.new $(DESTDIR)/etc/chainwatch/chainwatch.lua
-	rm -f $(DESTDIR)/etc/chainwatch/chainwatch.lua.new
+		sed 's#@SHARE@#$(PREFIX)/share/chainwatch#' conf/installed.lua > $(DESTDIR)/etc/chainwatch/chainwatch.lua
+	test -e $(DESTDIR)/etc/chainwatch/rules.lua || install -m 0644 conf/rules.lua $(DESTDIR)/etc/chainwatch/rules.lua
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/chainwatch
+	rm -f $(DESTDIR)$(PREFIX)/bin/chainwatch $(DESTDIR)$(PREFIX)/lib/systemd/system/chainwatch.service \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/chainwatch.socket
 	rm -rf $(DESTDIR)$(PREFIX)/share/chainwatch
 
 clean:

@@ -1,7 +1,7 @@
 -- chainwatch settings. Every key is shown with its default; take away the dashes to change one.
 -- Order: built-in < this file < environment < command line. `chainwatch check` looks it over.
 -- A reload (SIGHUP, `chainwatch reload`) takes every key but those marked (restart).
--- env("NAME") and file("PATH") read a secret from the environment or from a file.
+-- env("NAME"), file("PATH") and credential("NAME") read a secret: from the environment, a file, systemd's LoadCredential=.
 return {
 	general = {
 		-- data_dir = "var",                       -- private cluster, admin key, checkpoints (restart); $CHAINWATCH_DATA_DIR

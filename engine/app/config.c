@@ -613,7 +613,8 @@ void cw_config_write_default(struct cw_buf *out)
 	cw_buf_puts(out, "-- chainwatch settings. Every key is shown with its default; take away the dashes to change one.\n"
 	                 "-- Order: built-in < this file < environment < command line. `chainwatch check` looks it over.\n"
 	                 "-- A reload (SIGHUP, `chainwatch reload`) takes every key but those marked (restart).\n"
-	                 "-- env(\"NAME\") and file(\"PATH\") read a secret from the environment or from a file.\n"
+	                 "-- env(\"NAME\"), file(\"PATH\") and credential(\"NAME\") read a secret: from the environment, a file, systemd's "
+	                 "LoadCredential=.\n"
 	                 "return {\n");
 	for (int n = 0; sections[n] != NULL; n++) {
 		cw_buf_printf(out, "\t%s = {\n", sections[n]);

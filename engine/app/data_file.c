@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app/bundle.h"
+#include "app/systemd.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -30,18 +31,33 @@ static int l_env(lua_State *L)
 }
 
 /* The first line of a file: secrets are mounted so. */
-static int l_file(lua_State *L)
+static int push_secret(lua_State *L, const char *path)
 {
-	const char *path = luaL_checkstring(L, 1), *text;
 	struct cw_arena *arena = cw_arena_new();
 	struct cw_err err;
 	size_t len;
+	const char *text = cw_file_read(path, SECRET_MAX, &len, arena, &err);
 
-	text = cw_file_read(path, SECRET_MAX, &len, arena, &err);
 	if (text != NULL)
 		lua_pushlstring(L, text, strcspn(text, "\r\n"));
 	cw_arena_free(&arena);
 	return text != NULL ? 1 : luaL_error(L, "%s", err.msg);
+}
+
+static int l_file(lua_State *L)
+{
+	return push_secret(L, luaL_checkstring(L, 1));
+}
+
+/* credential("name"): a secret that systemd loaded for the service. */
+static int l_credential(lua_State *L)
+{
+	char path[4096];
+	struct cw_err err;
+
+	if (cw_systemd_credential(luaL_checkstring(L, 1), path, sizeof(path), &err) != 0)
+		return luaL_error(L, "%s", err.msg);
+	return push_secret(L, path);
 }
 
 /* Leaves the file's table on the stack. */
@@ -56,6 +72,8 @@ static int evaluate(struct cw_vm *vm, const char *path, const char *text, size_t
 	cw_sandbox_expose(L, "env");
 	lua_pushcfunction(L, l_file);
 	cw_sandbox_expose(L, "file");
+	lua_pushcfunction(L, l_credential);
+	cw_sandbox_expose(L, "credential");
 	if (cw_load(vm, path, text, len, err) != 0) {
 		err->code = CW_ERR_INVALID;
 		return -1;

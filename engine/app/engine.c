@@ -26,6 +26,7 @@
 #include "app/parts.h"
 #include "app/process_metrics.h"
 #include "app/reload.h"
+#include "app/systemd.h"
 #include "app/rule_sources.h"
 #include "app/sources.h"
 #include "app/version.h"
@@ -99,26 +100,6 @@ static void note_database(struct cw_engine *e, const char *conninfo)
 	if (fd < 0)
 		return;
 	dprintf(fd, "%s\n", conninfo);
-	close(fd);
-}
-
-/* systemd's notification (sd_notify(3)): a datagram to $NOTIFY_SOCKET. */
-static void notify(const char *text)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	int fd;
-
-	if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(to.sun_path))
-		return;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	memcpy(to.sun_path, path, strlen(path));
-	if (path[0] == '@')
-		to.sun_path[0] = '\0';
-	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to,
-	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
 	close(fd);
 }
 
@@ -276,16 +257,6 @@ struct cw_server_conf cw_engine_server_conf(const struct cw_config *c)
 	conf.tls_key = c->tls_key[0] != '\0' ? c->tls_key : NULL;
 	conf.access_log = c->access_log;
 	return conf;
-}
-
-/* Socket activation (sd_listen_fds(3)): one socket, descriptor 3. */
-static int inherited_socket(void)
-{
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-
-	if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid() || strtol(fds, NULL, 10) < 1)
-		return -1;
-	return 3;
 }
 
 struct position {
@@ -446,7 +417,7 @@ static int start_http(struct cw_engine *e, struct cw_err *err)
 	struct cw_server_conf conf = cw_engine_server_conf(e->config);
 	struct cw_router *router;
 
-	conf.inherited_fd = inherited_socket();
+	conf.inherited_fd = cw_systemd_socket();
 	e->server = cw_server_new(e->loop, &conf, err);
 	if (e->server == NULL)
 		return -1;
@@ -509,7 +480,7 @@ static void on_terminate(void *arg, int signal)
 	if (e->stopping)
 		return;
 	e->stopping = true;
-	notify("STOPPING=1");
+	cw_systemd_notify("STOPPING=1");
 	cw_log(CW_LOG_INFO, "app", "stopping", "signal=%d", signal);
 	if (!e->up)
 		return;
@@ -524,8 +495,9 @@ static void on_restart(void *arg, int signal)
 {
 	struct cw_engine *e = arg;
 
+	/* A socket that was passed on is gone with the server: then whoever passed it starts us again. */
 	if (!e->stopping && e->up)
-		e->exit_code = CW_ENGINE_RESTART;
+		e->exit_code = getenv("LISTEN_FDS") != NULL ? 75 : CW_ENGINE_RESTART;
 	on_terminate(arg, signal);
 }
 
@@ -581,7 +553,8 @@ struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *
 	e->backup_job = cw_backup_job_start(e);
 	cw_reload_watch(e);
 	on_loaded_log(e, from_us);
-	notify("READY=1");
+	e->watchdog = cw_systemd_watchdog(e->loop);
+	cw_systemd_notify("READY=1\nSTATUS=listening");
 	return e;
 }
 
@@ -602,6 +575,7 @@ void cw_engine_free(struct cw_engine **engine)
 		return;
 	cw_reload_cancel(e);
 	cw_backup_job_stop(&e->backup_job);
+	cw_systemd_watchdog_stop(&e->watchdog);
 	cw_eval_stop(e);
 	cw_workbench_close(&e->workbench);
 	cw_sources_free(&e->sources);

@@ -45,6 +45,7 @@ struct cw_engine {
 	char *changes;                   /* of the last reload, JSON */
 	struct cw_watcher *watcher;      /* of files, in dev mode */
 	struct cw_backup_job *backup_job;
+	struct cw_watchdog *watchdog;    /* the service manager's; not the one of rules */
 	uint64_t chain_id;               /* of transactions that name none */
 	struct cw_workbench *workbench;  /* explain and backtests */
 	struct cw_zygote *zygote;        /* main's: evaluators come from it */

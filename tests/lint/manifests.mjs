@@ -269,7 +269,7 @@ function checkTogether(where, objects, facts) {
 	const port = objects.find((o) => id(o) === "ConfigMap/chainwatch-config").data["chainwatch.lua"].match(/listen = "[^"]*:(\d+)"/)?.[1];
 	const engine = objects.find((o) => id(o) === "StatefulSet/chainwatch").spec.template.spec.containers.find((c) => c.name === "engine");
 	if (!engine.ports.some((p) => String(p.containerPort) === port)) fault(where, `the engine listens on ${port}, which is no port of its container`);
-	const deny = objects.find((o) => o.kind === "NetworkPolicy" && Object.keys(o.spec.podSelector).length === 0 && !o.spec.ingress && !o.spec.egress);
+	const deny = objects.find((o) => o.kind === "NetworkPolicy" && Object.keys(o.spec.podSelector ?? { x: 1 }).length === 0 && !o.spec.ingress && !o.spec.egress);
 	if (!deny || deny.spec.policyTypes.length !== 2) fault(where, "no NetworkPolicy denies by default");
 	const space = objects.find((o) => o.kind === "Namespace");
 	if (space?.metadata.labels?.["pod-security.kubernetes.io/enforce"] !== "restricted") fault(where, "Pod Security is not \"restricted\"");

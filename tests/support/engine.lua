@@ -55,7 +55,7 @@ function M.tmpdir()
   return dir
 end
 
---- opts: dir (kept from an earlier start), sets, env, flags (further options), wait = false (do not wait until it is ready)
+--- opts: dir (kept from an earlier start), sets, env, flags (further options), bin, wait = false (do not wait until it is ready)
 function M.start(opts)
   opts = opts or {}
   local e = setmetatable({ dir = opts.dir or M.tmpdir(), owns = not opts.dir }, Engine)
@@ -64,7 +64,7 @@ function M.start(opts)
   e.log = e.dir .. "/engine.log"
   local command = string.format(
     "%s setsid %s serve --listen 127.0.0.1:0 --data-dir %s %s %s >>%s 2>&1 & echo $! >%s/launcher.pid",
-    opts.env or "", M.bin, e.dir, table.concat(sets, " "), opts.flags or "", e.log, e.dir)
+    opts.env or "", opts.bin or M.bin, e.dir, table.concat(sets, " "), opts.flags or "", e.log, e.dir)
   os.remove(e.dir .. "/engine.pid")
   os.execute(command)
   e.pid = tonumber(M.read(e.dir .. "/launcher.pid"))
