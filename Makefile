@@ -34,7 +34,7 @@ BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 CHECK     := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
-.PHONY: all help deps run test unit spec scenario lint fmt docs asan tsan bench bench-detect bench-rules fuzz fuzz-smoke install uninstall clean
+.PHONY: all help deps run test unit spec scenario lint fmt docs soak asan tsan bench bench-detect bench-rules fuzz fuzz-smoke install uninstall clean
 all: $(BUILD)/chainwatch
 
 help:
@@ -42,6 +42,7 @@ help:
 	@echo "make run        install what is missing, build, run the engine on a simulated day of traffic"
 	@echo "make test       install what is missing, run every test"
 	@echo "make lint       compilers, clang-tidy, cppcheck, layers, luacheck, migrations"
+	@echo "make soak       reload after reload under load, with a ledger; RELOADS=500 for a short one"
 	@echo "make docs       write the generated pages and stubs anew (LUA_API, DETECTORS, scripts/meta)"
 	@echo "make asan       unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make bench      figures beside their yardsticks, in one run"
@@ -129,6 +130,11 @@ fmt:
 docs: $(BUILD)/unit/test_detectors_doc $(BUILD)/unit/test_api
 	@for t in $^; do CHAINWATCH_UPDATE_DOCS=1 $$t >/dev/null; done
 	@git status --short docs scripts/meta 2>/dev/null || true
+
+# 10,000 reloads under load: takes an hour or so. RELOADS=500 for less.
+RELOADS ?= 10000
+soak: $(BUILD)/chainwatch
+	@CHAINWATCH_BIN=$< luajit tests/soak/soak.lua $(RELOADS)
 
 asan:
 	@$(MAKE) -s -j$$(nproc) BUILD=build/asan SAN=address,undefined CFLAGS="-O1 -g -DCW_FAULTS -DCW_TEST_BUILD" \

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include "base/err.h"
 
 #define FILES_MAX CW_RULES_MAX
+#define SCRIPT_FILE_MAX (4u << 20)
 
 static int read_all(int fd, char *to, size_t size, const char *path, struct cw_err *err)
 {
@@ -182,4 +184,32 @@ const char *cw_bundle_options(const struct cw_config *config, struct cw_arena *a
 	text = cw_arena_strndup(arena, out.data, out.len);
 	cw_buf_release(&out);
 	return text;
+}
+
+bool cw_scripts_digest(const char *scripts_dir, const char *more, unsigned char digest[32], struct cw_arena *arena)
+{
+	static const char *const below[] = { "api", "policy", "jobs", "lib" };
+	crypto_hash_sha256_state sha;
+	struct cw_err err;
+
+	crypto_hash_sha256_init(&sha);
+	crypto_hash_sha256_update(&sha, (const unsigned char *)more, strlen(more) + 1);
+	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++) {
+		struct cw_bundle_file *files;
+		struct cw_buf dir = CW_BUF_INIT;
+		int n = 0, rc = 0;
+
+		cw_buf_printf(&dir, "%s/%s", scripts_dir, below[i]);
+		if (access(dir.data, F_OK) == 0)
+			rc = read_folder(&files, &n, dir.data, ".lua", SCRIPT_FILE_MAX, arena, &err);
+		cw_buf_release(&dir);
+		if (rc != 0)
+			return false;
+		for (int k = 0; k < n; k++) {
+			crypto_hash_sha256_update(&sha, (const unsigned char *)files[k].name, strlen(files[k].name) + 1);
+			crypto_hash_sha256_update(&sha, (const unsigned char *)files[k].text, files[k].len + 1);
+		}
+	}
+	crypto_hash_sha256_final(&sha, digest);
+	return true;
 }

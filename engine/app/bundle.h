@@ -4,6 +4,7 @@
 #ifndef CW_APP_BUNDLE_H
 #define CW_APP_BUNDLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "pipeline/evaluate.h"
@@ -24,6 +25,9 @@ int cw_bundle_read_paths(struct cw_bundle *bundle, char *const *paths, int n, st
                          struct cw_err *err);
 /* Budgets for the evaluator out of the settings. */
 const char *cw_bundle_options(const struct cw_config *config, struct cw_arena *arena);
+/* SHA-256 over the names and texts of the .lua files in api/, policy/, jobs/ and lib/ below the folder, and over `more`: the
+ * same digest, the same scripts. False where a file cannot be read. */
+bool cw_scripts_digest(const char *scripts_dir, const char *more, unsigned char digest[32], struct cw_arena *arena);
 /* A whole text file in `arena`, NUL-terminated. */
 const char *cw_file_read(const char *path, size_t max, size_t *len, struct cw_arena *arena, struct cw_err *err);
 

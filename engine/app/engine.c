@@ -440,7 +440,7 @@ static int start_scripts(struct cw_engine *e, struct cw_err *err)
 	e->workbench = cw_workbench_open(e);
 	env.anomalies = e->anomalies;
 	env.auth = &e->auth;
-	env.conf_json = cw_ops_conf_json(e);
+	env.conf_json = cw_ops_conf_json(e, e->config);
 	e->scripts = cw_scripts_new(&env, &conf, err);
 	return e->scripts != NULL ? 0 : -1;
 }

@@ -455,13 +455,13 @@ struct cw_scripts_conf cw_ops_scripts_conf(const struct cw_config *config)
 	};
 }
 
-const char *cw_ops_conf_json(struct cw_engine *e)
+const char *cw_ops_conf_json(struct cw_engine *e, const struct cw_config *config)
 {
 	struct cw_buf json = CW_BUF_INIT;
 
 	cw_buf_printf(&json, "{\"version\":\"%s\",\"commit\":\"%s\",\"chain_id\":%lld,\"settings\":", cw_version, cw_commit,
-	              (long long)e->config->chain_id);
-	cw_config_to_json(e->config, &json);
+	              (long long)config->chain_id);
+	cw_config_to_json(config, &json);
 	cw_buf_puts(&json, "}");
 	cw_free(e->conf_json);
 	e->conf_json = cw_buf_take(&json, NULL);

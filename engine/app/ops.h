@@ -26,6 +26,6 @@ struct cw_rule_alarm;
 void cw_ops_alarm(void *engine, const char *rule, const struct cw_rule_alarm *alarm, bool raised, const char *message);
 struct cw_scripts_conf cw_ops_scripts_conf(const struct cw_config *config);
 /* Settings that scripts may read, JSON; kept by the engine. */
-const char *cw_ops_conf_json(struct cw_engine *e);
+const char *cw_ops_conf_json(struct cw_engine *e, const struct cw_config *config);
 
 #endif

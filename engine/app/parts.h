@@ -42,6 +42,7 @@ struct cw_engine {
 	struct cw_sources *sources;
 	struct cw_server *server;
 	struct cw_reload *reload;        /* one at a time; NULL: none */
+	unsigned char scripts_digest[32]; /* of the live generation of scripts and the settings it sees; zero: not known */
 	char *changes;                   /* of the last reload, JSON */
 	struct cw_watcher *watcher;      /* of files, in dev mode */
 	struct cw_backup_job *backup_job;

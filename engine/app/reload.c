@@ -39,7 +39,8 @@ struct cw_reload {
 	struct cw_err err;
 	uint64_t query;
 	int read_rc, routes_before;
-	bool again, prepared;
+	bool again, prepared, digest_known;
+	unsigned char scripts_digest[32];
 	cw_reload_fn *fn;
 	cw_reload_change_fn *change_fn;
 	void *arg;
@@ -204,10 +205,15 @@ static void make_live(struct cw_reload *r)
 
 	note_changes(r);
 	cw_rule_sources_forget_over(e->pool, &r->sources);
-	cw_scripts_commit(e->scripts);
-	router = cw_scripts_router(e->scripts);
-	cw_server_set_router(e->server, router);
-	cw_router_unref(&router);
+	if (r->prepared) {
+		cw_scripts_commit(e->scripts);
+		router = cw_scripts_router(e->scripts);
+		cw_server_set_router(e->server, router);
+		cw_router_unref(&router);
+		memset(e->scripts_digest, 0, sizeof(e->scripts_digest));
+		if (r->digest_known)
+			memcpy(e->scripts_digest, r->scripts_digest, sizeof(e->scripts_digest));
+	}
 	cw_config_restart_needed(old, r->config, &restart);
 	e->config = r->config;
 	r->config = old;
@@ -300,14 +306,21 @@ static int begin(struct cw_reload *r)
 {
 	struct cw_engine *e = r->engine;
 	struct cw_scripts_conf scripts;
+	const char *conf;
 
 	r->config = read_config(e, &r->err);
 	if (r->config == NULL || cw_reload_read_params(r->config, &r->bundle, r->arena, &r->err) != 0)
 		return -1;
 	scripts = cw_ops_scripts_conf(r->config);
-	if (cw_scripts_prepare(e->scripts, &scripts, &r->err) != 0)
-		return -1;
-	r->prepared = true;
+	conf = cw_ops_conf_json(e, r->config);
+	r->digest_known = r->config->nroutes == 0 && e->config->nroutes == 0 && cw_scripts_digest(r->config->scripts_dir, conf, r->scripts_digest, r->arena);
+	/* Building them takes a while in which the loop does nothing else: not for the same ones again. */
+	if (!r->digest_known || memcmp(r->scripts_digest, e->scripts_digest, sizeof(r->scripts_digest)) != 0) {
+		cw_scripts_set_settings(e->scripts, conf);
+		if (cw_scripts_prepare(e->scripts, &scripts, &r->err) != 0)
+			return -1;
+		r->prepared = true;
+	}
 	r->query = cw_rule_sources_all(e->pool, on_sources, r);
 	return 0;
 }

@@ -774,6 +774,12 @@ void cw_scripts_free(struct cw_scripts **scripts)
 	cw_free(s);
 }
 
+void cw_scripts_set_settings(struct cw_scripts *scripts, const char *conf_json)
+{
+	cw_free(scripts->conf_json);
+	scripts->conf_json = cw_strdup(conf_json);
+}
+
 int cw_scripts_prepare(struct cw_scripts *scripts, const struct cw_scripts_conf *conf, struct cw_err *err)
 {
 	cw_scripts_discard(scripts);

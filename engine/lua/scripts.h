@@ -53,6 +53,8 @@ struct cw_scripts *cw_scripts_new(const struct cw_script_env *env, const struct 
 void cw_scripts_free(struct cw_scripts **scripts);
 /* Builds a generation aside from all files; nothing is live yet. Then cw_scripts_commit makes it live, or
  * cw_scripts_discard forgets it. `conf` may differ from the live one; it is copied. */
+/* Settings that the next generation shall see; copied. */
+void cw_scripts_set_settings(struct cw_scripts *scripts, const char *conf_json);
 int cw_scripts_prepare(struct cw_scripts *scripts, const struct cw_scripts_conf *conf, struct cw_err *err);
 void cw_scripts_commit(struct cw_scripts *scripts);
 void cw_scripts_discard(struct cw_scripts *scripts);

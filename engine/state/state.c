@@ -465,13 +465,21 @@ struct cw_state_root *cw_state_root_next(struct cw_state *st, const struct cw_st
 	struct root_chunk *chunk = chunk_at(st, cw_arena_head(st)->roots);
 	struct cw_state_root *next = NULL;
 
-	for (int left = MAX_CHUNKS; chunk != NULL && left > 0; chunk = chunk_at(st, chunk->next), left--)
+	/* Directories are walked often, at each change of rules: most chunks are passed by at a glance. */
+	for (int left = MAX_CHUNKS; chunk != NULL && left > 0; chunk = chunk_at(st, chunk->next), left--) {
+		if ((after != NULL && &chunk->places[CHUNK_ROOTS - 1].root <= after) ||
+		    (next != NULL && &chunk->places[0].root >= next))
+			continue;
 		for (int i = 0; i < CHUNK_ROOTS; i++) {
 			struct cw_state_root *root = &chunk->places[i].root;
 
-			if ((after == NULL || root > after) && (next == NULL || root < next) && root_valid(root))
+			if ((after != NULL && root <= after) || !root_valid(root))
+				continue;
+			if (next == NULL || root < next)
 				next = root;
+			break;
 		}
+	}
 	return next;
 }
 
