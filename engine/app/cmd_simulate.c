@@ -96,8 +96,9 @@ static void summary(const struct work *w)
 	if (!w->cli.json) {
 		fprintf(file, "%llu transactions, %llu attacks:", (unsigned long long)w->count, (unsigned long long)w->incidents);
 		for (int i = 0; i < CW_SIM_SCENARIOS; i++)
-			fprintf(file, " %s %llu", cw_sim_scenario_name((enum cw_sim_scenario)i),
-			        (unsigned long long)w->per_scenario[i]);
+			if ((w->conf.scenarios & 1ull << i) != 0)
+				fprintf(file, " %s %llu", cw_sim_scenario_name((enum cw_sim_scenario)i),
+				        (unsigned long long)w->per_scenario[i]);
 		fprintf(file, "\n");
 		return;
 	}
@@ -228,14 +229,19 @@ int cw_cmd_simulate(int argc, char **argv)
 		                  "      --seed N             another stream (1)\n"
 		                  "      --blocks N           of 12 s (1000)\n"
 		                  "      --tx-per-block N     mean over a day (150)\n"
-		                  "      --scenario LIST      value_outlier, gas_spike, fan_out, fan_in, new_wallet, listed_address,\n"
-		                  "                           separated by commas; all; none (all)\n"
+		                  "      --scenario LIST      names separated by commas (below); basic, all, none (basic)\n"
 		                  "      --rate R             share of transactions that are attacks, 0 to 0.5 (0.01)\n"
 		                  "      --start-time TIME    of the first block, RFC 3339 (2026-01-01T00:00:00Z)\n"
 		                  "      --start-block N      (20000000)\n"
 		                  "      --chain-id N         (1)\n"
 		                  "      --out FILE           \"-\" for standard output (-)\n"
-		                  "      --labels FILE        write the address list that listed_address uses, as CSV\n" },
+		                  "      --labels FILE        write the address list that attacks use, as CSV\n\n"
+		                  "Scenarios: value_outlier gas_spike fan_out fan_in new_wallet listed_address (these are basic) structuring\n"
+		                  "high_value_burst repeated_amount activity_spike overpaid_fee pass_through collect_and_sweep scatter_gather\n"
+		                  "peel_chain cycle sybil_cluster mixer_money exploiter_money accomplice chain_hopping bridge_drain\n"
+		                  "address_poisoning fake_token dusting approval_phishing native_phishing rug_pull wash_trade multisend\n"
+		                  "protocol_attack unlimited_mint mint_spree new_contract creation_burst failed_burst takeover administration\n"
+		                  "block_stuffing displacement sandwich gas_war odd_call call_rush nonce_replaced\n" },
 		.out = "-",
 	};
 	int opt;

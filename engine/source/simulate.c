@@ -1,12 +1,14 @@
 /* The stream: settings, blocks, the gas market, and when which attack happens. */
 #include "source/simulate.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/suggest.h"
 #include "chain/keccak.h"
 #include "source/simulate_internal.h"
 
@@ -20,6 +22,45 @@
 static const char *const scenario_names[CW_SIM_SCENARIOS] = {
 	[CW_SIM_VALUE_OUTLIER] = "value_outlier", [CW_SIM_GAS_SPIKE] = "gas_spike", [CW_SIM_FAN_OUT] = "fan_out",
 	[CW_SIM_FAN_IN] = "fan_in", [CW_SIM_NEW_WALLET] = "new_wallet", [CW_SIM_LISTED_ADDRESS] = "listed_address",
+	[CW_SIM_STRUCTURING] = "structuring",
+	[CW_SIM_HIGH_VALUE_BURST] = "high_value_burst",
+	[CW_SIM_REPEATED_AMOUNT] = "repeated_amount",
+	[CW_SIM_ACTIVITY_SPIKE] = "activity_spike",
+	[CW_SIM_OVERPAID_FEE] = "overpaid_fee",
+	[CW_SIM_PASS_THROUGH] = "pass_through",
+	[CW_SIM_COLLECT_AND_SWEEP] = "collect_and_sweep",
+	[CW_SIM_SCATTER_GATHER] = "scatter_gather",
+	[CW_SIM_PEEL_CHAIN] = "peel_chain",
+	[CW_SIM_CYCLE] = "cycle",
+	[CW_SIM_SYBIL_CLUSTER] = "sybil_cluster",
+	[CW_SIM_MIXER_MONEY] = "mixer_money",
+	[CW_SIM_EXPLOITER_MONEY] = "exploiter_money",
+	[CW_SIM_ACCOMPLICE] = "accomplice",
+	[CW_SIM_CHAIN_HOPPING] = "chain_hopping",
+	[CW_SIM_BRIDGE_DRAIN] = "bridge_drain",
+	[CW_SIM_ADDRESS_POISONING] = "address_poisoning",
+	[CW_SIM_FAKE_TOKEN] = "fake_token",
+	[CW_SIM_DUSTING] = "dusting",
+	[CW_SIM_APPROVAL_PHISHING] = "approval_phishing",
+	[CW_SIM_NATIVE_PHISHING] = "native_phishing",
+	[CW_SIM_RUG_PULL] = "rug_pull",
+	[CW_SIM_WASH_TRADE] = "wash_trade",
+	[CW_SIM_MULTISEND] = "multisend",
+	[CW_SIM_PROTOCOL_ATTACK] = "protocol_attack",
+	[CW_SIM_UNLIMITED_MINT] = "unlimited_mint",
+	[CW_SIM_MINT_SPREE] = "mint_spree",
+	[CW_SIM_NEW_CONTRACT] = "new_contract",
+	[CW_SIM_CREATION_BURST] = "creation_burst",
+	[CW_SIM_FAILED_BURST] = "failed_burst",
+	[CW_SIM_TAKEOVER] = "takeover",
+	[CW_SIM_ADMINISTRATION] = "administration",
+	[CW_SIM_BLOCK_STUFFING] = "block_stuffing",
+	[CW_SIM_DISPLACEMENT] = "displacement",
+	[CW_SIM_SANDWICH] = "sandwich",
+	[CW_SIM_GAS_WAR] = "gas_war",
+	[CW_SIM_ODD_CALL] = "odd_call",
+	[CW_SIM_CALL_RUSH] = "call_rush",
+	[CW_SIM_NONCE_REPLACED] = "nonce_replaced",
 };
 
 static const char *const categories[] = { "sanctioned", "mixer", "phishing", "exploiter" };
@@ -41,12 +82,30 @@ static int scenario_parse(const char *text, size_t len)
 	return -1;
 }
 
-int cw_sim_scenarios_parse(const char *text, uint32_t *set, struct cw_err *err)
+static const char *near_scenario(const char *text, size_t len)
 {
-	uint32_t bits = 0;
+	const char *names[CW_SIM_SCENARIOS + 1], *near;
+	static char out[64];
+	char word[41];
+
+	snprintf(word, sizeof(word), "%.*s", (int)(len < 40 ? len : 40), text);
+	memcpy(names, scenario_names, sizeof(scenario_names));
+	names[CW_SIM_SCENARIOS] = NULL;
+	near = cw_suggest(word, names);
+	snprintf(out, sizeof(out), near != NULL ? " (did you mean \"%s\"?)" : "", near);
+	return out;
+}
+
+int cw_sim_scenarios_parse(const char *text, uint64_t *set, struct cw_err *err)
+{
+	uint64_t bits = 0;
 
 	if (strcmp(text, "all") == 0 || strcmp(text, "none") == 0) {
 		*set = text[0] == 'a' ? CW_SIM_ALL : 0;
+		return 0;
+	}
+	if (strcmp(text, "basic") == 0) {
+		*set = CW_SIM_BASIC;
 		return 0;
 	}
 	for (const char *p = text;; p++) {
@@ -54,9 +113,9 @@ int cw_sim_scenarios_parse(const char *text, uint32_t *set, struct cw_err *err)
 		int scenario = scenario_parse(p, len);
 
 		if (scenario < 0)
-			return cw_err_set(err, CW_ERR_INVALID, "unknown scenario \"%.*s\": there are value_outlier, gas_spike, fan_out, "
-			                  "fan_in, new_wallet, listed_address, all, none", (int)(len < 40 ? len : 40), p);
-		bits |= 1u << scenario;
+			return cw_err_set(err, CW_ERR_INVALID, "unknown scenario \"%.*s\"%s; \"chainwatch simulate --help\" names them",
+			                  (int)(len < 40 ? len : 40), p, near_scenario(p, len));
+		bits |= 1ull << scenario;
 		p += len;
 		if (*p == '\0')
 			break;
@@ -68,7 +127,7 @@ int cw_sim_scenarios_parse(const char *text, uint32_t *set, struct cw_err *err)
 void cw_sim_conf_init(struct cw_sim_conf *conf)
 {
 	*conf = (struct cw_sim_conf){ .seed = 1, .chain_id = 1, .start_block = 20000000, .blocks = 1000,
-		                          .start_time = 1767225600, .tx_per_block = 150, .scenarios = CW_SIM_ALL,
+		                          .start_time = 1767225600, .tx_per_block = 150, .scenarios = CW_SIM_BASIC,
 		                          .attack_rate = 0.01 };
 }
 
@@ -93,6 +152,8 @@ static int check_conf(const struct cw_sim_conf *conf, struct cw_err *err)
 
 static double price_of(enum cw_sim_scenario scenario)
 {
+	if (sim_plan(scenario) != NULL)
+		return sim_plan(scenario)->count;
 	if (scenario == CW_SIM_FAN_OUT || scenario == CW_SIM_FAN_IN)
 		return FAN_MEAN;
 	return scenario == CW_SIM_GAS_SPIKE ? 2 : 1;
@@ -104,7 +165,7 @@ static double first_credit(const struct cw_sim_conf *conf)
 	double credit = 0, most = 0.1 * (double)(conf->blocks * conf->tx_per_block);
 
 	for (int i = 0; i < CW_SIM_SCENARIOS && conf->attack_rate > 0; i++)
-		if ((conf->scenarios & 1u << i) != 0)
+		if ((conf->scenarios & 1ull << i) != 0)
 			credit += price_of((enum cw_sim_scenario)i);
 	return credit < most ? credit : most;
 }
@@ -130,7 +191,7 @@ struct cw_sim *cw_sim_new(const struct cw_sim_conf *conf, struct cw_err *err)
 	sim->anchor = sim_between(sim, 8, 40) * GWEI;
 	sim->base = sim->anchor;
 	sim->warmup = conf->blocks / 5 < WARMUP_MAX ? conf->blocks / 5 : WARMUP_MAX;
-	sim->turn = sim_below(sim, CW_SIM_SCENARIOS);
+	sim->turn = sim_below(sim, CW_SIM_BASIC_SCENARIOS);
 	sim->time = conf->start_time;
 	sim->owed = first_credit(conf);
 	return sim;
@@ -158,7 +219,16 @@ static struct incident *start_attack(struct cw_sim *sim, enum cw_sim_scenario sc
 {
 	struct incident *a = &sim->active[sim->nactive++];
 
+	const struct sim_plan *plan = sim_plan(scenario);
+
 	*a = (struct incident){ .scenario = scenario, .id = ++sim->incidents, .left = 1, .blocks_left = blocks };
+	if (plan != NULL) {
+		a->left = plan->count;
+		a->wait = plan->gap;
+		a->base = sim->fresh;
+		sim->fresh += ACTORS;
+		return a;
+	}
 	switch (scenario) {
 	case CW_SIM_FAN_OUT:
 	case CW_SIM_FAN_IN:
@@ -194,22 +264,42 @@ static void plan_attacks(struct cw_sim *sim)
 	if (sim->begun <= sim->warmup || sim->conf.scenarios == 0)
 		return;
 	while (sim->nactive < INCIDENTS && (sim->owed > 3 * FAN_MEAN || sim_chance(sim, 0.3))) {
+		const struct sim_plan *plan;
 		bool fan;
-		uint32_t blocks;
+		uint32_t blocks, wait = 0;
 
-		while ((sim->conf.scenarios & 1u << sim->turn) == 0)
+		while ((sim->conf.scenarios & 1ull << sim->turn) == 0)
 			sim->turn = (sim->turn + 1) % CW_SIM_SCENARIOS;
 		if (sim->owed < price_of(sim->turn))
 			return;
 		/* 2 to 8 minutes for a fan, up to 3 blocks for the others. */
 		fan = sim->turn == CW_SIM_FAN_OUT || sim->turn == CW_SIM_FAN_IN;
-		blocks = fan ? 10 + sim_below(sim, 30) : 1 + sim_below(sim, 3);
-		if (blocks <= blocks_left)
+		plan = sim_plan(sim->turn);
+		if (plan != NULL) {
+			blocks = plan->blocks;
+			wait = plan->gap;
+		} else {
+			blocks = fan ? 10 + sim_below(sim, 30) : 1 + sim_below(sim, 3);
+		}
+		if (blocks + wait <= blocks_left)
 			sim->owed -= start_attack(sim, sim->turn, blocks)->left;
 		sim->turn = (sim->turn + 1) % CW_SIM_SCENARIOS;
-		if (blocks > blocks_left)
+		if (blocks + wait > blocks_left && plan == NULL)
 			return;
 	}
+}
+
+/* An attack with a gap: what comes before it comes at once, then blocks pass. Sets in_block. */
+static bool pauses(struct cw_sim *sim, struct incident *a)
+{
+	const struct sim_plan *plan = sim_plan(a->scenario);
+
+	if (a->wait == 0)
+		return false;
+	a->in_block = a->done < plan->gap_at ? plan->gap_at - a->done : 0;
+	sim->attacks_left += a->in_block;
+	a->wait -= a->in_block == 0;
+	return true;
 }
 
 /* How many of each attack come in the block that begins; what has ended makes room. */
@@ -224,6 +314,10 @@ static void spread_attacks(struct cw_sim *sim)
 
 		if (a->left == 0)
 			continue;
+		if (sim_plan(a->scenario) != NULL && pauses(sim, a)) {
+			sim->active[kept++] = *a;
+			continue;
+		}
 		share = (double)a->left / a->blocks_left;
 		a->in_block = (uint32_t)(share + sim_unit(sim));
 		if (a->in_block > a->left || a->blocks_left == 1)
@@ -327,6 +421,10 @@ static void attack(struct cw_sim *sim, struct cw_tx_in *out, struct incident *a)
 	a->left--;
 	sim->attacks_left--;
 	sim->current = a->id;
+	if (sim_plan(a->scenario) != NULL) {
+		sim_plan(a->scenario)->step(sim, out, a, a->done++);
+		return;
+	}
 	switch (a->scenario) {
 	case CW_SIM_VALUE_OUTLIER:
 		value_outlier(sim, out);
@@ -342,7 +440,7 @@ static void attack(struct cw_sim *sim, struct cw_tx_in *out, struct incident *a)
 		fan_in(sim, out, a);
 		break;
 	case CW_SIM_LISTED_ADDRESS:
-	case CW_SIM_SCENARIOS:
+	default:
 		listed_address(sim, out);
 		break;
 	}
@@ -488,5 +586,9 @@ void cw_sim_put_list(const struct cw_sim *sim, struct cw_buf *out)
 	for (uint32_t i = 0; i < EXCHANGES; i++) {
 		address = sim_address(sim, EXCHANGE, i);
 		cw_buf_printf(out, "%s,exchange,exchange %u,simulator,1\n", cw_address_format(&address, text), i);
+	}
+	for (uint32_t i = 0; i < BRIDGES; i++) {
+		address = sim_address(sim, BRIDGE, i);
+		cw_buf_printf(out, "%s,bridge,bridge %u,simulator,1\n", cw_address_format(&address, text), i);
 	}
 }

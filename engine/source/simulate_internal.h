@@ -10,12 +10,14 @@
 #define CONTRACTS 300
 #define SLEEPERS 32      /* wallets that send once at the start and then sleep until an attack wakes one */
 #define LISTED 200
+#define BRIDGES 4
+#define ACTORS 64        /* accounts of one attack, at most, whose nonces are kept */
 #define INCIDENTS 128    /* attacks at a time */
 #define INPUT_MAX 260    /* the longest call that is made: a swap with a path of two */
 #define GWEI 1e9
 #define ETHER 1e18
 
-enum party { USER = 1, EXCHANGE, BOT, CONTRACT, SLEEPER, LISTED_ONE, FRESH };
+enum party { USER = 1, EXCHANGE, BOT, CONTRACT, SLEEPER, LISTED_ONE, FRESH, BRIDGE };
 
 struct incident {
 	enum cw_sim_scenario scenario;
@@ -26,6 +28,11 @@ struct incident {
 	struct cw_address center;      /* fan_out, new_wallet: sender; fan_in: receiver */
 	uint64_t nonce;                /* of the center */
 	double ether;                  /* typical value */
+	/* of attacks in simulate_attacks.c */
+	uint32_t done;                 /* transactions made */
+	uint32_t wait;                 /* blocks still to pass before transaction number plan->gap_at */
+	uint64_t base;                 /* first of its accounts, among the fresh ones */
+	uint8_t sent[ACTORS];          /* transactions of these accounts */
 };
 
 struct cw_sim {
@@ -35,6 +42,7 @@ struct cw_sim {
 	uint32_t users;
 	uint32_t *user_nonces;         /* transactions sent in this stream */
 	uint64_t exchange_nonces[EXCHANGES], bot_nonces[BOTS], listed_nonces[LISTED];   /* likewise */
+	uint64_t bridge_nonces[BRIDGES];
 	uint32_t sleepers, woken;
 	uint64_t fresh;                /* addresses made up so far */
 	/* block */
@@ -55,6 +63,7 @@ struct cw_sim {
 	struct incident active[INCIDENTS];
 	int nactive;
 	uint8_t input[INPUT_MAX];
+	struct cw_tx_log logs[CW_TX_LOGS_MAX];
 };
 
 /* --- random numbers --- */
@@ -133,6 +142,16 @@ struct cw_u256 sim_wei(struct cw_sim *sim, double ether, bool rounded);
 void sim_set_price(struct cw_sim *sim, struct cw_tx *tx, double factor);   /* times the base price, and a tip */
 void sim_plain_transfer(struct cw_sim *sim, struct cw_tx_in *out, struct cw_address to, double ether);
 void sim_contract_call(struct cw_sim *sim, struct cw_tx_in *out, const struct cw_address *to_in_call);
+/* --- attacks that are lists of steps (simulate_attacks.c) --- */
+
+struct sim_plan {
+	void (*step)(struct cw_sim *sim, struct cw_tx_in *out, struct incident *a, unsigned k);
+	uint32_t count;                /* transactions */
+	uint32_t blocks;               /* over which they are spread */
+	uint32_t gap_at, gap;          /* before transaction gap_at so many blocks pass */
+};
+const struct sim_plan *sim_plan(enum cw_sim_scenario scenario);   /* NULL: one of the basic ones */
+
 void sim_ordinary(struct cw_sim *sim, struct cw_tx_in *out);
 
 #endif
