@@ -113,6 +113,23 @@ static const struct { const char *text, *message; } declarations[] = {
 	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'a', given = tx {}, expect = { alert = 1 } } } }",
 	  "rule: test 1: expect: unknown key \"alert\" (did you mean \"alerts\"?)" },
 	{ "rule { id = 'a.b' } " RULES_HEAD RULES_EVALUATE RULES_TESTS, "rules/x.lua:1: rule: \"version\" is missing" },
+	/* cooldown */
+	{ RULES_HEAD "cooldown = '0s', " RULES_EVALUATE RULES_TESTS, "" },
+	{ RULES_HEAD "cooldown = 90, " RULES_EVALUATE RULES_TESTS, "" },
+	{ RULES_HEAD "\ncooldown = 'soon', " RULES_EVALUATE RULES_TESTS,
+	  "rules/x.lua:3: rule: \"cooldown\" must be a duration from \"0s\" to \"30d\", like \"1h\"" },
+	{ RULES_HEAD "cooldown = '31d', " RULES_EVALUATE RULES_TESTS,
+	  "rule: \"cooldown\" must be a duration from \"0s\" to \"30d\", like \"1h\"" },
+	{ RULES_HEAD "cooldown = -1, " RULES_EVALUATE RULES_TESTS,
+	  "rule: \"cooldown\" must be a duration from \"0s\" to \"30d\", like \"1h\"" },
+	{ RULES_HEAD "cooldown = true, " RULES_EVALUATE RULES_TESTS,
+	  "rule: \"cooldown\" must be a duration from \"0s\" to \"30d\", like \"1h\"" },
+	{ RULES_HEAD "cooldown = '10m', evaluate = function(tx) if tx.from == Z then return end return alert { score = 1, dedup = "
+	  "tx.from } end,\ntests = { { name = 'quiet', given = tx { from = Z }, expect = 'quiet' }, { name = 'lives', given = txs { "
+	  "n = 4, every = '9m' }, expect = { alerts = 4, living = 1 } }, { name = 'ends', given = txs { n = 4, every = '10m' }, "
+	  "expect = { alerts = 4, living = 4 } } } }", "" },
+	{ RULES_HEAD RULES_EVALUATE "tests = { { name = 'quiet', given = tx { from = Z }, expect = 'quiet' }, { name = 'alone', "
+	  "given = txs { n = 2 }, expect = { living = 1 } } } }", "test \"alone\": expected living = 1, got 2" },
 	/* when */
 	{ RULES_HEAD "when = 5, " RULES_EVALUATE RULES_TESTS,
 	  "rule: \"when\" must be a table of conditions, or a function that returns one, not a number" },
@@ -510,6 +527,9 @@ static const struct { const char *params, *message; } overrides[] = {
 	{ "{}", "" },
 	{ "{\"x.y\":{}}", "" },
 	{ "{\"x.y\":{\"limit\":5,\"window\":\"5m\",\"on\":false,\"list\":[4]}}", "" },
+	{ "{\"x.y\":{\"cooldown\":\"6h\"}}", "" },
+	{ "{\"x.y\":{\"cooldown\":\"soon\"}}", "parameter \"cooldown\" of rule \"x.y\" must be a duration from \"0s\" to \"30d\", "
+	  "like \"1h\"" },
 	{ "{\"x.z\":{}}", "parameters are given for rule \"x.z\", which does not exist (did you mean \"x.y\"?)" },
 	{ "{\"x.y\":5}", "parameters of rule \"x.y\" must be an object" },
 	{ "{\"x.y\":{\"limt\":5}}", "rules/x.lua:1: x.y: parameter \"limt\" does not exist (did you mean \"limit\"?)" },

@@ -178,6 +178,32 @@ START_TEST(resume_from_the_ring)
 }
 END_TEST
 
+/* What has no id of its own follows the event before it: who resumes from that gets it again rather than never. */
+START_TEST(unnumbered_events_do_not_move_the_id)
+{
+	struct wire *w = subscribe(GET(""), 1);
+
+	publish(5, "anomaly", "new");
+	publish(0, "anomaly.updated", "grown");
+	read_to(w, "event: anomaly.updated\ndata: grown\n\n");
+	ck_assert_ptr_nonnull(strstr(seen, "id: 5\nevent: anomaly\ndata: new\n\n"));
+	ck_assert_ptr_null(strstr(strstr(seen, "data: new"), "id: "));
+	ck_assert_uint_eq(cw_sse_newest(sse), 5);
+	publish(6, "anomaly", "next");
+	wire_close(&w);
+	w = subscribe(GET("Last-Event-ID: 5\r\n"), 2);
+	read_to(w, "id: 6\nevent: anomaly\ndata: next\n\n");
+	ck_assert_ptr_nonnull(strstr(seen, "event: anomaly.updated\ndata: grown\n\n"));
+	ck_assert_ptr_null(strstr(seen, "data: new"));
+	wire_close(&w);
+	w = subscribe(GET("Last-Event-ID: 6\r\n"), 3);
+	publish(7, NULL, "last");
+	read_to(w, "data: last\n\n");
+	ck_assert_ptr_null(strstr(seen, "grown"));
+	wire_close(&w);
+}
+END_TEST
+
 START_TEST(what_the_ring_has_lost_is_replayed_by_the_caller)
 {
 	struct wire *w;
@@ -344,6 +370,7 @@ int main(void)
 	tcase_add_test(tc, all_subscribers_get_all);
 	tcase_add_test(tc, filters_choose);
 	tcase_add_test(tc, resume_from_the_ring);
+	tcase_add_test(tc, unnumbered_events_do_not_move_the_id);
 	tcase_add_test(tc, what_the_ring_has_lost_is_replayed_by_the_caller);
 	tcase_add_test(tc, after_a_restart_the_past_is_elsewhere);
 	tcase_add_loop_test(tc, odd_last_ids_are_no_ids, 0, 4);
