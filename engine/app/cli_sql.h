@@ -22,8 +22,9 @@ PGconn *cw_sql_open(const char *conninfo, struct cw_err *err);
 PGresult *cw_sql(PGconn *conn, struct cw_err *err, const char *sql, int nvalues, const char *const *values);
 /* The same, for what gives no rows back; returns the rows that it changed, or -1. */
 int cw_sql_do(PGconn *conn, struct cw_err *err, const char *sql, int nvalues, const char *const *values);
-/* An entry of the audit log in the open transaction; `details` are pairs of JSON name and text, ended by NULL. Who runs
+/* An entry of the audit log in the open transaction; `details` are pairs of JSON name and text, ended by CW_PAIRS_END. Who runs
  * the command is added. */
+#define CW_PAIRS_END ((const char *)NULL)
 int cw_sql_audit(PGconn *conn, struct cw_err *err, const char *type, const char *resource, const char *action, ...);
 
 /* "analyst,viewer" as a text[] literal "{analyst,viewer}"; false after a message: an unknown role. `empty` may be. */

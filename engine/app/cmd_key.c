@@ -46,7 +46,7 @@ static int create(struct key *k)
 		} else {
 			snprintf(resource, sizeof(resource), "api_key/%s", PQgetvalue(res, 0, 0));
 			rc = cw_sql_audit(k->conn, &err, "api_key.create", resource, "create", "name", k->name, "prefix", prefix, "owner",
-			                  k->email, "scopes", scopes, NULL);
+			                  k->email, "scopes", scopes, CW_PAIRS_END);
 		}
 		PQclear(res);
 	}
@@ -110,7 +110,7 @@ static int revoke(struct key *k)
 	} else if (res != NULL) {
 		snprintf(resource, sizeof(resource), "api_key/%s", PQgetvalue(res, 0, 0));
 		snprintf(prefix, sizeof(prefix), "%s", PQgetvalue(res, 0, 1));
-		rc = cw_sql_audit(k->conn, &err, "api_key.revoke", resource, "revoke", "prefix", prefix, NULL);
+		rc = cw_sql_audit(k->conn, &err, "api_key.revoke", resource, "revoke", "prefix", prefix, CW_PAIRS_END);
 	}
 	PQclear(res);
 	if (rc == 0 && cw_sql_do(k->conn, &err, "COMMIT", 0, NULL) < 0)

@@ -77,7 +77,7 @@ static int create(struct user *u)
 	if (cw_sql_do(u->conn, &err, "BEGIN", 0, NULL) < 0)
 		return fail(u, &err);
 	n = cw_sql_do(u->conn, &err, "INSERT INTO users (email, hashed_password, roles) VALUES ($1, $2, $3::text[])", 3, values);
-	if (n > 0 && cw_sql_audit(u->conn, &err, "user.create", u->email, "create", "email", u->email, "roles", roles, NULL) != 0)
+	if (n > 0 && cw_sql_audit(u->conn, &err, "user.create", u->email, "create", "email", u->email, "roles", roles, CW_PAIRS_END) != 0)
 		n = -1;
 	rc = commit(u, n, &err);
 	if (rc == 0)
@@ -99,7 +99,7 @@ static int set_active(struct user *u, bool active)
 	              " revoked_at IS NULL AND user_id = (SELECT id FROM users WHERE lower(email) = lower($1))", 1, values) < 0)
 		n = -1;
 	if (n > 0 && cw_sql_audit(u->conn, &err, active ? "user.enable" : "user.disable", u->email, "update", "email", u->email,
-	                          NULL) != 0)
+	                          CW_PAIRS_END) != 0)
 		n = -1;
 	n = commit(u, n, &err);
 	if (n == 0)
@@ -123,7 +123,7 @@ static int set_password(struct user *u)
 	                       " revoked_at IS NULL AND user_id = (SELECT id FROM users WHERE lower(email) = lower($1))", 1,
 	                       values) < 0)
 		n = -1;
-	if (n > 0 && cw_sql_audit(u->conn, &err, "user.password", u->email, "update", "email", u->email, NULL) != 0)
+	if (n > 0 && cw_sql_audit(u->conn, &err, "user.password", u->email, "update", "email", u->email, CW_PAIRS_END) != 0)
 		n = -1;
 	rc = commit(u, n, &err);
 	if (rc == 0)
@@ -143,7 +143,7 @@ static int set_roles(struct user *u, const char *text)
 	if (cw_sql_do(u->conn, &err, "BEGIN", 0, NULL) < 0)
 		return fail(u, &err);
 	n = cw_sql_do(u->conn, &err, "UPDATE users SET roles = $2::text[] WHERE lower(email) = lower($1)", 2, values);
-	if (n > 0 && cw_sql_audit(u->conn, &err, "user.roles", u->email, "update", "email", u->email, "roles", roles, NULL) != 0)
+	if (n > 0 && cw_sql_audit(u->conn, &err, "user.roles", u->email, "update", "email", u->email, "roles", roles, CW_PAIRS_END) != 0)
 		n = -1;
 	n = commit(u, n, &err);
 	if (n == 0)

@@ -184,7 +184,7 @@ static void push_refusal(lua_State *L, int status, const char *code, const char 
 	lua_pushstring(L, message);
 	lua_setfield(L, -2, "message");
 	if (retry_ms > 0) {
-		lua_pushnumber(L, (lua_Number)((retry_ms + 999) / 1000));
+		lua_pushinteger(L, (lua_Integer)(retry_ms + 999) / 1000);
 		lua_setfield(L, -2, "retry_after");
 	}
 }
