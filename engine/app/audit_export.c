@@ -20,7 +20,7 @@
 #include "store/identity.h"
 
 #define FIRST_MS 1000
-#define OFF_MS 60000             /* looks whether it was switched on */
+#define OFF_MS   60000 /* looks whether it was switched on */
 
 struct cw_audit_export {
 	struct cw_loop *loop;
@@ -28,18 +28,18 @@ struct cw_audit_export {
 	struct cw_work_pool *work;
 	struct cw_timer *timer;
 	struct cw_audit_key key;
-	struct cw_audit_head last;   /* the last one written; n 0: none */
+	struct cw_audit_head last; /* the last one written; n 0: none */
 	char path[512];
 	int64_t every_s;
 	uint64_t query;
-	struct append *append;       /* under way */
+	struct append *append; /* under way */
 	bool failing;
-	bool broken;                 /* the file is not what we wrote: nothing is appended to it */
+	bool broken; /* the file is not what we wrote: nothing is appended to it */
 };
 
 /* On a worker thread; owns what it needs. */
 struct append {
-	struct cw_audit_export *x;   /* NULL: gone meanwhile */
+	struct cw_audit_export *x; /* NULL: gone meanwhile */
 	struct cw_audit_head head;
 	char path[512];
 	struct cw_buf line;
@@ -79,8 +79,11 @@ static void on_appended(void *arg, bool ran)
 			say(x, a->rc != 0 ? &a->err : NULL);
 			if (a->rc == 0) {
 				x->last = a->head;
-				cw_metric_set(cw_gauge("chainwatch_audit_exported_seq", "Entry of the audit log up to which a signed head "
-				                       "was exported.", NULL), (double)a->head.seq);
+				cw_metric_set(cw_gauge("chainwatch_audit_exported_seq",
+				                       "Entry of the audit log up to which a signed head "
+				                       "was exported.",
+				                       NULL),
+				              (double)a->head.seq);
 			}
 		}
 		rest(x);
@@ -101,7 +104,7 @@ static void write_head(struct cw_audit_export *x, const struct cw_audit_head *he
 	x->append = a;
 	if (cw_work_submit(x->work, run_append, on_appended, a) == 0)
 		return;
-	x->append = NULL;                /* busy: next time */
+	x->append = NULL; /* busy: next time */
 	cw_buf_release(&a->line);
 	cw_free(a);
 	rest(x);
@@ -116,7 +119,7 @@ static bool goes_on(const struct cw_audit_export *x, const struct cw_audit_head 
 	if (x->last.n == 0 || x->last.seq == 0)
 		return true;
 	if (x->last.seq < head->anchor_seq)
-		return true;                 /* retention has taken that entry */
+		return true; /* retention has taken that entry */
 	if (x->last.seq == head->anchor_seq)
 		return memcmp(x->last.hash, head->anchor_hash, 32) == 0;
 	if (head->seq < x->last.seq || cw_result_is_null(res, 0, CW_HEAD_BEFORE))
@@ -148,16 +151,20 @@ static void on_head(void *arg, const struct cw_result *res, const struct cw_err 
 	if (!goes_on(x, &head, res)) {
 		struct cw_err broken;
 
-		cw_err_set(&broken, CW_ERR_DENIED, "the log does not go on from entry %lld, whose head was signed: it was cut off or "
-		           "written anew; see \"chainwatch audit verify\"", (long long)x->last.seq);
+		cw_err_set(&broken, CW_ERR_DENIED,
+		           "the log does not go on from entry %lld, whose head was signed: it was cut off or "
+		           "written anew; see \"chainwatch audit verify\"",
+		           (long long)x->last.seq);
 		say(x, &broken);
-		cw_metric_set(cw_gauge("chainwatch_audit_broken", "1: the audit log does not continue the head that was signed last.",
-		                       NULL), 1);
+		cw_metric_set(cw_gauge("chainwatch_audit_broken",
+		                       "1: the audit log does not continue the head that was signed last.", NULL),
+		              1);
 		rest(x);
 		return;
 	}
-	cw_metric_set(cw_gauge("chainwatch_audit_broken", "1: the audit log does not continue the head that was signed last.",
-	                       NULL), 0);
+	cw_metric_set(
+	    cw_gauge("chainwatch_audit_broken", "1: the audit log does not continue the head that was signed last.", NULL),
+	    0);
 	if (head.seq == 0 || (head.seq == x->last.seq && memcmp(head.hash, x->last.hash, 32) == 0)) {
 		say(x, NULL);
 		rest(x);
@@ -188,7 +195,8 @@ static void read_last(struct cw_audit_export *x)
 	if (heads == NULL) {
 		x->broken = err->code != CW_ERR_NOT_FOUND;
 		if (x->broken)
-			cw_log_err(CW_LOG_ERROR, "audit", "heads of the audit log are not exported: the file is not as it was left", err);
+			cw_log_err(CW_LOG_ERROR, "audit", "heads of the audit log are not exported: the file is not as it was left",
+			           err);
 		return;
 	}
 	if (count > 0)

@@ -12,28 +12,29 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define SLICE "5000"             /* rows fetched at once */
-#define FIELD_SEQ 0
-#define FIELD_ID 1
-#define FIELD_TYPE 3
+#define SLICE         "5000" /* rows fetched at once */
+#define FIELD_SEQ     0
+#define FIELD_ID      1
+#define FIELD_TYPE    3
 #define FIELD_DETAILS 13
 
 /* The fields of the canonical text in the trigger's order, then the two hashes. Settings that change the text of a value
  * are set, so that it is what the trigger saw. */
 static const char rows_sql[] =
-	"DECLARE entries NO SCROLL CURSOR FOR SELECT seq::text, id::text,"
-	" (extract(epoch FROM timestamp) * 1000000)::bigint::text, event_type, user_id::text, api_key_id::text, resource, action,"
-	" status, ip_address::text, user_agent, request_id, severity, details::text, encode(previous_hash, 'hex'),"
-	" encode(hash, 'hex') FROM audit_logs l ORDER BY l.seq, l.id";
+    "DECLARE entries NO SCROLL CURSOR FOR SELECT seq::text, id::text,"
+    " (extract(epoch FROM timestamp) * 1000000)::bigint::text, event_type, user_id::text, api_key_id::text, resource, "
+    "action,"
+    " status, ip_address::text, user_agent, request_id, severity, details::text, encode(previous_hash, 'hex'),"
+    " encode(hash, 'hex') FROM audit_logs l ORDER BY l.seq, l.id";
 
 struct verify {
 	PGconn *conn;
-	const struct cw_audit_head *heads;      /* by seq */
+	const struct cw_audit_head *heads; /* by seq */
 	size_t nheads, at_head;
 	uint8_t previous[32];
 	int64_t expected;
-	int64_t anchor_noted;            /* by the newest entry that says so */
-	struct cw_audit_head head;       /* as audit_head has it */
+	int64_t anchor_noted;      /* by the newest entry that says so */
+	struct cw_audit_head head; /* as audit_head has it */
 	struct cw_audit_report *report;
 };
 
@@ -67,7 +68,8 @@ static int run(PGconn *conn, const char *sql, struct cw_err *err)
 	return 0;
 }
 
-static void fault(struct verify *v, int64_t seq, int64_t id, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static void fault(struct verify *v, int64_t seq, int64_t id, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 static void fault(struct verify *v, int64_t seq, int64_t id, const char *format, ...)
 {
 	va_list ap;
@@ -109,8 +111,10 @@ static void check_heads(struct verify *v, int64_t seq, int64_t id, const uint8_t
 			continue;
 		v->report->heads_checked++;
 		if (memcmp(h->hash, hash, 32) != 0)
-			fault(v, seq, id, "the chain up to entry %" PRId64 " is not the one whose head was signed (line %" PRId64
-			      " of the heads): it was written anew", seq, h->n);
+			fault(v, seq, id,
+			      "the chain up to entry %" PRId64 " is not the one whose head was signed (line %" PRId64
+			      " of the heads): it was written anew",
+			      seq, h->n);
 	}
 }
 
@@ -128,7 +132,8 @@ static void check_entry(struct verify *v, const PGresult *res, int row)
 	if (v->report->first_seq == 0)
 		v->report->first_seq = seq;
 	v->report->last_seq = seq;
-	if (!read_hex(PQgetvalue(res, row, CW_AUDIT_FIELDS), previous) || !read_hex(PQgetvalue(res, row, CW_AUDIT_FIELDS + 1), hash)) {
+	if (!read_hex(PQgetvalue(res, row, CW_AUDIT_FIELDS), previous) ||
+	    !read_hex(PQgetvalue(res, row, CW_AUDIT_FIELDS + 1), hash)) {
 		fault(v, seq, id, "entry %" PRId64 " has no hash", seq);
 		return;
 	}
@@ -140,11 +145,12 @@ static void check_entry(struct verify *v, const PGresult *res, int row)
 	else if (memcmp(made, hash, 32) != 0)
 		fault(v, seq, id, "the content of entry %" PRId64 " is not what its hash was made of: it was changed", seq);
 	else if (seq > v->head.anchor_seq && memcmp(previous, v->previous, 32) != 0)
-		fault(v, seq, id, "entry %" PRId64 " does not continue the one before it: one of them was put in or written anew", seq);
+		fault(v, seq, id,
+		      "entry %" PRId64 " does not continue the one before it: one of them was put in or written anew", seq);
 	if (strcmp(fields[FIELD_TYPE], "audit.anchor") == 0)
 		note_anchor(v, fields[FIELD_DETAILS]);
 	if (seq <= v->head.anchor_seq)
-		return;                      /* left over by retention, which goes by time */
+		return; /* left over by retention, which goes by time */
 	memcpy(v->previous, hash, 32);
 	v->expected = seq + 1;
 	if (v->report->good)
@@ -155,14 +161,17 @@ static void check_entry(struct verify *v, const PGresult *res, int row)
 
 static int read_head(PGconn *conn, struct cw_audit_head *head, struct cw_err *err)
 {
-	PGresult *res = ask(conn, "SELECT seq, encode(hash, 'hex'), anchor_seq, encode(anchor_hash, 'hex') FROM audit_head", err);
+	PGresult *res =
+	    ask(conn, "SELECT seq, encode(hash, 'hex'), anchor_seq, encode(anchor_hash, 'hex') FROM audit_head", err);
 	int rc;
 
 	if (res == NULL)
 		return -1;
 	memset(head, 0, sizeof(*head));
-	rc = PQntuples(res) == 1 && read_hex(PQgetvalue(res, 0, 1), head->hash) && read_hex(PQgetvalue(res, 0, 3), head->anchor_hash)
-	     ? 0 : cw_err_set(err, CW_ERR_DB, "the audit log has no head: table audit_head must have one row");
+	rc = PQntuples(res) == 1 && read_hex(PQgetvalue(res, 0, 1), head->hash) &&
+	             read_hex(PQgetvalue(res, 0, 3), head->anchor_hash)
+	         ? 0
+	         : cw_err_set(err, CW_ERR_DB, "the audit log has no head: table audit_head must have one row");
 	if (rc == 0) {
 		head->seq = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
 		head->anchor_seq = strtoll(PQgetvalue(res, 0, 2), NULL, 10);
@@ -201,18 +210,22 @@ static void check_end(struct verify *v)
 	else if (memcmp(v->previous, head->hash, 32) != 0)
 		fault(v, head->seq, 0, "the head is not that of the last entry, %" PRId64, head->seq);
 	if (head->anchor_seq > 0 && v->anchor_noted != head->anchor_seq)
-		fault(v, 0, 0, "entries up to %" PRId64 " are gone, and no entry says that retention deleted them", head->anchor_seq);
+		fault(v, 0, 0, "entries up to %" PRId64 " are gone, and no entry says that retention deleted them",
+		      head->anchor_seq);
 	for (size_t i = 0; i < v->nheads; i++) {
 		const struct cw_audit_head *h = &v->heads[i];
 
 		if (h->seq > head->seq)
-			fault(v, head->seq + 1, 0, "a head at entry %" PRId64 " was signed (line %" PRId64 "), but the log ends at %" PRId64
-			      ": it was cut off or written anew", h->seq, h->n, head->seq);
+			fault(v, head->seq + 1, 0,
+			      "a head at entry %" PRId64 " was signed (line %" PRId64 "), but the log ends at %" PRId64
+			      ": it was cut off or written anew",
+			      h->seq, h->n, head->seq);
 		if (h->seq != head->anchor_seq || h->seq == 0)
 			continue;
 		v->report->heads_checked++;
 		if (memcmp(h->hash, head->anchor_hash, 32) != 0)
-			fault(v, h->seq, 0, "the place where the log begins, entry %" PRId64 ", is not the one whose head was signed", h->seq);
+			fault(v, h->seq, 0,
+			      "the place where the log begins, entry %" PRId64 ", is not the one whose head was signed", h->seq);
 	}
 }
 
@@ -228,8 +241,10 @@ static PGconn *open_snapshot(const char *conninfo, struct cw_err *err)
 	PGconn *conn = PQconnectdb(conninfo);
 
 	if (PQstatus(conn) == CONNECTION_OK &&
-	    run(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL client_encoding = 'UTF8';"
-	        " SET LOCAL statement_timeout = 0; SET LOCAL search_path = public, pg_temp", err) == 0)
+	    run(conn,
+	        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL client_encoding = 'UTF8';"
+	        " SET LOCAL statement_timeout = 0; SET LOCAL search_path = public, pg_temp",
+	        err) == 0)
 		return conn;
 	if (PQstatus(conn) != CONNECTION_OK)
 		said(conn, err);

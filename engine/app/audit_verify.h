@@ -13,12 +13,12 @@ struct cw_audit_head;
 struct cw_err;
 
 struct cw_audit_report {
-	int64_t entries;                 /* that were read */
+	int64_t entries; /* that were read */
 	int64_t first_seq, last_seq, head_seq, anchor_seq;
 	char head_hash[65];
-	int64_t heads, heads_checked;    /* exported ones; those whose entry is there (or is the anchor) */
+	int64_t heads, heads_checked; /* exported ones; those whose entry is there (or is the anchor) */
 	bool good;
-	int64_t bad_seq, bad_id;         /* 0: not of one entry */
+	int64_t bad_seq, bad_id; /* 0: not of one entry */
 	char why[300];
 };
 

@@ -116,8 +116,10 @@ int cw_sql_audit(PGconn *conn, struct cw_err *err, const char *type, const char 
 	va_end(ap);
 	cw_buf_putc(&details, '}');
 	values[3] = details.data;
-	rc = cw_sql_do(conn, err, "INSERT INTO audit_logs (event_type, resource, action, status, details)"
-	               " VALUES ($1, $2, $3, 'success', $4::json)", 4, values);
+	rc = cw_sql_do(conn, err,
+	               "INSERT INTO audit_logs (event_type, resource, action, status, details)"
+	               " VALUES ($1, $2, $3, 'success', $4::json)",
+	               4, values);
 	cw_buf_release(&details);
 	return rc < 0 ? cw_err_wrap(err, "could not write the audit log") : 0;
 }
@@ -127,7 +129,8 @@ bool cw_cli_roles(const struct cw_cli *cli, const char *text, bool empty, char *
 	uint32_t roles;
 
 	if (!cw_roles_parse_list(text, &roles) || (roles == 0 && !empty)) {
-		cw_cli_usage_error(cli, "roles are viewer, analyst, operator, admin, service, joined by commas, not \"%s\"", text);
+		cw_cli_usage_error(cli, "roles are viewer, analyst, operator, admin, service, joined by commas, not \"%s\"",
+		                   text);
 		return false;
 	}
 	snprintf(out, size, "{");

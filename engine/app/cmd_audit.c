@@ -79,16 +79,19 @@ static void print_report(const struct audit *a, const struct cw_audit_report *r)
 	if (!a->cli.json) {
 		if (r->good)
 			printf("good: %" PRId64 " entries, %" PRId64 " to %" PRId64 ", head %.16s..., %" PRId64 " of %" PRId64
-			       " signed heads compared%s\n", r->entries, r->first_seq, r->last_seq, r->head_hash, r->heads_checked, r->heads,
+			       " signed heads compared%s\n",
+			       r->entries, r->first_seq, r->last_seq, r->head_hash, r->heads_checked, r->heads,
 			       r->anchor_seq > 0 ? " (what is older was deleted by retention)" : "");
 		else
 			printf("BAD: %s\n", r->why);
 		return;
 	}
-	cw_buf_printf(&out, "{\"good\":%s,\"entries\":%" PRId64 ",\"first\":%" PRId64 ",\"last\":%" PRId64 ",\"head\":{\"seq\":%" PRId64
-	              ",\"hash\":\"%s\"},\"anchor\":%" PRId64 ",\"heads\":%" PRId64 ",\"heads_compared\":%" PRId64 ",\"bad\":",
-	              r->good ? "true" : "false", r->entries, r->first_seq, r->last_seq, r->head_seq, r->head_hash, r->anchor_seq,
-	              r->heads, r->heads_checked);
+	cw_buf_printf(&out,
+	              "{\"good\":%s,\"entries\":%" PRId64 ",\"first\":%" PRId64 ",\"last\":%" PRId64
+	              ",\"head\":{\"seq\":%" PRId64 ",\"hash\":\"%s\"},\"anchor\":%" PRId64 ",\"heads\":%" PRId64
+	              ",\"heads_compared\":%" PRId64 ",\"bad\":",
+	              r->good ? "true" : "false", r->entries, r->first_seq, r->last_seq, r->head_seq, r->head_hash,
+	              r->anchor_seq, r->heads, r->heads_checked);
 	if (r->good) {
 		cw_buf_puts(&out, "null}");
 	} else {
@@ -160,14 +163,18 @@ static int head(struct audit *a)
 /* --- list --- */
 
 static const char list_sql[] =
-	"SELECT to_char(timestamp AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), seq, severity, event_type, status,"
-	" coalesce(user_id::text, '-'), coalesce(host(ip_address), '-'), trim(resource || ' ' || action),"
-	" coalesce(details::text, ''),"
-	" jsonb_build_object('seq', seq, 'timestamp', timestamp, 'event_type', event_type, 'user_id', user_id, 'api_key_id',"
-	"  api_key_id, 'resource', resource, 'action', action, 'status', status, 'ip_address', host(ip_address), 'user_agent',"
-	"  user_agent, 'request_id', request_id, 'severity', severity, 'details', details, 'hash', encode(hash, 'hex'))::text"
-	" FROM audit_logs WHERE ($1::text IS NULL OR event_type = $1 OR (right($1, 1) = '.' AND starts_with(event_type, $1)))"
-	" AND ($2::timestamptz IS NULL OR timestamp >= $2) ORDER BY seq DESC LIMIT $3::bigint";
+    "SELECT to_char(timestamp AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), seq, severity, event_type, status,"
+    " coalesce(user_id::text, '-'), coalesce(host(ip_address), '-'), trim(resource || ' ' || action),"
+    " coalesce(details::text, ''),"
+    " jsonb_build_object('seq', seq, 'timestamp', timestamp, 'event_type', event_type, 'user_id', user_id, "
+    "'api_key_id',"
+    "  api_key_id, 'resource', resource, 'action', action, 'status', status, 'ip_address', host(ip_address), "
+    "'user_agent',"
+    "  user_agent, 'request_id', request_id, 'severity', severity, 'details', details, 'hash', encode(hash, "
+    "'hex'))::text"
+    " FROM audit_logs WHERE ($1::text IS NULL OR event_type = $1 OR (right($1, 1) = '.' AND starts_with(event_type, "
+    "$1)))"
+    " AND ($2::timestamptz IS NULL OR timestamp >= $2) ORDER BY seq DESC LIMIT $3::bigint";
 
 static int list(struct audit *a)
 {
@@ -208,15 +215,17 @@ int cw_cmd_audit(int argc, char **argv)
 	};
 	struct audit a = {
 		.cli = { .verb = "audit",
-		         .usage = "audit verify|list|head [options]\n\n"
-		                  "  verify   check every entry, the chain, its end, and the signed heads; exit 1 and the first bad entry\n"
-		                  "  list     entries, newest first\n"
-		                  "  head     sign the head of the chain as it is now and print it, to be kept elsewhere\n\n"
-		                  "      --heads FILE         signed heads (default: audit.heads, else <data dir>/audit.heads)\n"
-		                  "      --public-key KEY     of the heads (default: of the key in <data dir>/audit.key)\n"
-		                  "      --limit N            entries to list (50)\n"
-		                  "      --type TYPE          only these; a type that ends in a dot is a family\n"
-		                  "      --since TIME         only from then on\n" },
+		         .usage =
+		             "audit verify|list|head [options]\n\n"
+		             "  verify   check every entry, the chain, its end, and the signed heads; exit 1 and the first bad "
+		             "entry\n"
+		             "  list     entries, newest first\n"
+		             "  head     sign the head of the chain as it is now and print it, to be kept elsewhere\n\n"
+		             "      --heads FILE         signed heads (default: audit.heads, else <data dir>/audit.heads)\n"
+		             "      --public-key KEY     of the heads (default: of the key in <data dir>/audit.key)\n"
+		             "      --limit N            entries to list (50)\n"
+		             "      --type TYPE          only these; a type that ends in a dot is a family\n"
+		             "      --since TIME         only from then on\n" },
 		.limit = 50,
 	};
 	const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "";

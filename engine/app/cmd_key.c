@@ -23,9 +23,9 @@ struct key {
 static int create(struct key *k)
 {
 	static const char sql[] =
-		"INSERT INTO api_keys (user_id, name, hashed_key, prefix, scopes, expires_at)"
-		" SELECT id, $2, decode($3, 'hex'), $4, $5::text[], now() + $6::bigint * interval '1 day' FROM users"
-		" WHERE lower(email) = lower($1) RETURNING id";
+	    "INSERT INTO api_keys (user_id, name, hashed_key, prefix, scopes, expires_at)"
+	    " SELECT id, $2, decode($3, 'hex'), $4, $5::text[], now() + $6::bigint * interval '1 day' FROM users"
+	    " WHERE lower(email) = lower($1) RETURNING id";
 	char key[CW_KEY_TEXT], prefix[CW_KEY_PREFIX + 1], hex[65], scopes[80], days[32], resource[40];
 	const char *values[6] = { k->email, k->name, hex, prefix, scopes, k->days > 0 ? days : NULL };
 	unsigned char hash[32];
@@ -45,8 +45,8 @@ static int create(struct key *k)
 			cw_err_set(&err, CW_ERR_NOT_FOUND, "there is no user \"%s\"", k->email);
 		} else {
 			snprintf(resource, sizeof(resource), "api_key/%s", PQgetvalue(res, 0, 0));
-			rc = cw_sql_audit(k->conn, &err, "api_key.create", resource, "create", "name", k->name, "prefix", prefix, "owner",
-			                  k->email, "scopes", scopes, CW_PAIRS_END);
+			rc = cw_sql_audit(k->conn, &err, "api_key.create", resource, "create", "name", k->name, "prefix", prefix,
+			                  "owner", k->email, "scopes", scopes, CW_PAIRS_END);
 		}
 		PQclear(res);
 	}
@@ -63,12 +63,15 @@ static int create(struct key *k)
 static int list(struct key *k)
 {
 	static const char sql[] =
-		"SELECT k.id, k.prefix, k.name, u.email, array_to_string(k.scopes, ','), CASE WHEN NOT k.is_active THEN 'revoked'"
-		" WHEN NOT u.is_active THEN 'user off' WHEN k.expires_at <= now() THEN 'expired' ELSE 'active' END,"
-		" coalesce(to_char(k.last_used AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'never'),"
-		" jsonb_build_object('id', k.id, 'prefix', k.prefix, 'name', k.name, 'user', u.email, 'scopes', k.scopes, 'is_active',"
-		"  k.is_active, 'created_at', k.created_at, 'expires_at', k.expires_at, 'last_used', k.last_used)::text"
-		" FROM api_keys k JOIN users u ON u.id = k.user_id WHERE $1::text IS NULL OR lower(u.email) = lower($1) ORDER BY k.id";
+	    "SELECT k.id, k.prefix, k.name, u.email, array_to_string(k.scopes, ','), CASE WHEN NOT k.is_active THEN "
+	    "'revoked'"
+	    " WHEN NOT u.is_active THEN 'user off' WHEN k.expires_at <= now() THEN 'expired' ELSE 'active' END,"
+	    " coalesce(to_char(k.last_used AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'never'),"
+	    " jsonb_build_object('id', k.id, 'prefix', k.prefix, 'name', k.name, 'user', u.email, 'scopes', k.scopes, "
+	    "'is_active',"
+	    "  k.is_active, 'created_at', k.created_at, 'expires_at', k.expires_at, 'last_used', k.last_used)::text"
+	    " FROM api_keys k JOIN users u ON u.id = k.user_id WHERE $1::text IS NULL OR lower(u.email) = lower($1) ORDER "
+	    "BY k.id";
 	const char *values[1] = { k->email };
 	struct cw_err err;
 	PGresult *res = cw_sql(k->conn, &err, sql, 1, values);
@@ -101,12 +104,15 @@ static int revoke(struct key *k)
 	int rc = -1;
 
 	if (cw_sql_do(k->conn, &err, "BEGIN", 0, NULL) >= 0)
-		res = cw_sql(k->conn, &err, "UPDATE api_keys SET is_active = false WHERE is_active AND id IN (SELECT id FROM api_keys"
+		res = cw_sql(k->conn, &err,
+		             "UPDATE api_keys SET is_active = false WHERE is_active AND id IN (SELECT id FROM api_keys"
 		             " WHERE id::text = $1 OR (length($1) >= 12 AND starts_with($1, prefix)) OR prefix = $1)"
-		             " RETURNING id, prefix", 1, values);
+		             " RETURNING id, prefix",
+		             1, values);
 	if (res != NULL && PQntuples(res) != 1) {
 		cw_err_set(&err, PQntuples(res) == 0 ? CW_ERR_NOT_FOUND : CW_ERR_CONFLICT,
-		           PQntuples(res) == 0 ? "there is no active key \"%.16s\"" : "\"%.16s\" names more than one key", k->operand);
+		           PQntuples(res) == 0 ? "there is no active key \"%.16s\"" : "\"%.16s\" names more than one key",
+		           k->operand);
 	} else if (res != NULL) {
 		snprintf(resource, sizeof(resource), "api_key/%s", PQgetvalue(res, 0, 0));
 		snprintf(prefix, sizeof(prefix), "%s", PQgetvalue(res, 0, 1));
@@ -143,16 +149,21 @@ static int run(struct key *k, const char *verb)
 int cw_cmd_key(int argc, char **argv)
 {
 	static const struct option own[] = {
-		{ "user", required_argument, NULL, 256 },   { "name", required_argument, NULL, 257 },
-		{ "scopes", required_argument, NULL, 258 }, { "days", required_argument, NULL, 259 }, { NULL, 0, NULL, 0 },
+		{ "user", required_argument, NULL, 256 },
+		{ "name", required_argument, NULL, 257 },
+		{ "scopes", required_argument, NULL, 258 },
+		{ "days", required_argument, NULL, 259 },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct key k = {
 		.cli = { .verb = "key",
-		         .usage = "key create|list|revoke [options]\n\n"
-		                  "  create --user EMAIL --name NAME   a new key, printed this once (--scopes A,B: roles that it is\n"
-		                  "                                    narrowed to; --days N: until it expires)\n"
-		                  "  list                              keys, without the keys themselves (--user EMAIL: of one)\n"
-		                  "  revoke ID                         or the beginning of the key; refused within a second\n\n" },
+		         .usage =
+		             "key create|list|revoke [options]\n\n"
+		             "  create --user EMAIL --name NAME   a new key, printed this once (--scopes A,B: roles that it "
+		             "is\n"
+		             "                                    narrowed to; --days N: until it expires)\n"
+		             "  list                              keys, without the keys themselves (--user EMAIL: of one)\n"
+		             "  revoke ID                         or the beginning of the key; refused within a second\n\n" },
 	};
 	const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
 	const char *given[CW_OPERANDS_MAX + 1] = { NULL };
@@ -207,7 +218,8 @@ static int list_tokens(const struct cw_cli *cli, const char *path)
 	for (int i = 0; i < cw_keyring_count(ring); i++) {
 		const char *kid = cw_keyring_kid(ring, i, &alg);
 
-		printf("%-32s %s %s\n", kid, alg == CW_TOKEN_HS256 ? "HS256" : "EdDSA", i == 0 ? "signs and verifies" : "verifies");
+		printf("%-32s %s %s\n", kid, alg == CW_TOKEN_HS256 ? "HS256" : "EdDSA",
+		       i == 0 ? "signs and verifies" : "verifies");
 	}
 	cw_keyring_free(&ring);
 	return 0;
@@ -216,15 +228,19 @@ static int list_tokens(const struct cw_cli *cli, const char *path)
 int cw_cmd_token(int argc, char **argv)
 {
 	static const struct option own[] = {
-		{ "alg", required_argument, NULL, 256 }, { "keep", required_argument, NULL, 257 }, { NULL, 0, NULL, 0 },
+		{ "alg", required_argument, NULL, 256 },
+		{ "keep", required_argument, NULL, 257 },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct cw_cli cli = {
 		.verb = "token",
-		.usage = "token list|rotate [options]\n\n"
-		         "  list     names of the keys for access tokens: the first signs, all verify\n"
-		         "  rotate   a new key in front, --alg HS256 (default) or EdDSA; the one before it stays, so that its tokens\n"
-		         "           are good until they expire (--keep N keys in all, 2; --keep 1: they are refused at once)\n\n"
-		         "A running engine takes it with \"chainwatch reload\".\n\n",
+		.usage =
+		    "token list|rotate [options]\n\n"
+		    "  list     names of the keys for access tokens: the first signs, all verify\n"
+		    "  rotate   a new key in front, --alg HS256 (default) or EdDSA; the one before it stays, so that its "
+		    "tokens\n"
+		    "           are good until they expire (--keep N keys in all, 2; --keep 1: they are refused at once)\n\n"
+		    "A running engine takes it with \"chainwatch reload\".\n\n",
 	};
 	const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "", *alg = "HS256";
 	struct cw_config *config;

@@ -30,7 +30,8 @@ static int fail(const struct user *u, struct cw_err *err)
 static int take_password(const struct user *u, char hash[CW_PASSWORD_HASH])
 {
 	struct cw_password_conf conf = {
-		.memory_kib = u->config->argon2_memory_kib, .passes = u->config->argon2_passes,
+		.memory_kib = u->config->argon2_memory_kib,
+		.passes = u->config->argon2_passes,
 		.min_length = u->config->password_min,
 	};
 	char text[PASSWORD_BUF];
@@ -76,8 +77,10 @@ static int create(struct user *u)
 		values[1] = NULL;
 	if (cw_sql_do(u->conn, &err, "BEGIN", 0, NULL) < 0)
 		return fail(u, &err);
-	n = cw_sql_do(u->conn, &err, "INSERT INTO users (email, hashed_password, roles) VALUES ($1, $2, $3::text[])", 3, values);
-	if (n > 0 && cw_sql_audit(u->conn, &err, "user.create", u->email, "create", "email", u->email, "roles", roles, CW_PAIRS_END) != 0)
+	n = cw_sql_do(u->conn, &err, "INSERT INTO users (email, hashed_password, roles) VALUES ($1, $2, $3::text[])", 3,
+	              values);
+	if (n > 0 && cw_sql_audit(u->conn, &err, "user.create", u->email, "create", "email", u->email, "roles", roles,
+	                          CW_PAIRS_END) != 0)
 		n = -1;
 	rc = commit(u, n, &err);
 	if (rc == 0)
@@ -95,11 +98,13 @@ static int set_active(struct user *u, bool active)
 		return fail(u, &err);
 	n = cw_sql_do(u->conn, &err, "UPDATE users SET is_active = $2::bool WHERE lower(email) = lower($1)", 2, values);
 	if (n > 0 && !active &&
-	    cw_sql_do(u->conn, &err, "UPDATE auth_sessions SET revoked_at = now(), revoked_reason = 'deactivated' WHERE"
-	              " revoked_at IS NULL AND user_id = (SELECT id FROM users WHERE lower(email) = lower($1))", 1, values) < 0)
+	    cw_sql_do(u->conn, &err,
+	              "UPDATE auth_sessions SET revoked_at = now(), revoked_reason = 'deactivated' WHERE"
+	              " revoked_at IS NULL AND user_id = (SELECT id FROM users WHERE lower(email) = lower($1))",
+	              1, values) < 0)
 		n = -1;
-	if (n > 0 && cw_sql_audit(u->conn, &err, active ? "user.enable" : "user.disable", u->email, "update", "email", u->email,
-	                          CW_PAIRS_END) != 0)
+	if (n > 0 && cw_sql_audit(u->conn, &err, active ? "user.enable" : "user.disable", u->email, "update", "email",
+	                          u->email, CW_PAIRS_END) != 0)
 		n = -1;
 	n = commit(u, n, &err);
 	if (n == 0)
@@ -119,9 +124,10 @@ static int set_password(struct user *u)
 	if (cw_sql_do(u->conn, &err, "BEGIN", 0, NULL) < 0)
 		return fail(u, &err);
 	n = cw_sql_do(u->conn, &err, "UPDATE users SET hashed_password = $2 WHERE lower(email) = lower($1)", 2, values);
-	if (n > 0 && cw_sql_do(u->conn, &err, "UPDATE auth_sessions SET revoked_at = now(), revoked_reason = 'password' WHERE"
-	                       " revoked_at IS NULL AND user_id = (SELECT id FROM users WHERE lower(email) = lower($1))", 1,
-	                       values) < 0)
+	if (n > 0 && cw_sql_do(u->conn, &err,
+	                       "UPDATE auth_sessions SET revoked_at = now(), revoked_reason = 'password' WHERE"
+	                       " revoked_at IS NULL AND user_id = (SELECT id FROM users WHERE lower(email) = lower($1))",
+	                       1, values) < 0)
 		n = -1;
 	if (n > 0 && cw_sql_audit(u->conn, &err, "user.password", u->email, "update", "email", u->email, CW_PAIRS_END) != 0)
 		n = -1;
@@ -143,7 +149,8 @@ static int set_roles(struct user *u, const char *text)
 	if (cw_sql_do(u->conn, &err, "BEGIN", 0, NULL) < 0)
 		return fail(u, &err);
 	n = cw_sql_do(u->conn, &err, "UPDATE users SET roles = $2::text[] WHERE lower(email) = lower($1)", 2, values);
-	if (n > 0 && cw_sql_audit(u->conn, &err, "user.roles", u->email, "update", "email", u->email, "roles", roles, CW_PAIRS_END) != 0)
+	if (n > 0 && cw_sql_audit(u->conn, &err, "user.roles", u->email, "update", "email", u->email, "roles", roles,
+	                          CW_PAIRS_END) != 0)
 		n = -1;
 	n = commit(u, n, &err);
 	if (n == 0)
@@ -154,12 +161,13 @@ static int set_roles(struct user *u, const char *text)
 static int list(struct user *u)
 {
 	static const char sql[] =
-		"SELECT id, email, array_to_string(roles, ','), CASE WHEN is_active THEN 'active' ELSE 'disabled' END,"
-		" coalesce(to_char(last_login AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'never'),"
-		" CASE WHEN hashed_password IS NULL THEN 'no password' ELSE '' END,"
-		" jsonb_build_object('id', id, 'email', email, 'roles', roles, 'is_active', is_active, 'created_at', created_at,"
-		"  'last_login', last_login, 'has_password', hashed_password IS NOT NULL)::text"
-		" FROM users ORDER BY id";
+	    "SELECT id, email, array_to_string(roles, ','), CASE WHEN is_active THEN 'active' ELSE 'disabled' END,"
+	    " coalesce(to_char(last_login AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'never'),"
+	    " CASE WHEN hashed_password IS NULL THEN 'no password' ELSE '' END,"
+	    " jsonb_build_object('id', id, 'email', email, 'roles', roles, 'is_active', is_active, 'created_at', "
+	    "created_at,"
+	    "  'last_login', last_login, 'has_password', hashed_password IS NOT NULL)::text"
+	    " FROM users ORDER BY id";
 	struct cw_err err;
 	PGresult *res = cw_sql(u->conn, &err, sql, 0, NULL);
 
@@ -192,11 +200,11 @@ static int run(struct user *u, const char *verb, const char *operand)
 	if (u->conn == NULL)
 		rc = cw_cli_fail(&u->cli, &err);
 	else
-		rc = strcmp(verb, "create") == 0       ? create(u)
-		     : strcmp(verb, "list") == 0       ? list(u)
+		rc = strcmp(verb, "create") == 0         ? create(u)
+		     : strcmp(verb, "list") == 0         ? list(u)
 		     : strcmp(verb, "set-password") == 0 ? set_password(u)
-		     : strcmp(verb, "roles") == 0      ? set_roles(u, operand)
-		                                       : set_active(u, verb[0] == 'e');
+		     : strcmp(verb, "roles") == 0        ? set_roles(u, operand)
+		                                         : set_active(u, verb[0] == 'e');
 	if (u->conn != NULL)
 		PQfinish(u->conn);
 	cw_cli_database_done(&db);
@@ -206,19 +214,22 @@ static int run(struct user *u, const char *verb, const char *operand)
 int cw_cmd_user(int argc, char **argv)
 {
 	static const struct option own[] = {
-		{ "roles", required_argument, NULL, 256 }, { "no-password", no_argument, NULL, 257 }, { NULL, 0, NULL, 0 },
+		{ "roles", required_argument, NULL, 256 },
+		{ "no-password", no_argument, NULL, 257 },
+		{ NULL, 0, NULL, 0 },
 	};
 	static const char *const verbs[] = { "create", "list", "disable", "enable", "set-password", "roles", NULL };
 	struct user u = {
 		.cli = { .verb = "user",
-		         .usage = "user create|list|disable|enable|set-password|roles [EMAIL] [options]\n\n"
-		                  "  create EMAIL         a new user (--roles A,B: default viewer; --no-password: for keys alone)\n"
-		                  "  list                 all of them\n"
-		                  "  disable EMAIL        keys and logins are refused within a second\n"
-		                  "  enable EMAIL\n"
-		                  "  set-password EMAIL   all logins of the user end\n"
-		                  "  roles EMAIL A,B      viewer, analyst, operator, admin, service\n\n"
-		                  "A password is asked for at the terminal, else it is the first line of standard input.\n\n" },
+		         .usage =
+		             "user create|list|disable|enable|set-password|roles [EMAIL] [options]\n\n"
+		             "  create EMAIL         a new user (--roles A,B: default viewer; --no-password: for keys alone)\n"
+		             "  list                 all of them\n"
+		             "  disable EMAIL        keys and logins are refused within a second\n"
+		             "  enable EMAIL\n"
+		             "  set-password EMAIL   all logins of the user end\n"
+		             "  roles EMAIL A,B      viewer, analyst, operator, admin, service\n\n"
+		             "A password is asked for at the terminal, else it is the first line of standard input.\n\n" },
 	};
 	const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
 	struct cw_config *config;
@@ -247,8 +258,10 @@ int cw_cmd_user(int argc, char **argv)
 	while (given[n] != NULL)
 		n++;
 	if (n != operands)
-		return cw_cli_usage_error(&u.cli, "%s takes %s", verb, operands == 0 ? "no operand" : operands == 1 ? "one EMAIL"
-		                          : "EMAIL and ROLES");
+		return cw_cli_usage_error(&u.cli, "%s takes %s", verb,
+		                          operands == 0   ? "no operand"
+		                          : operands == 1 ? "one EMAIL"
+		                                          : "EMAIL and ROLES");
 	u.email = operands > 0 ? given[0] : "";
 	config = cw_cli_config(&u.cli);
 	if (config == NULL)

@@ -12,9 +12,9 @@
 #include "http/router.h"
 #include "loop/loop.h"
 
-#define KINDS 256
+#define KINDS    256
 #define FIRST_MS 500
-#define NEXT_MS 10000
+#define NEXT_MS  10000
 
 struct kind {
 	int status;
@@ -29,7 +29,7 @@ struct cw_denials {
 	struct cw_audit_writer *writer;
 	struct kind kinds[KINDS];
 	int nkinds;
-	struct kind others;          /* beyond KINDS */
+	struct kind others; /* beyond KINDS */
 	struct kind writing;
 	bool busy;
 };
@@ -57,8 +57,12 @@ static void write_kind(struct cw_denials *d, const struct kind *k)
 {
 	struct cw_buf details = CW_BUF_INIT;
 	struct cw_audit_event event = {
-		.type = k->status == 403 ? "access.denied" : "access.unauthenticated", .resource = k->route, .action = k->method,
-		.status = "denied", .severity = k->status == 403 ? "warning" : "info", .actor = &k->actor,
+		.type = k->status == 403 ? "access.denied" : "access.unauthenticated",
+		.resource = k->route,
+		.action = k->method,
+		.status = "denied",
+		.severity = k->status == 403 ? "warning" : "info",
+		.actor = &k->actor,
 	};
 
 	cw_buf_printf(&details, "{\"status\":%d,\"count\":%" PRIu64 "}", k->status, k->count);

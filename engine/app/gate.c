@@ -74,10 +74,13 @@ static bool refuse_stranger(struct cw_gate *gate, struct cw_request *req, enum c
 	struct cw_limit_state state;
 
 	if (kind != NOTHING && gate->failed.per_s > 0 &&
-	    !cw_limits_take(gate->auth->limits, 'f', req->remote, strlen(req->remote), &gate->failed, cw_clock_mono_us(), &state))
-		return refuse(req, 429, "rate_limited", "too many requests with a wrong key or token from this address", state.retry_s);
-	cw_reply_header(req, "WWW-Authenticate", kind == NOTHING ? "Bearer realm=\"chainwatch\""
-	                                                         : "Bearer realm=\"chainwatch\", error=\"invalid_token\"");
+	    !cw_limits_take(gate->auth->limits, 'f', req->remote, strlen(req->remote), &gate->failed, cw_clock_mono_us(),
+	                    &state))
+		return refuse(req, 429, "rate_limited", "too many requests with a wrong key or token from this address",
+		              state.retry_s);
+	cw_reply_header(req, "WWW-Authenticate",
+	                kind == NOTHING ? "Bearer realm=\"chainwatch\""
+	                                : "Bearer realm=\"chainwatch\", error=\"invalid_token\"");
 	if (kind != NOTHING || (req->route->roles & (CW_ROLE_ADMIN | CW_ROLE_OPERATOR)))
 		cw_denials_note(gate->denials, 401, req);
 	return refuse(req, 401, "unauthorized", detail, 0);
@@ -86,11 +89,13 @@ static bool refuse_stranger(struct cw_gate *gate, struct cw_request *req, enum c
 /* --- limits --- */
 
 /* Names the bucket that is emptiest: draft-ietf-httpapi-ratelimit-headers, and the older three fields. */
-static void put_limit(struct cw_request *req, const char *name, const struct cw_rate *rate, const struct cw_limit_state *s)
+static void put_limit(struct cw_request *req, const char *name, const struct cw_rate *rate,
+                      const struct cw_limit_state *s)
 {
 	char text[96];
 
-	snprintf(text, sizeof(text), "\"%s\";q=%" PRId64 ";w=%" PRId64, name, s->limit, (rate->burst + rate->per_s - 1) / rate->per_s);
+	snprintf(text, sizeof(text), "\"%s\";q=%" PRId64 ";w=%" PRId64, name, s->limit,
+	         (rate->burst + rate->per_s - 1) / rate->per_s);
 	cw_reply_header(req, "RateLimit-Policy", text);
 	snprintf(text, sizeof(text), "\"%s\";r=%" PRId64 ";t=%" PRId64, name, s->remaining, s->reset_s);
 	cw_reply_header(req, "RateLimit", text);
@@ -110,8 +115,14 @@ static bool is_ingest(const struct cw_request *req)
 /* Takes one from each bucket that holds for this request; false: it was answered 429. */
 static bool take_limits(struct cw_gate *gate, struct cw_request *req)
 {
-	struct { char kind; const char *name; int64_t id; const struct cw_rate *rate; } buckets[] = {
-		{ is_ingest(req) ? 'i' : 'k', is_ingest(req) ? "ingest" : "key", req->key_id, is_ingest(req) ? &gate->ingest : &gate->key },
+	struct {
+		char kind;
+		const char *name;
+		int64_t id;
+		const struct cw_rate *rate;
+	} buckets[] = {
+		{ is_ingest(req) ? 'i' : 'k', is_ingest(req) ? "ingest" : "key", req->key_id,
+		  is_ingest(req) ? &gate->ingest : &gate->key },
 		{ 'u', "user", is_ingest(req) ? 0 : req->user_id, &gate->user },
 	};
 	struct cw_limit_state state, least = { .remaining = INT64_MAX };
@@ -139,8 +150,8 @@ static bool take_address(struct cw_gate *gate, struct cw_request *req)
 {
 	struct cw_limit_state state;
 
-	if (gate->address.per_s == 0 ||
-	    cw_limits_take(gate->auth->limits, 'a', req->remote, strlen(req->remote), &gate->address, cw_clock_mono_us(), &state))
+	if (gate->address.per_s == 0 || cw_limits_take(gate->auth->limits, 'a', req->remote, strlen(req->remote),
+	                                               &gate->address, cw_clock_mono_us(), &state))
 		return true;
 	put_limit(req, "address", &gate->address, &state);
 	return refuse(req, 429, "rate_limited", "too many requests from this address; wait", state.retry_s);
@@ -159,7 +170,8 @@ static bool take_route(struct cw_gate *gate, struct cw_request *req)
 	for (int i = 0; i < gate->nroutes; i++) {
 		if (gate->routes[i].rate == 0 || strcmp(gate->routes[i].route, name) != 0)
 			continue;
-		rate = (struct cw_rate){ gate->routes[i].rate, gate->routes[i].burst > 0 ? gate->routes[i].burst : gate->routes[i].rate };
+		rate = (struct cw_rate){ gate->routes[i].rate,
+			                     gate->routes[i].burst > 0 ? gate->routes[i].burst : gate->routes[i].rate };
 		if (req->user_id != 0)
 			snprintf(name, sizeof(name), "%d u%" PRId64, i, req->user_id);
 		else
@@ -172,9 +184,14 @@ static bool take_route(struct cw_gate *gate, struct cw_request *req)
 	return true;
 }
 
-struct running { int64_t count; };
+struct running {
+	int64_t count;
+};
 
-struct place { struct cw_gate *gate; int64_t user_id; };
+struct place {
+	struct cw_gate *gate;
+	int64_t user_id;
+};
 
 static void leave(void *arg)
 {
@@ -246,7 +263,7 @@ static void on_looked(void *arg, const struct cw_err *err)
 	struct cw_identity who = { 0 };
 	const char *wrong = identify(s->gate, s->kind, s->text, &who);
 
-	(void)err;                       /* what was known stays good */
+	(void)err; /* what was known stays good */
 	cw_request_on_abort(s->req, NULL, NULL);
 	if (wrong != NULL)
 		refuse_stranger(s->gate, s->req, s->kind, wrong);
@@ -292,15 +309,18 @@ bool cw_gate_pass(void *arg, struct cw_request *req)
 	}
 	kind = find_credential(req, &text);
 	if (kind == CONTRADICTION)
-		return refuse_stranger(gate, req, kind, "one credential is needed: \"Authorization: Bearer\" with an API key or an "
-		                                        "access token, or X-API-Key; both must be the same key");
+		return refuse_stranger(gate, req, kind,
+		                       "one credential is needed: \"Authorization: Bearer\" with an API key or an "
+		                       "access token, or X-API-Key; both must be the same key");
 	if (kind == NOTHING)
-		return refuse_stranger(gate, req, kind, "an API key or an access token is needed: Authorization: Bearer KEY, or "
-		                                        "X-API-Key: KEY");
+		return refuse_stranger(gate, req, kind,
+		                       "an API key or an access token is needed: Authorization: Bearer KEY, or "
+		                       "X-API-Key: KEY");
 	wrong = identify(gate, kind, text, &who);
 	if (wrong == NULL)
 		return admit(gate, req, &who);
-	if (who.user_id == 0 && (kind == TOKEN ? strcmp(wrong, CW_AUTH_UNKNOWN) == 0 : cw_key_well_formed(text.p, text.len)) &&
+	if (who.user_id == 0 &&
+	    (kind == TOKEN ? strcmp(wrong, CW_AUTH_UNKNOWN) == 0 : cw_key_well_formed(text.p, text.len)) &&
 	    look_again(gate, req, kind, text))
 		return false;
 	return refuse_stranger(gate, req, kind, wrong);

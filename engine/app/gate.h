@@ -24,12 +24,12 @@ struct cw_route_limit;
 struct cw_gate {
 	struct cw_auth *auth;
 	struct cw_denials *denials;
-	struct cw_map *running;      /* user id -> requests under way */
+	struct cw_map *running; /* user id -> requests under way */
 	struct cw_rate key, user, address, ingest, failed;
 	int64_t concurrency;
-	const struct cw_route_limit *routes;      /* of the live settings */
+	const struct cw_route_limit *routes; /* of the live settings */
 	int nroutes;
-	bool required;               /* false: everybody is admin (http.auth = false) */
+	bool required; /* false: everybody is admin (http.auth = false) */
 };
 
 void cw_gate_configure(struct cw_gate *gate, const struct cw_config *config);

@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/log.h"
 
-#define KEYS_KEPT 2              /* the key that signs, and the one before it */
+#define KEYS_KEPT 2 /* the key that signs, and the one before it */
 
 void cw_identity_path(const char *data_dir, const char *setting, const char *name, char *path, size_t size)
 {

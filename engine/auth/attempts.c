@@ -6,14 +6,14 @@
 
 #include "base/mem.h"
 
-#define WAYS 8                       /* places where a name may be kept */
-#define SETS 1024
-#define PENDING_MS 250               /* try again when the attempt before is decided */
+#define WAYS       8 /* places where a name may be kept */
+#define SETS       1024
+#define PENDING_MS 250 /* try again when the attempt before is decided */
 
 const struct cw_attempts_conf cw_attempts_conf_default = { .free = 5, .max_wait_s = 900, .forget_s = 3600 };
 
 struct slot {
-	uint64_t name;                   /* keyed hash; 0: empty */
+	uint64_t name; /* keyed hash; 0: empty */
 	int64_t last_us;
 	uint32_t failures, pending;
 };

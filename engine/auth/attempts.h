@@ -13,9 +13,9 @@
 struct cw_attempts;
 
 struct cw_attempts_conf {
-	int64_t free;                /* failures without a wait, 5 */
-	int64_t max_wait_s;          /* 900 */
-	int64_t forget_s;            /* without another failure, 3600 */
+	int64_t free;       /* failures without a wait, 5 */
+	int64_t max_wait_s; /* 900 */
+	int64_t forget_s;   /* without another failure, 3600 */
 };
 extern const struct cw_attempts_conf cw_attempts_conf_default;
 

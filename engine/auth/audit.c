@@ -14,7 +14,7 @@
 
 struct cw_audit_writer {
 	struct cw_pool *pool;
-	struct cw_list entries;      /* under way */
+	struct cw_list entries; /* under way */
 };
 
 struct entry {
@@ -22,13 +22,13 @@ struct entry {
 	struct cw_call *call;
 	cw_audit_fn *fn;
 	void *arg;
-	char text[400];              /* for the log, if it cannot be written */
+	char text[400]; /* for the log, if it cannot be written */
 };
 
 void cw_audit_actor_of(const struct cw_request *req, struct cw_audit_actor *out)
 {
 	struct cw_slice agent = cw_request_header(req, "User-Agent");
-	size_t len = strcspn(req->remote, "%");      /* a link-local address names its interface, which is no address */
+	size_t len = strcspn(req->remote, "%"); /* a link-local address names its interface, which is no address */
 
 	memset(out, 0, sizeof(*out));
 	out->user_id = req->user_id;

@@ -13,9 +13,9 @@ struct cw_pool;
 struct cw_request;
 
 struct cw_audit_actor {
-	int64_t user_id, key_id;      /* 0: nobody, or no key */
-	char ip[64];                  /* "": no address (a unix socket) */
-	char agent[256];              /* User-Agent, cut off; "": none, or no text */
+	int64_t user_id, key_id; /* 0: nobody, or no key */
+	char ip[64];             /* "": no address (a unix socket) */
+	char agent[256];         /* User-Agent, cut off; "": none, or no text */
 	char request_id[65];
 };
 
@@ -23,10 +23,10 @@ struct cw_audit_actor {
 void cw_audit_actor_of(const struct cw_request *req, struct cw_audit_actor *out);
 
 struct cw_audit_event {
-	const char *type;             /* "config.reload" */
-	const char *resource, *action, *status, *severity;   /* NULL: as the table has it */
-	const char *details;          /* JSON text, or NULL */
-	const struct cw_audit_actor *actor;      /* NULL: the engine itself */
+	const char *type;                                  /* "config.reload" */
+	const char *resource, *action, *status, *severity; /* NULL: as the table has it */
+	const char *details;                               /* JSON text, or NULL */
+	const struct cw_audit_actor *actor;                /* NULL: the engine itself */
 };
 
 /* One after another; `fn` may be NULL. An entry that could not be written is logged, with all of it. */

@@ -16,7 +16,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-#define BASE64 sodium_base64_VARIANT_URLSAFE_NO_PADDING
+#define BASE64         sodium_base64_VARIANT_URLSAFE_NO_PADDING
 #define LINE_MAX_BYTES 2048
 
 void cw_audit_hash(const uint8_t previous[32], const char *const fields[CW_AUDIT_FIELDS], uint8_t hash[32])
@@ -98,7 +98,8 @@ int cw_audit_key_load(struct cw_audit_key *key, const char *path, bool make, str
 		line[0] = '\0';
 	fclose(f);
 	if (!good)
-		return cw_err_set(err, CW_ERR_INVALID, "\"%s\" must be a file that nobody but its owner can read (chmod 600)", path);
+		return cw_err_set(err, CW_ERR_INVALID, "\"%s\" must be a file that nobody but its owner can read (chmod 600)",
+		                  path);
 	line[strcspn(line, "\r\n")] = '\0';
 	good = sodium_base642bin(seed, sizeof(seed), line, strlen(line), NULL, &len, &end, BASE64) == 0 && *end == '\0' &&
 	       len == sizeof(seed);
@@ -106,7 +107,8 @@ int cw_audit_key_load(struct cw_audit_key *key, const char *path, bool make, str
 		use_seed(key, seed);
 	sodium_memzero(seed, sizeof(seed));
 	sodium_memzero(line, sizeof(line));
-	return good && key->secret != NULL ? 0 : cw_err_set(err, CW_ERR_INVALID, "\"%s\" is no key for the audit log", path);
+	return good && key->secret != NULL ? 0
+	                                   : cw_err_set(err, CW_ERR_INVALID, "\"%s\" is no key for the audit log", path);
 }
 
 int cw_audit_key_parse(struct cw_audit_key *key, const char *public_text, struct cw_err *err)
@@ -115,8 +117,10 @@ int cw_audit_key_parse(struct cw_audit_key *key, const char *public_text, struct
 	size_t len = 0;
 
 	memset(key, 0, sizeof(*key));
-	if (sodium_init() < 0 || sodium_base642bin(key->public_key, sizeof(key->public_key), public_text, strlen(public_text),
-	                                           NULL, &len, &end, BASE64) != 0 || *end != '\0' || len != sizeof(key->public_key))
+	if (sodium_init() < 0 ||
+	    sodium_base642bin(key->public_key, sizeof(key->public_key), public_text, strlen(public_text), NULL, &len, &end,
+	                      BASE64) != 0 ||
+	    *end != '\0' || len != sizeof(key->public_key))
 		return cw_err_set(err, CW_ERR_INVALID, "a public key is 43 characters of base64 (URL alphabet)");
 	return 0;
 }
@@ -158,9 +162,11 @@ void cw_audit_head_sign(const struct cw_audit_head *head, const struct cw_audit_
 	cw_audit_key_text(key, public_text);
 	sodium_bin2hex(hash, sizeof(hash), head->hash, 32);
 	sodium_bin2hex(anchor, sizeof(anchor), head->anchor_hash, 32);
-	cw_buf_printf(out, "{\"n\":%" PRId64 ",\"time\":\"%s\",\"seq\":%" PRId64 ",\"hash\":\"%s\",\"anchor_seq\":%" PRId64
-	              ",\"anchor_hash\":\"%s\",\"key\":\"%s\",\"signature\":\"%s\"}\n", head->n, cw_time_format(head->time_us, at),
-	              head->seq, hash, head->anchor_seq, anchor, public_text, text);
+	cw_buf_printf(out,
+	              "{\"n\":%" PRId64 ",\"time\":\"%s\",\"seq\":%" PRId64 ",\"hash\":\"%s\",\"anchor_seq\":%" PRId64
+	              ",\"anchor_hash\":\"%s\",\"key\":\"%s\",\"signature\":\"%s\"}\n",
+	              head->n, cw_time_format(head->time_us, at), head->seq, hash, head->anchor_seq, anchor, public_text,
+	              text);
 }
 
 static bool read_hash(const struct cw_json *object, const char *name, uint8_t out[32])
@@ -192,10 +198,11 @@ int cw_audit_head_parse(struct cw_audit_head *head, const char *line, size_t len
 
 	at = cw_json_get(v != NULL ? v : &(struct cw_json){ 0 }, "time");
 	text = cw_json_get(v != NULL ? v : &(struct cw_json){ 0 }, "signature");
-	if (v == NULL || v->type != CW_JSON_OBJECT || !read_number(v, "n", &head->n) || !read_number(v, "seq", &head->seq) ||
-	    !read_number(v, "anchor_seq", &head->anchor_seq) || !read_hash(v, "hash", head->hash) ||
-	    !read_hash(v, "anchor_hash", head->anchor_hash) || at == NULL || at->type != CW_JSON_STRING ||
-	    cw_time_parse(at->text, &head->time_us) != 0 || text == NULL || text->type != CW_JSON_STRING ||
+	if (v == NULL || v->type != CW_JSON_OBJECT || !read_number(v, "n", &head->n) ||
+	    !read_number(v, "seq", &head->seq) || !read_number(v, "anchor_seq", &head->anchor_seq) ||
+	    !read_hash(v, "hash", head->hash) || !read_hash(v, "anchor_hash", head->anchor_hash) || at == NULL ||
+	    at->type != CW_JSON_STRING || cw_time_parse(at->text, &head->time_us) != 0 || text == NULL ||
+	    text->type != CW_JSON_STRING ||
 	    sodium_base642bin(signature, sizeof(signature), text->text, text->len, NULL, &size, NULL, BASE64) != 0 ||
 	    size != sizeof(signature)) {
 		cw_err_set(err, CW_ERR_INVALID, "not a signed head of an audit log");
@@ -235,8 +242,8 @@ struct cw_audit_head *cw_audit_heads_read(const char *path, const struct cw_audi
 		}
 		rc = cw_audit_head_parse(&heads[n], line, strcspn(line, "\n"), key, err);
 		if (rc == 0 && n > 0 && heads[n].n != heads[n - 1].n + 1)
-			rc = cw_err_set(err, CW_ERR_INVALID, "line %" PRId64 " follows line %" PRId64 ": lines are missing", heads[n].n,
-			                heads[n - 1].n);
+			rc = cw_err_set(err, CW_ERR_INVALID, "line %" PRId64 " follows line %" PRId64 ": lines are missing",
+			                heads[n].n, heads[n - 1].n);
 		n++;
 	}
 	fclose(f);

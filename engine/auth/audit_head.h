@@ -13,20 +13,22 @@
 struct cw_buf;
 struct cw_err;
 
-#define CW_AUDIT_FIELDS 14           /* of an entry, in the order of the trigger: seq, id, ... details */
-#define CW_AUDIT_KEY_TEXT 44         /* a key in base64 (URL alphabet, no padding), with NUL */
+#define CW_AUDIT_FIELDS   14 /* of an entry, in the order of the trigger: seq, id, ... details */
+#define CW_AUDIT_KEY_TEXT 44 /* a key in base64 (URL alphabet, no padding), with NUL */
 
 /* sha256(previous || canonical text); a NULL field is a null. */
 void cw_audit_hash(const uint8_t previous[32], const char *const fields[CW_AUDIT_FIELDS], uint8_t hash[32]);
 
 struct cw_audit_head {
-	int64_t n;                       /* number of the line, from 1 */
+	int64_t n; /* number of the line, from 1 */
 	int64_t seq, anchor_seq;
 	uint8_t hash[32], anchor_hash[32];
 	int64_t time_us;
 };
 
-struct cw_audit_key { unsigned char *secret, public_key[32]; };      /* secret: sodium_malloc, NULL: only the public one */
+struct cw_audit_key {
+	unsigned char *secret, public_key[32];
+}; /* secret: sodium_malloc, NULL: only the public one */
 
 /* The file holds the seed in base64, for its owner alone. With `make` it is written if it is not there. */
 int cw_audit_key_load(struct cw_audit_key *key, const char *path, bool make, struct cw_err *err);

@@ -9,7 +9,9 @@
 const char *cw_auth_token(const struct cw_auth *auth, const char *token, size_t len, struct cw_identity *out)
 {
 	struct cw_token_rules rules = {
-		.issuer = auth->conf.issuer, .audience = auth->conf.audience, .leeway_s = auth->conf.leeway_s,
+		.issuer = auth->conf.issuer,
+		.audience = auth->conf.audience,
+		.leeway_s = auth->conf.leeway_s,
 		.now_s = cw_clock_wall_us() / 1000000,
 	};
 	struct cw_claims claims;

@@ -16,11 +16,11 @@ struct cw_buf;
 
 struct cw_auth_conf {
 	char registration[16], issuer[128], audience[128];
-	int64_t access_s, session_s;  /* life of an access token, and of a login */
+	int64_t access_s, session_s; /* life of an access token, and of a login */
 	int64_t leeway_s;
 	struct cw_password_conf password;
 	struct cw_attempts_conf attempts;
-	struct cw_rate login;         /* by address: logins, refreshes, registrations */
+	struct cw_rate login; /* by address: logins, refreshes, registrations */
 };
 
 struct cw_auth {
@@ -32,7 +32,7 @@ struct cw_auth {
 	struct cw_keyring *keyring;
 };
 
-#define CW_AUTH_UNKNOWN "the token was revoked"      /* or its user is not known here yet */
+#define CW_AUTH_UNKNOWN "the token was revoked" /* or its user is not known here yet */
 
 /* The access token of a request: NULL and who it is, or what is wrong. */
 const char *cw_auth_token(const struct cw_auth *auth, const char *token, size_t len, struct cw_identity *out);

@@ -17,21 +17,23 @@
 #include "pg/result.h"
 #include "store/identity.h"
 
-#define POLL_MS 1000                 /* a revoked key works this long at most */
-#define AGAIN_MS 100                 /* between two readings for strangers */
+#define POLL_MS       1000 /* a revoked key works this long at most */
+#define AGAIN_MS      100  /* between two readings for strangers */
 #define STRANGERS_MAX 256
-#define WHOLE_S 300                  /* everything is read this often even if nothing seems to have changed */
-#define TOUCH_S 15                   /* last_used is written this often */
-#define TOUCH_MAX 1000
-#define PURGE_S 3600                 /* sessions that have long expired are deleted */
+#define WHOLE_S       300 /* everything is read this often even if nothing seems to have changed */
+#define TOUCH_S       15  /* last_used is written this often */
+#define TOUCH_MAX     1000
+#define PURGE_S       3600 /* sessions that have long expired are deleted */
 
 struct key_entry {
-	int64_t user_id, key_id, expires_us;      /* 0: never */
+	int64_t user_id, key_id, expires_us; /* 0: never */
 	uint32_t roles;
-	int64_t used_us;                 /* 0: not since it was written */
+	int64_t used_us; /* 0: not since it was written */
 };
 
-struct user_entry { uint32_t roles; };
+struct user_entry {
+	uint32_t roles;
+};
 
 struct waiter {
 	struct cw_list link;
@@ -43,16 +45,18 @@ struct cw_directory {
 	struct cw_loop *loop;
 	struct cw_pool *pool;
 	struct cw_timer *timer;
-	struct cw_map *keys;             /* SHA-256 -> struct key_entry */
-	struct cw_map *users;            /* id -> struct user_entry */
-	struct cw_map *ended;            /* session id -> its number, any pointer */
-	struct cw_map *fresh_keys, *fresh_users;      /* being read */
-	struct cw_list waiting, serving; /* for the next reading, for this one */
+	struct cw_map *keys;                     /* SHA-256 -> struct key_entry */
+	struct cw_map *users;                    /* id -> struct user_entry */
+	struct cw_map *ended;                    /* session id -> its number, any pointer */
+	struct cw_map *fresh_keys, *fresh_users; /* being read */
+	struct cw_list waiting, serving;         /* for the next reading, for this one */
 	int nwaiting;
 	uint64_t query, touch_query, purge_query;
-	int64_t version, fresh_version;  /* 0: nothing read yet */
+	int64_t version, fresh_version; /* 0: nothing read yet */
 	int64_t begun_us, whole_us, touched_us, purged_us;
-	struct { int64_t id, us; } touched[TOUCH_MAX];
+	struct {
+		int64_t id, us;
+	} touched[TOUCH_MAX];
 	int ntouched;
 	bool failing;
 };
@@ -90,7 +94,7 @@ static void on_touched(void *arg, const struct cw_result *res, const struct cw_e
 	struct cw_directory *d = arg;
 
 	(void)res;
-	(void)err;                       /* the next use is written again */
+	(void)err; /* the next use is written again */
 	d->touch_query = 0;
 }
 
@@ -122,7 +126,7 @@ static void on_purged(void *arg, const struct cw_result *res, const struct cw_er
 	struct cw_directory *d = arg;
 
 	(void)res;
-	(void)err;                       /* comes again in an hour */
+	(void)err; /* comes again in an hour */
 	d->purge_query = 0;
 }
 
@@ -301,7 +305,7 @@ static void begin(void *arg)
 	struct cw_list *link;
 
 	if (d->query != 0)
-		return;                      /* its end looks at who waits */
+		return; /* its end looks at who waits */
 	while ((link = cw_list_take(&d->waiting)) != NULL)
 		cw_list_append(&d->serving, link);
 	d->nwaiting = 0;
@@ -331,7 +335,8 @@ static void drop_waiters(struct cw_list *list, const void *arg, bool all)
 {
 	struct cw_list *at, *next;
 
-	cw_list_each(at, next, list) {
+	cw_list_each(at, next, list)
+	{
 		struct waiter *w = cw_list_entry(at, struct waiter, link);
 
 		if (!all && w->arg != arg)

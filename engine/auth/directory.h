@@ -16,8 +16,8 @@ struct cw_loop;
 struct cw_pool;
 
 struct cw_identity {
-	int64_t user_id, key_id, session_id;      /* one of the last two is 0 */
-	uint32_t roles;               /* expanded; a key with scopes has the common part of both */
+	int64_t user_id, key_id, session_id; /* one of the last two is 0 */
+	uint32_t roles;                      /* expanded; a key with scopes has the common part of both */
 };
 
 typedef void cw_directory_fn(void *arg, const struct cw_err *err);

@@ -13,11 +13,11 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define KEYS_MAX 16
-#define SECRET_MIN 32                /* RFC 7518 3.2: at least as long as the hash */
-#define SECRET_MAX 512
+#define KEYS_MAX       16
+#define SECRET_MIN     32 /* RFC 7518 3.2: at least as long as the hash */
+#define SECRET_MAX     512
 #define LINE_MAX_BYTES 1024
-#define BASE64 sodium_base64_VARIANT_URLSAFE_NO_PADDING
+#define BASE64         sodium_base64_VARIANT_URLSAFE_NO_PADDING
 
 struct cw_keyring {
 	struct cw_token_key keys[KEYS_MAX];
@@ -58,11 +58,12 @@ int cw_keyring_add(struct cw_keyring *ring, const char *kid, enum cw_token_alg a
 	if (ring->count == KEYS_MAX)
 		return cw_err_set(err, CW_ERR_INVALID, "more than %d token keys", KEYS_MAX);
 	if (!is_kid(kid) || cw_keyring_find(ring, kid) != NULL)
-		return cw_err_set(err, CW_ERR_INVALID, "the name of a token key must be new, of 1 to %d letters, digits, - and _",
-		                  CW_TOKEN_KID - 1);
+		return cw_err_set(err, CW_ERR_INVALID,
+		                  "the name of a token key must be new, of 1 to %d letters, digits, - and _", CW_TOKEN_KID - 1);
 	if (alg == CW_TOKEN_HS256 ? len < SECRET_MIN || len > SECRET_MAX : len != crypto_sign_SEEDBYTES)
-		return cw_err_set(err, CW_ERR_INVALID, "token key \"%s\": %s", kid, alg == CW_TOKEN_HS256
-		                  ? "an HS256 key has 32 to 512 bytes" : "an EdDSA key is a seed of 32 bytes");
+		return cw_err_set(err, CW_ERR_INVALID, "token key \"%s\": %s", kid,
+		                  alg == CW_TOKEN_HS256 ? "an HS256 key has 32 to 512 bytes"
+		                                        : "an EdDSA key is a seed of 32 bytes");
 	k->len = alg == CW_TOKEN_HS256 ? len : crypto_sign_SECRETKEYBYTES;
 	k->bytes = sodium_malloc(k->len);
 	if (k->bytes == NULL)
@@ -118,7 +119,8 @@ static int read_line(struct cw_keyring *ring, const char *path, int number, char
 		return 0;
 	if (n != 3 || (strcmp(alg, "HS256") != 0 && strcmp(alg, "EdDSA") != 0) ||
 	    sodium_base642bin(bytes, sizeof(bytes), text, strlen(text), NULL, &len, &end, BASE64) != 0 || *end != '\0')
-		rc = cw_err_set(err, CW_ERR_INVALID, "a line is \"NAME HS256|EdDSA KEY\", the key in base64url without padding");
+		rc =
+		    cw_err_set(err, CW_ERR_INVALID, "a line is \"NAME HS256|EdDSA KEY\", the key in base64url without padding");
 	else
 		rc = cw_keyring_add(ring, kid, alg[0] == 'H' ? CW_TOKEN_HS256 : CW_TOKEN_EDDSA, bytes, len, err);
 	sodium_memzero(bytes, sizeof(bytes));

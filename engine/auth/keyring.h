@@ -7,7 +7,7 @@
 struct cw_token_key {
 	char kid[CW_TOKEN_KID];
 	enum cw_token_alg alg;
-	unsigned char *bytes;            /* sodium_malloc; Ed25519: seed and public key, as libsodium has its secret keys */
+	unsigned char *bytes; /* sodium_malloc; Ed25519: seed and public key, as libsodium has its secret keys */
 	size_t len;
 };
 

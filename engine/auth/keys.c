@@ -13,10 +13,10 @@
 #include "pg/pool.h"
 #include "store/identity.h"
 
-#define PREFIX "cw_live_"
-#define PREFIX_LEN 8
-#define RANDOM_LEN 30            /* 178 bits */
-#define CHECK_LEN 6
+#define PREFIX      "cw_live_"
+#define PREFIX_LEN  8
+#define RANDOM_LEN  30 /* 178 bits */
+#define CHECK_LEN   6
 #define ADMIN_EMAIL "admin@localhost"
 
 static const char alphabet[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -104,7 +104,8 @@ static int read_key(const char *path, char key[CW_KEY_TEXT], struct cw_err *err)
 	fclose(f);
 	line[strcspn(line, "\r\n")] = '\0';
 	if (!cw_key_well_formed(line, strlen(line)))
-		return cw_err_set(err, CW_ERR_INVALID, "could not use \"%s\": not an API key; delete it to have one made", path);
+		return cw_err_set(err, CW_ERR_INVALID, "could not use \"%s\": not an API key; delete it to have one made",
+		                  path);
 	memcpy(key, line, CW_KEY_TEXT);
 	return 0;
 }

@@ -14,9 +14,9 @@
 struct cw_err;
 struct cw_pool;
 
-#define CW_KEY_TEXT 45            /* 8 + 30 + 6 and a NUL */
-#define CW_KEY_PREFIX 16          /* characters that are kept, so that a person can tell which key it is */
-#define CW_OPAQUE_TEXT 53         /* refresh tokens and invitations: a prefix of 8 or less and 44 characters, and a NUL */
+#define CW_KEY_TEXT    45 /* 8 + 30 + 6 and a NUL */
+#define CW_KEY_PREFIX  16 /* characters that are kept, so that a person can tell which key it is */
+#define CW_OPAQUE_TEXT 53 /* refresh tokens and invitations: a prefix of 8 or less and 44 characters, and a NUL */
 
 /* A new random key. */
 void cw_key_make(char out[CW_KEY_TEXT]);

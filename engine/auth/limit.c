@@ -6,9 +6,12 @@
 #include "base/mem.h"
 
 #define WAYS 8
-#define SETS 2048                    /* 16,384 buckets, 256 KiB */
+#define SETS 2048 /* 16,384 buckets, 256 KiB */
 
-struct bucket { uint64_t name; int64_t full_ns; };      /* name 0: empty; rates up to 1e9 */
+struct bucket {
+	uint64_t name;
+	int64_t full_ns;
+}; /* name 0: empty; rates up to 1e9 */
 
 struct cw_limits {
 	unsigned char secret[crypto_shorthash_KEYBYTES];
@@ -53,8 +56,8 @@ static struct bucket *find(struct cw_limits *l, char kind, const void *name, siz
 	return fullest;
 }
 
-static bool take(struct cw_limits *l, char kind, const void *name, size_t len, const struct cw_rate *rate, int64_t now_us,
-                 int64_t cost, struct cw_limit_state *state)
+static bool take(struct cw_limits *l, char kind, const void *name, size_t len, const struct cw_rate *rate,
+                 int64_t now_us, int64_t cost, struct cw_limit_state *state)
 {
 	int64_t now = 1000 * now_us, burst = rate->burst > 0 ? rate->burst : 1, each = 1000000000 / rate->per_s;
 	struct bucket *b = find(l, kind, name, len, now);
@@ -63,7 +66,8 @@ static bool take(struct cw_limits *l, char kind, const void *name, size_t len, c
 
 	if (ok && cost > 0)
 		b->full_ns = from += each;
-	*state = (struct cw_limit_state){ .limit = burst, .remaining = burst - (from - now + each - 1) / each,
+	*state = (struct cw_limit_state){ .limit = burst,
+		                              .remaining = burst - (from - now + each - 1) / each,
 		                              .reset_s = (from - now + 999999999) / 1000000000 };
 	if (ok)
 		return true;

@@ -11,12 +11,14 @@
 
 struct cw_limits;
 
-struct cw_rate { int64_t per_s, burst; };          /* per_s 0: no limit */
+struct cw_rate {
+	int64_t per_s, burst;
+}; /* per_s 0: no limit */
 
 struct cw_limit_state {
-	int64_t limit, remaining;     /* burst, and what is left of it */
-	int64_t reset_s;              /* until it is full again, rounded up */
-	int64_t retry_s;              /* refused: until the next one is allowed, at least 1 */
+	int64_t limit, remaining; /* burst, and what is left of it */
+	int64_t reset_s;          /* until it is full again, rounded up */
+	int64_t retry_s;          /* refused: until the next one is allowed, at least 1 */
 };
 
 struct cw_limits *cw_limits_new(void);

@@ -9,26 +9,29 @@
 #include "base/mem.h"
 #include "loop/work.h"
 
-#define BCRYPT_MAX 72               /* bytes that bcrypt looks at; more would be ignored, so they are refused */
+#define BCRYPT_MAX 72 /* bytes that bcrypt looks at; more would be ignored, so they are refused */
 
 const struct cw_password_conf cw_password_conf_default = {
-	.memory_kib = 19456, .passes = 2, .queue = 32, .min_length = 8,
+	.memory_kib = 19456,
+	.passes = 2,
+	.queue = 32,
+	.min_length = 8,
 };
 
 struct cw_passwords {
 	struct cw_work_pool *work;
 	struct cw_password_conf conf;
 	int under_way;
-	bool closed;                     /* freed by its owner, waits for the last job */
+	bool closed; /* freed by its owner, waits for the last job */
 };
 
 struct cw_password_job {
 	struct cw_passwords *passwords;
-	cw_password_fn *fn;              /* NULL: cancelled */
+	cw_password_fn *fn; /* NULL: cancelled */
 	void *arg;
 	struct cw_password_conf conf;
 	bool verify;
-	char *text;                      /* sodium_malloc */
+	char *text; /* sodium_malloc */
 	size_t len;
 	char hash[CW_PASSWORD_HASH];
 	struct cw_password_result result;
@@ -44,11 +47,12 @@ static size_t memory_of(const struct cw_password_conf *conf)
 	return (size_t)conf->memory_kib * 1024;
 }
 
-bool cw_password_hash_now(const struct cw_password_conf *conf, const char *text, size_t len, char hash[CW_PASSWORD_HASH])
+bool cw_password_hash_now(const struct cw_password_conf *conf, const char *text, size_t len,
+                          char hash[CW_PASSWORD_HASH])
 {
 	_Static_assert(CW_PASSWORD_HASH >= crypto_pwhash_STRBYTES, "room for libsodium's text");
-	return sodium_init() >= 0 && crypto_pwhash_str_alg(hash, text, len, passes_of(conf), memory_of(conf),
-	                                                   crypto_pwhash_ALG_ARGON2ID13) == 0;
+	return sodium_init() >= 0 &&
+	       crypto_pwhash_str_alg(hash, text, len, passes_of(conf), memory_of(conf), crypto_pwhash_ALG_ARGON2ID13) == 0;
 }
 
 /* libxcrypt: $2a$, $2b$, $2y$ as other systems write them. */
@@ -123,13 +127,15 @@ static struct cw_password_job *submit(struct cw_passwords *p, const char *text, 
 	struct cw_password_job *job;
 
 	if (p->closed || p->under_way >= p->conf.queue || len > CW_PASSWORD_MAX || sodium_init() < 0) {
-		cw_err_set(err, len > CW_PASSWORD_MAX ? CW_ERR_INVALID : CW_ERR_BUSY, len > CW_PASSWORD_MAX
-		           ? "a password has at most %d bytes" : "%d passwords are being checked, try again later",
+		cw_err_set(err, len > CW_PASSWORD_MAX ? CW_ERR_INVALID : CW_ERR_BUSY,
+		           len > CW_PASSWORD_MAX ? "a password has at most %d bytes"
+		                                 : "%d passwords are being checked, try again later",
 		           len > CW_PASSWORD_MAX ? CW_PASSWORD_MAX : p->under_way);
 		return NULL;
 	}
 	job = cw_zalloc(sizeof(*job));
-	*job = (struct cw_password_job){ .passwords = p, .fn = fn, .arg = arg, .conf = p->conf, .verify = verify, .len = len };
+	*job =
+	    (struct cw_password_job){ .passwords = p, .fn = fn, .arg = arg, .conf = p->conf, .verify = verify, .len = len };
 	if (hash != NULL)
 		snprintf(job->hash, sizeof(job->hash), "%s", hash);
 	job->text = sodium_malloc(len + 1);

@@ -15,13 +15,13 @@ struct cw_passwords;
 struct cw_password_job;
 struct cw_work_pool;
 
-#define CW_PASSWORD_HASH 128        /* bytes of a hash with its NUL: PHC form, or $2b$ */
-#define CW_PASSWORD_MAX 1024        /* bytes; longer ones are refused */
+#define CW_PASSWORD_HASH 128  /* bytes of a hash with its NUL: PHC form, or $2b$ */
+#define CW_PASSWORD_MAX  1024 /* bytes; longer ones are refused */
 
 struct cw_password_conf {
-	int64_t memory_kib, passes;      /* Argon2id, parallelism 1 */
-	int64_t queue;                   /* hashes that wait or run */
-	int64_t min_length;              /* characters */
+	int64_t memory_kib, passes; /* Argon2id, parallelism 1 */
+	int64_t queue;              /* hashes that wait or run */
+	int64_t min_length;         /* characters */
 };
 /* 19456 KiB, 2 passes (OWASP), 32, 8. */
 extern const struct cw_password_conf cw_password_conf_default;
@@ -32,8 +32,8 @@ void cw_passwords_configure(struct cw_passwords *passwords, const struct cw_pass
 void cw_passwords_free(struct cw_passwords **passwords);
 
 struct cw_password_result {
-	bool good;                       /* verify: it is the password. hash: a hash was made */
-	char hash[CW_PASSWORD_HASH];     /* hash: the new one; verify: a better one to be stored in place of an outdated one */
+	bool good;                   /* verify: it is the password. hash: a hash was made */
+	char hash[CW_PASSWORD_HASH]; /* hash: the new one; verify: a better one to be stored in place of an outdated one */
 };
 typedef void cw_password_fn(void *arg, const struct cw_password_result *result);
 

@@ -16,7 +16,7 @@ enum cw_role {
 	CW_ROLE_ADMIN = 1u << 3,
 	CW_ROLE_SERVICE = 1u << 4,
 };
-#define CW_ROLES_ALL 0x1fu       /* a route for everybody who is somebody: "user" */
+#define CW_ROLES_ALL 0x1fu /* a route for everybody who is somebody: "user" */
 
 /* "viewer" ... "service"; 0 if it is none of them. */
 uint32_t cw_role_parse(const char *name, size_t len);

@@ -13,7 +13,7 @@
 #include "base/json.h"
 
 #define BASE64 sodium_base64_VARIANT_URLSAFE_NO_PADDING
-#define DEPTH 4
+#define DEPTH  4
 
 static void put_base64(struct cw_buf *out, const void *bytes, size_t len)
 {
@@ -71,7 +71,8 @@ static void sign(const struct cw_token_key *key, const char *text, size_t len, s
 	}
 }
 
-static bool is_signed(const struct cw_token_key *key, const char *text, size_t len, const uint8_t *signature, size_t size)
+static bool is_signed(const struct cw_token_key *key, const char *text, size_t len, const uint8_t *signature,
+                      size_t size)
 {
 	unsigned char mac[crypto_auth_hmacsha256_BYTES];
 	crypto_auth_hmacsha256_state state;
@@ -102,9 +103,11 @@ void cw_token_sign(const struct cw_keyring *ring, const struct cw_claims *claims
 	cw_json_put_cstring(&text, issuer);
 	cw_buf_puts(&text, ",\"aud\":");
 	cw_json_put_cstring(&text, audience);
-	cw_buf_printf(&text, ",\"sub\":\"%" PRId64 "\",\"sid\":\"%" PRId64 "\",\"iat\":%" PRId64 ",\"nbf\":%" PRId64
-	              ",\"exp\":%" PRId64 ",\"jti\":\"%s\"}", claims->user_id, claims->session_id, claims->issued_s,
-	              claims->not_before_s, claims->expires_s, claims->id);
+	cw_buf_printf(&text,
+	              ",\"sub\":\"%" PRId64 "\",\"sid\":\"%" PRId64 "\",\"iat\":%" PRId64 ",\"nbf\":%" PRId64
+	              ",\"exp\":%" PRId64 ",\"jti\":\"%s\"}",
+	              claims->user_id, claims->session_id, claims->issued_s, claims->not_before_s, claims->expires_s,
+	              claims->id);
 	cw_buf_putc(out, '.');
 	put_base64(out, text.data, text.len);
 	cw_buf_release(&text);
@@ -196,10 +199,12 @@ static bool read_time(const struct cw_json *payload, const char *name, int64_t *
 {
 	const struct cw_json *value = cw_json_get(payload, name);
 
-	return value != NULL && cw_json_is_integer(value) && cw_json_to_i64(value, out) && *out >= 0 && *out < INT64_C(1) << 40;
+	return value != NULL && cw_json_is_integer(value) && cw_json_to_i64(value, out) && *out >= 0 &&
+	       *out < INT64_C(1) << 40;
 }
 
-static const char *check_claims(const struct cw_json *payload, const struct cw_token_rules *rules, struct cw_claims *out)
+static const char *check_claims(const struct cw_json *payload, const struct cw_token_rules *rules,
+                                struct cw_claims *out)
 {
 	const char *issuer = text_of(payload, "iss"), *audience = text_of(payload, "aud"), *id = text_of(payload, "jti");
 

@@ -18,14 +18,14 @@ struct cw_keyring;
 
 enum cw_token_alg { CW_TOKEN_HS256 = 1, CW_TOKEN_EDDSA };
 
-#define CW_TOKEN_KID 33              /* letters, digits, - and _; with NUL */
-#define CW_TOKEN_MAX 4096            /* bytes of a token; longer ones are not looked at */
-#define CW_TOKEN_TYP "at+jwt"        /* RFC 9068 */
+#define CW_TOKEN_KID 33       /* letters, digits, - and _; with NUL */
+#define CW_TOKEN_MAX 4096     /* bytes of a token; longer ones are not looked at */
+#define CW_TOKEN_TYP "at+jwt" /* RFC 9068 */
 
 struct cw_claims {
-	int64_t user_id, session_id;     /* sub and sid */
+	int64_t user_id, session_id; /* sub and sid */
 	int64_t issued_s, not_before_s, expires_s;
-	char id[33];                     /* jti */
+	char id[33]; /* jti */
 };
 
 /* --- keys --- */
@@ -51,7 +51,7 @@ void cw_token_sign(const struct cw_keyring *ring, const struct cw_claims *claims
 /* What is expected of a token beside its signature. */
 struct cw_token_rules {
 	const char *issuer, *audience;
-	int64_t now_s, leeway_s;         /* of clocks that do not quite agree */
+	int64_t now_s, leeway_s; /* of clocks that do not quite agree */
 };
 /* NULL: good, and `claims` are filled. Else what is wrong, for the log and for the client: it names no key. */
 const char *cw_token_verify(const struct cw_keyring *ring, const char *token, size_t len,

@@ -36,7 +36,7 @@
 #include "pg/result.h"
 #include "store/ops.h"
 
-#define GRID_MS 250              /* a refusal comes at a multiple of it, whatever was done for it */
+#define GRID_MS        250 /* a refusal comes at a multiple of it, whatever was done for it */
 #define NAME_MAX_BYTES 320
 
 struct login {
@@ -46,13 +46,13 @@ struct login {
 	struct cw_call *call;
 	struct cw_password_job *hashing;
 	struct cw_timer *timer;
-	char name[NAME_MAX_BYTES];       /* what attempts are counted by; "": nothing has begun */
-	char *password;                  /* in the job's arena; wiped */
+	char name[NAME_MAX_BYTES]; /* what attempts are counted by; "": nothing has begun */
+	char *password;            /* in the job's arena; wiped */
 	size_t password_len;
 	int64_t start_us;
 	struct cw_buf user;
 	char rehash[CW_PASSWORD_HASH];
-	bool hash_only, waits;           /* waits: for the directory */
+	bool hash_only, waits; /* waits: for the directory */
 	bool refused;
 	int64_t retry_ms;
 	struct cw_err err;
@@ -286,7 +286,8 @@ static int l_verify(lua_State *L)
 static int push_user(lua_State *L, struct login *w)
 {
 	struct cw_json_error error;
-	const struct cw_json *user = cw_json_parse(w->user.data, w->user.len, CW_JSON_DEPTH_DEFAULT, cw_job_arena(w->job), &error);
+	const struct cw_json *user =
+	    cw_json_parse(w->user.data, w->user.len, CW_JSON_DEPTH_DEFAULT, cw_job_arena(w->job), &error);
 
 	if (user == NULL)
 		return luaL_error(L, "could not read the user: %s", error.what);
@@ -447,7 +448,8 @@ static int l_allow(lua_State *L)
 	struct cw_limit_state state;
 
 	if (req == NULL || auth->conf.login.per_s == 0 ||
-	    cw_limits_take(auth->limits, 'l', req->remote, strlen(req->remote), &auth->conf.login, cw_clock_mono_us(), &state)) {
+	    cw_limits_take(auth->limits, 'l', req->remote, strlen(req->remote), &auth->conf.login, cw_clock_mono_us(),
+	                   &state)) {
 		lua_pushboolean(L, 1);
 		return 1;
 	}
@@ -471,10 +473,11 @@ static int l_settings(lua_State *L)
 void cw_bind_identity(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "login", l_login },       { "verify", l_verify },   { "hash", l_hash },           { "refresh", l_refresh },
-		{ "collect", l_collect },   { "fault", l_fault },     { "issue", l_issue },         { "new_key", l_new_key },
-		{ "new_token", l_new_token }, { "digest", l_digest }, { "allow", l_allow },
-		{ "settings", l_settings }, { NULL, NULL },
+		{ "login", l_login },     { "verify", l_verify },   { "hash", l_hash },
+		{ "refresh", l_refresh }, { "collect", l_collect }, { "fault", l_fault },
+		{ "issue", l_issue },     { "new_key", l_new_key }, { "new_token", l_new_token },
+		{ "digest", l_digest },   { "allow", l_allow },     { "settings", l_settings },
+		{ NULL, NULL },
 	};
 
 	lua_newtable(L);

@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (sodium_init() < 0)
 		abort();
-	check(cw_token_verify(keys(), text, size, &rules, &claims) != NULL);      /* nobody guesses a signature */
+	check(cw_token_verify(keys(), text, size, &rules, &claims) != NULL); /* nobody guesses a signature */
 	check(cw_token_open(keys(), text, size, NULL, arena, &len, &wrong) == NULL && wrong != NULL);
 	rightly_signed(data, size);
 	check(cw_audit_head_parse(&head, text, size, &key, &err) != 0);

@@ -43,14 +43,15 @@ static void teardown(void)
 START_TEST(hash_of_an_entry)
 {
 	static const uint8_t zero[32];
-	const char *fields[CW_AUDIT_FIELDS] = { "1", "1", "1000000", "test", NULL, NULL, "", "", "", NULL, NULL, NULL, "info", NULL };
+	const char *fields[CW_AUDIT_FIELDS] = { "1", "1", "1000000", "test", NULL, NULL,   "",
+		                                    "",  "",  NULL,      NULL,   NULL, "info", NULL };
 	uint8_t hash[32], other[32];
 	char hex[65];
 
 	cw_audit_hash(zero, fields, hash);
 	sodium_bin2hex(hex, sizeof(hex), hash, 32);
 	ck_assert_str_eq(hex, "ba36777fe889bb0a2f4b15d4d6c8ece19a79b8a12e5232f3d779837f21c40d96");
-	fields[4] = "";                  /* an empty text is no null */
+	fields[4] = ""; /* an empty text is no null */
 	cw_audit_hash(zero, fields, other);
 	ck_assert_int_ne(memcmp(hash, other, 32), 0);
 }
@@ -76,14 +77,15 @@ START_TEST(signed_and_read_back)
 	ck_assert_int_eq(back.anchor_seq, 3);
 	ck_assert_int_eq(back.time_us, head.time_us);
 	ck_assert_int_eq(memcmp(back.hash, head.hash, 32), 0);
-	for (size_t i = 0; i + 1 < line.len; i++) {      /* the key is for people; the verifier has its own */
+	for (size_t i = 0; i + 1 < line.len; i++) { /* the key is for people; the verifier has its own */
 		char kept = line.data[i];
 		const char *at = strstr(line.data, "\"key\":");
 
 		if (line.data + i >= at && line.data + i < at + 6 + CW_AUDIT_KEY_TEXT + 2)
 			continue;
 		line.data[i] = kept == '1' ? '2' : '1';
-		ck_assert_msg(cw_audit_head_parse(&back, line.data, line.len - 1, &key, &err) != 0, "changed at %zu: %s", i, line.data);
+		ck_assert_msg(cw_audit_head_parse(&back, line.data, line.len - 1, &key, &err) != 0, "changed at %zu: %s", i,
+		              line.data);
 		line.data[i] = kept;
 	}
 	cw_buf_release(&line);
@@ -105,7 +107,7 @@ START_TEST(file_of_heads)
 		cw_buf_clear(&line);
 		cw_audit_head_sign(&head, &key, &line);
 		ck_assert_int_eq(cw_audit_heads_append(in_folder("heads"), line.data, line.len, &err), 0);
-		f = fopen(in_folder("heads"), "a");          /* what a crash would leave of the next one */
+		f = fopen(in_folder("heads"), "a"); /* what a crash would leave of the next one */
 		fputs("{\"n\":", f);
 		fclose(f);
 	}

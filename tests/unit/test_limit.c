@@ -7,7 +7,7 @@
 #include "auth/limit.h"
 
 #define SECOND INT64_C(1000000)
-#define START (1000 * SECOND)
+#define START  (1000 * SECOND)
 
 START_TEST(burst_then_rate)
 {
@@ -24,8 +24,8 @@ START_TEST(burst_then_rate)
 	ck_assert(!cw_limits_take(limits, 'k', "a", 1, &rate, START, &state));
 	ck_assert_int_eq(state.remaining, 0);
 	ck_assert_int_eq(state.retry_s, 1);
-	ck_assert(cw_limits_take(limits, 'k', "b", 1, &rate, START, &state));      /* another name, */
-	ck_assert(cw_limits_take(limits, 'u', "a", 1, &rate, START, &state));      /* another kind */
+	ck_assert(cw_limits_take(limits, 'k', "b", 1, &rate, START, &state)); /* another name, */
+	ck_assert(cw_limits_take(limits, 'u', "a", 1, &rate, START, &state)); /* another kind */
 	for (int ms = 1; ms <= 10000; ms++)
 		got += cw_limits_take(limits, 'k', "a", 1, &rate, START + 1000 * ms, &state);
 	ck_assert_int_ge(got, 99);

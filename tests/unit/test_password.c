@@ -80,7 +80,9 @@ START_TEST(outdated_hashes_are_made_anew_when_the_password_is_there)
 END_TEST
 
 /* crypt_blowfish's own test vectors. */
-static const struct { const char *hash, *text; } bcrypt[] = {
+static const struct {
+	const char *hash, *text;
+} bcrypt[] = {
 	{ "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", "U*U" },
 	{ "$2a$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK", "U*U*" },
 	{ "$2a$05$XXXXXXXXXXXXXXXXXXXXXOAcXxm9kjPGEMsLznoKqmqw7tc8WCx4a", "U*U*U" },
@@ -97,15 +99,15 @@ END_TEST
 
 START_TEST(other_hashes_are_nobodys)
 {
-	static const char *const hashes[] = { "", "x", "$1$abc$x", "$2b$", "$2b$05$short", "$argon2id$", "$argon2id$v=19$m=64",
-		                                  "plain text" };
+	static const char *const hashes[] = {
+		"", "x", "$1$abc$x", "$2b$", "$2b$05$short", "$argon2id$", "$argon2id$v=19$m=64", "plain text"
+	};
 
 	for (size_t i = 0; i < sizeof(hashes) / sizeof(*hashes); i++)
 		ck_assert_msg(!cw_password_verify_now(hashes[i], strlen(hashes[i]), hashes[i]), "%s", hashes[i]);
 	/* bcrypt looks at 72 bytes: what it would ignore must not be ignored. */
-	ck_assert(!cw_password_verify_now(
-		"0123456789012345678901234567890123456789012345678901234567890123456789012", 73,
-		"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"));
+	ck_assert(!cw_password_verify_now("0123456789012345678901234567890123456789012345678901234567890123456789012", 73,
+	                                  "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"));
 }
 END_TEST
 
@@ -151,17 +153,23 @@ START_TEST(freed_while_under_way)
 	struct cw_err err;
 
 	ck_assert_ptr_nonnull(cw_password_hash(passwords, "a", 1, on_result, NULL, &err));
-	cw_passwords_free(&passwords);   /* the pool is freed by the fixture; nothing leaks, nothing is touched */
+	cw_passwords_free(&passwords); /* the pool is freed by the fixture; nothing leaks, nothing is touched */
 }
 END_TEST
 
 START_TEST(policy)
 {
-	static const char *const bad[] = { "", "1234567", "password", "PASSWORD", "Password123", "p4ssw0rd", "12345678", "87654321",
-		                               "qwertyui", "11111111", "abcdabcd", "iloveyou!", "2024winter", "letmein2024", "admin123",
-		                               "1q2w3e4r", "passwordpassword", "trustno1", "me@example.com", "\xff\xff\xff\xff\xff\xff\xff\xff" };
-	static const char *const good[] = { "correct horse", "lower case only words", "9f2kd81mzq", "\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f",
-		                                "dragons eat monkeys", "me@example.com and more" };
+	static const char *const bad[] = {
+		"",         "1234567",          "password",   "PASSWORD",       "Password123",
+		"p4ssw0rd", "12345678",         "87654321",   "qwertyui",       "11111111",
+		"abcdabcd", "iloveyou!",        "2024winter", "letmein2024",    "admin123",
+		"1q2w3e4r", "passwordpassword", "trustno1",   "me@example.com", "\xff\xff\xff\xff\xff\xff\xff\xff"
+	};
+	static const char *const good[] = {
+		"correct horse",       "lower case only words",
+		"9f2kd81mzq",          "\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f",
+		"dragons eat monkeys", "me@example.com and more"
+	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		ck_assert_msg(cw_password_fault(&cheap, bad[i], strlen(bad[i]), "me@example.com") != NULL, "%s", bad[i]);

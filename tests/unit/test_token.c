@@ -61,8 +61,9 @@ static void teardown(void)
 
 /* RFC 7515 A.1: HS256. */
 #define RFC7515_KEY "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"
-#define RFC7515_JWS "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9." \
-	"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ." \
+#define RFC7515_JWS                                                                                                    \
+	"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9."                                                                        \
+	"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."                  \
 	"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 
 START_TEST(rfc7515_a1)
@@ -80,7 +81,8 @@ END_TEST
 
 /* RFC 8037 A.4: Ed25519. */
 #define RFC8037_SEED "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"
-#define RFC8037_JWS "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc." \
+#define RFC8037_JWS                                                                                                    \
+	"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."                                                        \
 	"hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
 
 START_TEST(rfc8037_a4)
@@ -97,8 +99,9 @@ START_TEST(rfc8037_a4)
 END_TEST
 
 static const struct cw_token_rules rules = { .issuer = "us", .audience = "api", .now_s = 1000000, .leeway_s = 5 };
-static const struct cw_claims good = { .user_id = 7, .session_id = 9, .issued_s = 1000000, .not_before_s = 1000000,
-	                                   .expires_s = 1000900, .id = "abc" };
+static const struct cw_claims good = {
+	.user_id = 7, .session_id = 9, .issued_s = 1000000, .not_before_s = 1000000, .expires_s = 1000900, .id = "abc"
+};
 
 static char *made(const struct cw_keyring *ring, const struct cw_claims *claims)
 {
@@ -125,8 +128,12 @@ static const char *check(const struct cw_keyring *ring, const char *token)
 	return check_at(ring, token, rules.now_s);
 }
 
-static const struct { enum cw_token_alg alg; const char *key; } algs[] = {
-	{ CW_TOKEN_HS256, RFC7515_KEY }, { CW_TOKEN_EDDSA, RFC8037_SEED },
+static const struct {
+	enum cw_token_alg alg;
+	const char *key;
+} algs[] = {
+	{ CW_TOKEN_HS256, RFC7515_KEY },
+	{ CW_TOKEN_EDDSA, RFC8037_SEED },
 };
 
 START_TEST(round_trip)
@@ -190,7 +197,9 @@ static char *forged(const char *header, const char *payload)
 }
 
 #define HEADER "{\"alg\":\"HS256\",\"typ\":\"at+jwt\",\"kid\":\"key-1\"}"
-#define PAYLOAD "{\"iss\":\"us\",\"aud\":\"api\",\"sub\":\"7\",\"sid\":\"9\",\"iat\":1000000,\"nbf\":1000000,\"exp\":1000900,\"jti\":\"a\"}"
+#define PAYLOAD                                                                                                        \
+	"{\"iss\":\"us\",\"aud\":\"api\",\"sub\":\"7\",\"sid\":\"9\",\"iat\":1000000,\"nbf\":1000000,\"exp\":1000900,"     \
+	"\"jti\":\"a\"}"
 
 static const char *const headers[] = {
 	"{\"alg\":\"none\",\"typ\":\"at+jwt\",\"kid\":\"key-1\"}",
@@ -213,7 +222,11 @@ static const char *const headers[] = {
 	"{\"alg\":\"HS256\",\"typ\":\"at+jwt\",\"kid\":\"key-1\",\"jwk\":{\"kty\":\"oct\",\"k\":\"AAAA\"}}",
 	"{\"alg\":\"HS256\",\"typ\":\"at+jwt\",\"kid\":\"key-1\",\"x5u\":\"x\"}",
 	"{\"alg\":\"HS256\",\"alg\":\"none\",\"typ\":\"at+jwt\",\"kid\":\"key-1\"}",
-	"[]", "null", "", "{", "\xff",
+	"[]",
+	"null",
+	"",
+	"{",
+	"\xff",
 };
 
 START_TEST(headers_that_are_refused)
@@ -226,7 +239,7 @@ START_TEST(headers_that_are_refused)
 }
 END_TEST
 
-#define CLAIMS(iss, aud, sub, sid, times) \
+#define CLAIMS(iss, aud, sub, sid, times)                                                                              \
 	"{\"iss\":" iss ",\"aud\":" aud ",\"sub\":" sub ",\"sid\":" sid "," times ",\"jti\":\"a\"}"
 #define TIMES "\"iat\":1000000,\"nbf\":1000000,\"exp\":1000900"
 
@@ -250,7 +263,11 @@ static const char *const payloads[] = {
 	CLAIMS("\"us\"", "\"api\"", "\"7\"", "\"9\"", "\"iat\":1000006,\"nbf\":1000000,\"exp\":1000900"),
 	"{\"iss\":\"us\",\"aud\":\"api\",\"sub\":\"7\",\"sid\":\"9\"," TIMES "}",
 	"{\"sub\":\"8\",\"iss\":\"us\",\"aud\":\"api\",\"sub\":\"7\",\"sid\":\"9\"," TIMES ",\"jti\":\"a\"}",
-	"[]", "7", "", "{\"iss\"", "\xff\xfe",
+	"[]",
+	"7",
+	"",
+	"{\"iss\"",
+	"\xff\xfe",
 };
 
 START_TEST(claims_that_are_refused)
@@ -326,7 +343,9 @@ START_TEST(two_keys_while_they_are_exchanged)
 }
 END_TEST
 
-static const struct { const char *text, *what; } files[] = {
+static const struct {
+	const char *text, *what;
+} files[] = {
 	{ "", "has no token key" },
 	{ "# a comment\n", "has no token key" },
 	{ "k HS256\n", ":1: a line is" },
@@ -335,7 +354,8 @@ static const struct { const char *text, *what; } files[] = {
 	{ "k EdDSA AAAA\n", "seed of 32 bytes" },
 	{ "k! EdDSA nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\n", "name of a token key" },
 	{ "k EdDSA nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=\n", "without padding" },
-	{ "k EdDSA nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\nk EdDSA nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\n", ":2: " },
+	{ "k EdDSA nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\nk EdDSA nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\n",
+	  ":2: " },
 };
 
 START_TEST(files_that_are_refused)
@@ -347,7 +367,7 @@ START_TEST(files_that_are_refused)
 	close(fd);
 	ck_assert_ptr_null(cw_keyring_load(path, &err));
 	ck_assert_msg(strstr(err.msg, files[_i].what) != NULL, "%s", err.msg);
-	ck_assert_ptr_null(strstr(err.msg, "nWGxne"));     /* no key in a message */
+	ck_assert_ptr_null(strstr(err.msg, "nWGxne")); /* no key in a message */
 	unlink(path);
 }
 END_TEST
