@@ -1,6 +1,7 @@
 /* main.c - the command line: one verb, one function. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,6 +61,7 @@ static int run_with_zygote(const struct verb *verb, int argc, char **argv, char 
 		fprintf(stderr, "chainwatch %s: %s\n", verb->name, err.msg);
 		return 1;
 	}
+	cw_zygote_keep_program(zygote);
 	rc = verb->zygote_fn(argc, argv, &zygote);
 	cw_zygote_stop(&zygote);
 	if (rc == CW_ENGINE_RESTART) {
@@ -73,6 +75,8 @@ static int run_with_zygote(const struct verb *verb, int argc, char **argv, char 
 int main(int argc, char **argv)
 {
 	cw_vm_prepare_process();
+	if (argc == 3 && strcmp(argv[1], CW_ZYGOTE_OPTION) == 0)
+		cw_zygote_main((int)strtol(argv[2], NULL, 10), &cw_lua_evaluator);
 	if (argc < 2)
 		return usage(stderr);
 	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)

@@ -29,6 +29,11 @@ struct cw_zygote;
 /* Forks; call it single-threaded, before anything else. The zygote ends with this process (with the thread that
  * called, to be exact), and evaluators do. `ops` must stay valid. One zygote serves any number of supervisors. */
 struct cw_zygote *cw_zygote_start(const struct cw_evaluator_ops *ops, struct cw_err *err);
+/* Lets it be started again should it die: from this very program, with the arguments "--zygote FD", upon which main calls
+ * cw_zygote_main. Right after cw_zygote_start. */
+#define CW_ZYGOTE_OPTION "--zygote"
+void cw_zygote_keep_program(struct cw_zygote *zygote);
+_Noreturn void cw_zygote_main(int fd, const struct cw_evaluator_ops *ops);
 void cw_zygote_stop(struct cw_zygote **zygote);
 
 struct cw_supervisor_conf {

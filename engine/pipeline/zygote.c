@@ -1,4 +1,7 @@
-/* The zygote: single-threaded, forked before anything else, so that what it forks in turn has no secrets, no sockets and
+/* Should it die, it is started again from the very program that runs (the engine has threads and secrets by then, so a plain
+ * fork will not do): a fork that does nothing but exec, with an empty environment and without descriptors but its socket.
+ *
+ * The zygote: single-threaded, forked before anything else, so that what it forks in turn has no secrets, no sockets and
  * a small heap. It clones with CLONE_PARENT: its evaluators are children of the engine, which can wait for them, and
  * which takes them with it when it dies. */
 #include "pipeline/zygote.h"
@@ -15,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "pipeline/lockdown.h"
 #include "pipeline/supervise.h"
@@ -24,6 +28,7 @@
 struct cw_zygote {
 	pid_t pid;
 	int fd;
+	int program;              /* O_PATH; -1: it cannot be started again */
 	uint64_t asked;
 };
 
@@ -117,6 +122,11 @@ static _Noreturn void zygote_main(int fd, const struct cw_evaluator_ops *ops, in
 	serve(fd, ops, engine_pid);
 }
 
+_Noreturn void cw_zygote_main(int fd, const struct cw_evaluator_ops *ops)
+{
+	zygote_main(fd, ops, getppid());
+}
+
 /* --- outside --- */
 
 static int wait_reply(struct cw_zygote *zygote, uint64_t id, struct reply *reply, struct cw_err *err)
@@ -147,6 +157,7 @@ struct cw_zygote *cw_zygote_start(const struct cw_evaluator_ops *ops, struct cw_
 	struct reply hello = { .pid = 0 };
 	int pair[2];
 
+	zygote->program = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
 		cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote: %s", strerror(errno));
 		cw_free(zygote);
@@ -168,6 +179,19 @@ struct cw_zygote *cw_zygote_start(const struct cw_evaluator_ops *ops, struct cw_
 	return NULL;
 }
 
+static void bury(struct cw_zygote *z)
+{
+	if (z->fd >= 0)
+		close(z->fd);
+	if (z->pid > 0) {
+		kill(z->pid, SIGKILL);
+		while (waitpid(z->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	z->fd = -1;
+	z->pid = 0;
+}
+
 void cw_zygote_stop(struct cw_zygote **zygote)
 {
 	struct cw_zygote *z = *zygote;
@@ -175,17 +199,65 @@ void cw_zygote_stop(struct cw_zygote **zygote)
 	*zygote = NULL;
 	if (z == NULL)
 		return;
-	close(z->fd);
-	if (z->pid > 0) {
-		kill(z->pid, SIGKILL);
-		while (waitpid(z->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	bury(z);
+	if (z->program >= 0)
+		close(z->program);
 	cw_free(z);
 }
 
-pid_t cw_zygote_spawn(struct cw_zygote *zygote, const struct cw_spawn *spawn, const int fds[CW_PASS_COUNT],
-                      struct cw_err *err)
+void cw_zygote_keep_program(struct cw_zygote *zygote)
+{
+	zygote->program = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+}
+
+/* In the child of a program with threads: nothing but system calls. */
+static _Noreturn void exec_zygote(int program, int fd)
+{
+	char number[12] = "", *const argv[] = { "chainwatch", CW_ZYGOTE_OPTION, number, NULL }, *const envp[] = { NULL };
+	int at = sizeof(number) - 1;
+	char *start;
+
+	number[at] = '\0';
+	for (int n = fd; at > 0 && (n > 0 || number[at] == '\0'); n /= 10)
+		number[--at] = (char)('0' + n % 10);
+	start = number + at;
+	memmove(number, start, strlen(start) + 1);
+	fcntl(fd, F_SETFD, 0);
+	syscall(SYS_execveat, program, "", argv, envp, AT_EMPTY_PATH);
+	_exit(127);
+}
+
+static int start_again(struct cw_zygote *z, struct cw_err *err)
+{
+	struct timeval limit = { .tv_sec = REPLY_S };
+	struct reply hello = { .pid = 0 };
+	int pair[2];
+
+	if (z->program < 0)
+		return -1;
+	bury(z);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		return cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote again: %s", strerror(errno));
+	z->fd = pair[0];
+	z->pid = fork();
+	if (z->pid == 0)
+		exec_zygote(z->program, pair[1]);
+	close(pair[1]);
+	setsockopt(z->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (z->pid < 0)
+		return cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote again: %s", strerror(errno));
+	if (wait_reply(z, 0, &hello, err) != 0)
+		return cw_err_wrap(err, "could not start the zygote again");
+	if (hello.pid < 0) {
+		*err = hello.err;
+		return -1;
+	}
+	cw_log(CW_LOG_WARN, "evaluator", "the zygote had died and was started again", "pid=%d", (int)z->pid);
+	return 0;
+}
+
+static pid_t ask(struct cw_zygote *zygote, const struct cw_spawn *spawn, const int fds[CW_PASS_COUNT], bool *gone,
+                 struct cw_err *err)
 {
 	struct request request = { .id = ++zygote->asked, .spawn = *spawn };
 	struct iovec iov = { &request, sizeof(request) };
@@ -198,11 +270,29 @@ pid_t cw_zygote_spawn(struct cw_zygote *zygote, const struct cw_spawn *spawn, co
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(CW_PASS_COUNT * sizeof(int));
 	memcpy(CMSG_DATA(c), fds, CW_PASS_COUNT * sizeof(int));
-	if (sendmsg(zygote->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(request))
+	*gone = false;
+	if (sendmsg(zygote->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(request)) {
+		*gone = errno == EPIPE || errno == ECONNRESET || errno == EBADF || errno == ENOTCONN;
 		return cw_err_set(err, CW_ERR_INTERNAL, "could not reach the zygote: %s", strerror(errno));
-	if (wait_reply(zygote, request.id, &reply, err) != 0)
+	}
+	if (wait_reply(zygote, request.id, &reply, err) != 0) {
+		*gone = zygote->pid > 0 && waitpid(zygote->pid, NULL, WNOHANG) == zygote->pid;
+		if (*gone)
+			zygote->pid = 0;
 		return -1;
+	}
 	if (reply.pid <= 0)
 		return cw_err_set(err, CW_ERR_INTERNAL, "could not fork an evaluator: %s", strerror((int)-reply.pid));
 	return (pid_t)reply.pid;
+}
+
+pid_t cw_zygote_spawn(struct cw_zygote *zygote, const struct cw_spawn *spawn, const int fds[CW_PASS_COUNT],
+                      struct cw_err *err)
+{
+	bool gone;
+	pid_t pid = ask(zygote, spawn, fds, &gone, err);
+
+	if (pid < 0 && gone && start_again(zygote, err) == 0)
+		pid = ask(zygote, spawn, fds, &gone, err);
+	return pid;
 }
