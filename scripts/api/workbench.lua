@@ -45,8 +45,8 @@ endpoint {
     [422] = "what is wrong with it", [503] = "one is running; try again" },
   handler = function(req)
     local b = req.data or {}
-    return answer(202, engine.call("backtest.start", json.encode { rule = b.rule, version = b.version, source = b.source,
-      from = b.from, to = b.to, warm = b.warm }))
+    return answer(202, engine.call("backtest.start", json.encode {
+      rule = b.rule, version = b.version, source = b.source, from = b.from, to = b.to, warm = b.warm }))
   end,
 }
 

@@ -29,6 +29,36 @@ describe("documents", function()
     end)
   end
 
+  it("docs/RULES.md, from nothing to a rule on trial", function()
+    local text = engine.read("docs/RULES.md")
+    local function mine(block) return (here(block):gsub("%f[%w]my%f[%W]", e.dir .. "/my")) end
+    local script, at = { "set -e", "export CHAINWATCH_DATA_DIR=" .. e.dir }, 1
+    while true do
+      local from, to, kind, block = text:find("\n```(%l+)\n(.-)\n```", at)
+      if not from then break end
+      if kind == "lua" then
+        local name = text:sub(at, from):match("Save this as `([^`]+)`:")
+        block = "cat >" .. name .. " <<'END'\n" .. block .. "\nEND"
+      end
+      if kind == "sh" or kind == "lua" then script[#script + 1] = mine(block) end
+      at = to
+    end
+    assert.is_true(#script > 9)
+    local path = e.dir .. "/RULES.sh"
+    engine.write(path, table.concat(script, "\n") .. "\n")
+    local code, words = engine.run("bash " .. path)
+    assert.equal(0, code, words)
+    -- What the page shows is what is printed.
+    for line in text:gmatch("\n```text\n(.-)\n```") do
+      for l in line:gmatch("[^\n]+") do
+        l = l:gsub("^%s+", ""):gsub("^my/", "")
+        assert.is_truthy(words:find(l, 1, true), l .. "\n" .. words)
+      end
+    end
+    assert.is_truthy(words:find("acme.dispersal 1.0.0: alert", 1, true), words)
+    assert.is_truthy(words:find("live traffic", 1, true) or words:find("decided in line 15", 1, true), words)
+  end)
+
   it("docs/SCRIPTS.md: its endpoints are loaded and answer", function()
     local text, dir = engine.read("docs/SCRIPTS.md"), e.dir .. "/scripts"
     local function sh(block)
