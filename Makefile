@@ -34,7 +34,7 @@ BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 CHECK     := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
-.PHONY: all help deps run test unit spec scenario lint fmt docs soak asan tsan bench bench-detect bench-rules fuzz fuzz-smoke install uninstall clean
+.PHONY: all help deps run test unit spec scenario lint fmt docs soak asan tsan bench bench-detect bench-follow bench-rules fuzz fuzz-smoke install uninstall clean
 all: $(BUILD)/chainwatch
 
 help:
@@ -46,6 +46,7 @@ help:
 	@echo "make docs       write the generated pages and stubs anew (LUA_API, DETECTORS, scripts/meta)"
 	@echo "make asan       unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make bench      figures beside their yardsticks, in one run"
+	@echo "make bench-follow   back-fill from a local node beside an ingest of the same from a file"
 	@echo "make bench-rules    transactions a second through the rules, what each costs, round trips to the evaluator"
 	@echo "make bench-detect   detectors on labelled tables and series (CHAINWATCH_TEST_DATA names the data)"
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS (default 600); fuzz-smoke: 10 s each"
@@ -149,6 +150,11 @@ tsan:
 bench: deps
 	@$(MAKE) -s -j$$(nproc) all $(BENCH)
 	@tests/bench/bench.sh
+
+# Back-fill from a local node beside `ingest` of the same from a file.
+bench-follow: deps
+	@$(MAKE) -s -j$$(nproc) all $(BUILD)/bench/follow_node
+	@luajit tests/bench/follow.lua
 
 # Transactions a second through the rules, and what each rule costs.
 bench-rules:
