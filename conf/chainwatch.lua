@@ -84,6 +84,7 @@ return {
 		-- pool_recycle_s = 3600,                  -- age at which a connection is renewed
 		-- pool_queue = 1000,                      -- waiters; above it: 503 at once
 		-- statement_ms = 30000,                   -- statement_timeout; 0: none
+		-- stats_s = 15,                           -- how often PostgreSQL's statistics become metrics; 0: never
 		-- connect_ms = 5000,                      -- time to connect
 	},
 	pipeline = {

@@ -108,6 +108,7 @@ static const struct setting settings[] = {
 	INT("database", "pool_recycle_s", pool_recycle_s, "3600", 1, 604800, RELOAD, "age at which a connection is renewed"),
 	INT("database", "pool_queue", pool_queue, "1000", 1, 1000000, RELOAD, "waiters; above it: 503 at once"),
 	INT("database", "statement_ms", statement_ms, "30000", 0, 3600000, RELOAD, "statement_timeout; 0: none"),
+	INT("database", "stats_s", db_stats_s, "15", 0, 3600, RESTART, "how often PostgreSQL's statistics become metrics; 0: never"),
 	INT("database", "connect_ms", connect_ms, "5000", 10, 600000, RELOAD, "time to connect"),
 
 	INT("pipeline", "queue_limit", queue_limit, "16384", 1000, 10000000, RELOAD, "transactions admitted, not committed yet"),

@@ -50,6 +50,7 @@
 #include "pg/result.h"
 #include "pipeline/pipeline.h"
 #include "state/state.h"
+#include "store/db_stats.h"
 #include "store/partitions.h"
 #include "store/position.h"
 #include "store/rules.h"
@@ -323,6 +324,8 @@ static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct 
 	e->pool = cw_pool_new(e->loop, &pool, err);
 	if (e->pool == NULL || start_state(e, err) != 0)
 		return -1;
+	if (c->db_stats_s > 0)
+		e->db_stats = cw_db_stats_new(e->loop, e->pool, c->db_stats_s);
 	cw_partitions_ahead(e->pool, CW_PARTITIONS_AHEAD, on_partitions, e);
 	e->pipeline = cw_pipeline_new(e->loop, e->pool, zygote, e->state, &pipeline, &supervisor, err);
 	if (e->pipeline == NULL)
@@ -585,6 +588,7 @@ void cw_engine_free(struct cw_engine **engine)
 	cw_identity_stop(e);
 	cw_pipeline_free(&e->pipeline);
 	cw_checkpoints_close(&e->checkpoints, e->up);
+	cw_db_stats_free(&e->db_stats);
 	cw_pool_free(&e->pool);
 	cw_state_close(&e->state);
 	cw_work_pool_free(&e->work);

@@ -30,6 +30,7 @@ struct cw_engine {
 	struct cw_cluster *cluster;      /* NULL: an outside database */
 	struct cw_timer *cluster_timer, *drain_timer;
 	struct cw_pool *pool;
+	struct cw_db_stats *db_stats;
 	struct cw_state *state;
 	struct cw_checkpoints *checkpoints;
 	struct cw_pipeline *pipeline;

@@ -49,7 +49,7 @@ struct request {
 	cw_query_fn *fn;             /* NULL: cancelled */
 	cw_lease_fn *lease_fn;
 	void *arg;
-	int64_t deadline_us, sent_us, cost_us;
+	int64_t asked_us, deadline_us, sent_us, cost_us;
 	struct stat *stat;
 	bool grouped, first, slow, alone, retried;   /* first: of its group */
 	int members;                 /* about how many are in its group */
@@ -298,6 +298,7 @@ static void send_request(struct slot *slot, struct request *r)
 	unwait(r);
 	r->slot = slot;
 	r->sent_us = cw_clock_mono_us();
+	cw_metric_observe(slot->pool->waits, (double)(r->sent_us - r->asked_us) / 1e6);
 	r->slow = r->stat->mean_us < 0 || r->stat->mean_us > SLOW_US;
 	r->cost_us = r->stat->cost_us;
 	slot->slow += r->slow;
@@ -388,6 +389,7 @@ static void grant(struct slot *slot, struct request *r)
 	slot->lease = lease;
 	slot_set_state(slot, SLOT_LEASED);
 	slot->pool->checkouts++;
+	cw_metric_observe(slot->pool->waits, (double)(cw_clock_mono_us() - r->asked_us) / 1e6);
 	unwait(r);
 	r->lease = lease;
 	cw_list_append(&slot->pool->answers, &r->link);
@@ -486,6 +488,9 @@ static void collect(void *arg)
 	const int gauges[] = { s.size, s.busy, s.idle, s.connecting, s.waiting };
 	const uint64_t counters[] = { s.checkouts, s.timeouts, s.refused, s.recycled, s.failed };
 
+	cw_metric_set(cw_gauge("chainwatch_db_pool_limit", "connections that may be open at once", NULL),
+	              pool->conf.size + pool->conf.overflow);
+
 	for (int i = 0; i < 5; i++) {
 		cw_metric_set(cw_gauge(gauge_names[i].name, gauge_names[i].help, NULL), gauges[i]);
 		cw_metric_set(cw_counter(counter_names[i].name, counter_names[i].help, NULL), (double)counters[i]);
@@ -550,6 +555,8 @@ struct cw_pool *cw_pool_new(struct cw_loop *loop, const struct cw_pool_conf *con
 	if (pool->hot > HOT_MAX || pool->hot < 2)
 		pool->hot = HOT_MAX;
 	pool->random = (uint64_t)cw_clock_wall_us() | 1;
+	pool->waits = cw_histogram("chainwatch_db_pool_wait_seconds", "from the call to its database connection", NULL,
+	                           query_bounds, sizeof(query_bounds) / sizeof(*query_bounds));
 	cw_metrics_on_collect(collect, pool);
 	return pool;
 }
@@ -631,7 +638,8 @@ static uint64_t submit(struct cw_pool *pool, struct request *r)
 {
 	struct cw_err err;
 
-	r->deadline_us = cw_clock_mono_us() + pool->conf.wait_ms * 1000;
+	r->asked_us = cw_clock_mono_us();
+	r->deadline_us = r->asked_us + pool->conf.wait_ms * 1000;
 	if (pool->closing) {
 		cw_err_set(&err, CW_ERR_CANCELLED, "the database pool was closed");
 		refuse(r, &err);

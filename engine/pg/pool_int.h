@@ -10,6 +10,7 @@
 #include "pg/pool.h"
 
 struct cw_map;
+struct cw_metric;
 struct cw_timer;
 
 enum slot_state {
@@ -59,6 +60,7 @@ struct cw_pool {
 	struct cw_err why;           /* the last of them */
 	struct cw_map *stats;        /* statement name -> struct stat */
 	uint64_t random;
+	struct cw_metric *waits;     /* histogram: from the call to its connection */
 	uint64_t checkouts, timeouts, refused, recycled, failed;
 };
 
