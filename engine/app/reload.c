@@ -46,11 +46,17 @@ struct cw_reload {
 	void *arg;
 };
 
+#define WATCHED_FOLDERS 6
+#define WATCHED_FILES 2
+
 struct cw_watcher {
 	struct cw_engine *engine;
 	int fd;
 	struct cw_watch *watch;
 	struct cw_timer *settle;
+	int folders[WATCHED_FOLDERS], nfolders;
+	/* Settings, parameters of rules. `folder`: all of its folder is watched anyhow. */
+	struct { int wd; bool folder; char name[256]; } files[WATCHED_FILES];
 };
 
 /* --- reading --- */
@@ -398,28 +404,97 @@ void cw_reload_cancel(struct cw_engine *e)
 
 /* --- dev mode --- */
 
+/* For the person at the terminal, in plain words beside the log. */
+static void on_dev_reloaded(void *arg, const char *message, const struct cw_err *err)
+{
+	const struct cw_watcher *w = arg;
+
+	if (err != NULL && err->code == CW_ERR_BUSY)
+		cw_timer_set(w->settle, SETTLE_MS);
+	else if (err != NULL)
+		fprintf(stderr, "\n  not taken: %s\n  the old generation goes on\n\n", err->msg);
+	else
+		fprintf(stderr, "\n  taken: %s\n  %s\n\n", message, cw_reload_changes(w->engine));
+}
+
 static void on_settled(void *arg)
 {
 	struct cw_watcher *w = arg;
 
-	cw_reload_start(w->engine, NULL, NULL);
+	cw_reload_start(w->engine, on_dev_reloaded, w);
+}
+
+static bool ends_with(const char *name, const char *ending)
+{
+	size_t n = strlen(name), m = strlen(ending);
+
+	return n > m && strcmp(name + n - m, ending) == 0;
+}
+
+/* Files of editors (.swp, ~, 4913) change nothing. In the folder of a single file only that one counts. */
+static bool counts(const struct cw_watcher *w, const struct inotify_event *event)
+{
+	if (event->len == 0 || event->name[0] == '.' || (!ends_with(event->name, ".lua") && !ends_with(event->name, ".csv")))
+		return false;
+	for (int i = 0; i < WATCHED_FILES; i++)
+		if (w->files[i].wd == event->wd && strcmp(w->files[i].name, event->name) == 0)
+			return true;
+	for (int i = 0; i < WATCHED_FILES; i++)
+		if (w->files[i].wd == event->wd && !w->files[i].folder)
+			return false;
+	return true;
 }
 
 static void on_change(void *arg, int fd, int flags)
 {
+	_Alignas(struct inotify_event) char events[4096];
 	struct cw_watcher *w = arg;
-	char events[4096];
+	bool any = false;
+	ssize_t n;
 
 	(void)flags;
-	while (read(fd, events, sizeof(events)) > 0)
-		;
-	cw_timer_set(w->settle, SETTLE_MS);
+	while ((n = read(fd, events, sizeof(events))) > 0)
+		for (char *at = events; at < events + n;) {
+			const struct inotify_event *event = (const void *)at;
+
+			any = any || counts(w, event);
+			at += sizeof(*event) + event->len;
+		}
+	if (any)
+		cw_timer_set(w->settle, SETTLE_MS);
+}
+
+#define WATCHED (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)
+
+/* A file is watched by its folder: an editor puts another in its place. Where that folder is watched as a whole already,
+ * everything in it counts. */
+static void watch_file(struct cw_watcher *w, int slot, const char *path)
+{
+	const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+	char folder[512] = ".";
+
+	w->files[slot].wd = -1;
+	if (path == NULL || path[0] == '\0')
+		return;
+	if (slash != NULL)
+		snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	snprintf(w->files[slot].name, sizeof(w->files[slot].name), "%s", slash != NULL ? slash + 1 : path);
+	w->files[slot].wd = inotify_add_watch(w->fd, folder, WATCHED);
+	for (int i = 0; i < w->nfolders; i++)
+		w->files[slot].folder = w->files[slot].folder || w->folders[i] == w->files[slot].wd;
+}
+
+static void watch_folder(struct cw_watcher *w, const char *path)
+{
+	int wd = inotify_add_watch(w->fd, path, WATCHED);
+
+	if (wd >= 0 && w->nfolders < WATCHED_FOLDERS)
+		w->folders[w->nfolders++] = wd;
 }
 
 void cw_reload_watch(struct cw_engine *e)
 {
 	static const char *const below[] = { "api", "policy", "jobs", "lib" };
-	const uint32_t mask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE;
 	struct cw_watcher *w;
 	char path[512];
 
@@ -428,12 +503,14 @@ void cw_reload_watch(struct cw_engine *e)
 	w = cw_zalloc(sizeof(*w));
 	w->engine = e;
 	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	inotify_add_watch(w->fd, e->config->rules_dir, mask);
-	inotify_add_watch(w->fd, e->config->lists_dir, mask);
+	watch_folder(w, e->config->rules_dir);
+	watch_folder(w, e->config->lists_dir);
 	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++) {
 		snprintf(path, sizeof(path), "%s/%s", e->config->scripts_dir, below[i]);
-		inotify_add_watch(w->fd, path, mask);
+		watch_folder(w, path);
 	}
+	watch_file(w, 0, e->config->path);
+	watch_file(w, 1, e->config->rules_conf);
 	w->watch = cw_watch_new(e->loop, w->fd, on_change, w);
 	w->settle = cw_timer_new(e->loop, on_settled, w);
 	cw_watch_set(w->watch, CW_WATCH_READ);

@@ -29,7 +29,8 @@ void cw_reload_change(struct cw_engine *e, const struct cw_rule_change *change, 
 /* What the last reload has changed, JSON: {"rules":[...],"settings":[...],...}; kept by the engine. */
 const char *cw_reload_changes(const struct cw_engine *e);
 void cw_reload_cancel(struct cw_engine *e);
-/* In dev mode: watches the folders and reloads a moment after a change. */
+/* In dev mode: watches folders, settings and parameters, and reloads a moment after a change; says on stderr what came of
+ * it. */
 void cw_reload_watch(struct cw_engine *e);
 
 /* The files of a generation of rules by these settings; blocks on them. `params_json` of the bundle is made here too. */
