@@ -260,6 +260,16 @@ static void note_time(struct request *r, struct slot *slot, bool ok)
 	s->cost_us = s->cost_us == 0 ? s->mean_us : moved(s->cost_us, (now_us - from_us) / r->members);
 }
 
+static void retire_or_keep(struct slot *slot)
+{
+	if (!slot->doomed) {
+		slot_set_state(slot, SLOT_IDLE);
+		return;
+	}
+	slot->pool->recycled++;
+	cw_slot_close(slot);
+}
+
 /* All bookkeeping first: the callback may free the pool. */
 static void on_answer(void *arg, const struct cw_result *res, const struct cw_err *err)
 {
@@ -275,7 +285,7 @@ static void on_answer(void *arg, const struct cw_result *res, const struct cw_er
 	note_time(r, slot, err == NULL);
 	if (slot->depth == 0 && slot->state == SLOT_BUSY && slot->conn != NULL &&
 	    cw_conn_state(slot->conn) == CW_CONN_READY)
-		slot_set_state(slot, SLOT_IDLE);
+		retire_or_keep(slot);
 	if (pool->nwaiting > 0)
 		cw_pool_schedule(pool);
 	if (ask_again(r, err))
@@ -350,7 +360,7 @@ static struct slot *take_shared(const struct cw_pool *pool)
 	cw_list_each(link, tmp, &pool->slots[SLOT_BUSY]) {
 		struct slot *slot = cw_list_entry(link, struct slot, link);
 
-		if (slot->slow == 0 && slot->depth < SHARE_DEPTH && cw_conn_state(slot->conn) == CW_CONN_READY &&
+		if (slot->slow == 0 && !slot->doomed && slot->depth < SHARE_DEPTH && cw_conn_state(slot->conn) == CW_CONN_READY &&
 		    (best == NULL || slot->depth < best->depth))
 			best = slot;
 	}
@@ -703,6 +713,19 @@ static struct request *find_in(struct cw_list *list, uint64_t id)
 	return NULL;
 }
 
+/* Nobody wants the answer: a statement that takes long and is alone on its connection is cancelled on the server, too. A
+ * fast one has ended before a cancel would be there, and costs no connection. */
+static void stop_running(struct request *r)
+{
+	struct slot *slot = r->slot;
+
+	if (slot == NULL || slot->depth != 1 || slot->doomed ||
+	    (!r->slow && cw_clock_mono_us() - r->sent_us < SLOW_US))
+		return;
+	slot->doomed = true;
+	cw_conn_cancel(slot->conn);
+}
+
 /* What runs or is about to be answered stays where it is, without a callback. */
 void cw_pool_cancel(struct cw_pool *pool, uint64_t query)
 {
@@ -724,6 +747,7 @@ void cw_pool_cancel(struct cw_pool *pool, uint64_t query)
 	if (r != NULL) {
 		r->fn = NULL;
 		r->lease_fn = NULL;
+		stop_running(r);
 	}
 }
 

@@ -48,7 +48,7 @@ uint64_t cw_pool_query(struct cw_pool *pool, const struct cw_stmt *stmt, const s
  * answer the read is asked once more on another one. */
 uint64_t cw_pool_read(struct cw_pool *pool, const struct cw_stmt *stmt, const struct cw_params *params,
                       cw_query_fn *fn, void *arg);
-/* `fn` will not be called any more. */
+/* `fn` will not be called any more. A long statement that is running is cancelled on the server. */
 void cw_pool_cancel(struct cw_pool *pool, uint64_t query);
 
 /* A whole connection for a transaction. */

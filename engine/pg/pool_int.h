@@ -38,6 +38,7 @@ struct slot {
 	int slow;                    /* how many of them may take long */
 	int64_t backlog_us;          /* what they are expected to take, one after the other */
 	struct cw_lease *lease;
+	bool doomed;                 /* what ran on it was cancelled: the cancel may come late and hit the next statement */
 };
 
 struct cw_pool {
