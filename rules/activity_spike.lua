@@ -22,7 +22,8 @@ return rule {
     return {
       all = sketch.count { of = "from", every = "1h", cells = 16384 },
       busy = window.tumbling { key = "from", span = "1h", max_keys = 5000 },
-      start = key.first_seen { },                 -- of the stream: before the second hour there is nothing to compare with
+      start = key.first_seen { },                 -- of the stream: before the second hour there is nothing to compare with,
+      pulse = window.tumbling { span = "1h" },     -- nor after a gap in it
       service = list.contains { category = p.known },
     }
   end,
@@ -30,9 +31,10 @@ return rule {
     local n = s.all:add(tx)
     if n < p.quiet then return end
     s.start:add(tx)
+    s.pulse:add(tx)
     s.busy:add(tx)
     if n < p.least or tx.nonce < n + p.past or s.busy:before_count(tx) > 0 then return end
-    if s.start:age(tx) < 7200 or s.service:has(tx, "from") then return end
+    if s.start:age(tx) < 7200 or s.pulse:before_count(tx) == 0 or s.service:has(tx, "from") then return end
     return alert {
       score = math.min(0.2 + 0.1 * n / p.least, 0.7),
       dedup = tx.from,
@@ -41,16 +43,20 @@ return rule {
   end,
   tests = {
     { name = "fires for somebody who was quiet",
-      given = { txs { n = 20, from = B }, txs { n = 4, from = A, at = "2h", nonce = 500 },
+      given = { txs { n = 20, from = B }, txs { n = 20, from = B, at = "2h" }, txs { n = 4, from = A, nonce = 500 },
                 txs { n = 70, from = A, at = "3h", every = "5s", nonce = 500 } },
-      expect = { alerts = 11, first = 84, severity = "low", dedup = A } },
+      expect = { alerts = 11, first = 104, severity = "low", dedup = A } },
     { name = "quiet for somebody new",
-      given = { txs { n = 20, from = B }, txs { n = 500, from = A, at = "3h", nonce = { 0, 1, 2, 3 } } }, expect = "quiet" },
+      given = { txs { n = 20, from = B }, txs { n = 20, from = B, at = "2h" },
+                txs { n = 500, from = A, at = "3h", nonce = { 0, 1, 2, 3 } } }, expect = "quiet" },
+    { name = "quiet after a gap in the stream",
+      given = { txs { n = 20, from = B }, txs { n = 70, from = A, at = "9h", every = "5s", nonce = 500 } }, expect = "quiet" },
     { name = "quiet for somebody busy",
       given = { txs { n = 20, from = B }, txs { n = 50, from = A, at = "2h", every = "10s", nonce = 500 },
                 txs { n = 70, from = A, at = "3h", every = "5s", nonce = 500 } }, expect = "quiet" },
     { name = "quiet in the first hours", given = txs { n = 70, from = A, nonce = 500 }, expect = "quiet" },
     { name = "quiet for a bot on the list", lists = { [A] = "mev_bot" },
-      given = { txs { n = 20, from = B }, txs { n = 70, from = A, at = "3h", every = "5s", nonce = 500 } }, expect = "quiet" },
+      given = { txs { n = 20, from = B }, txs { n = 20, from = B, at = "2h" },
+                txs { n = 70, from = A, at = "3h", every = "5s", nonce = 500 } }, expect = "quiet" },
   },
 }

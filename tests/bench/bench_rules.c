@@ -110,10 +110,8 @@ static double run(const struct cw_bundle *bundle, const struct stream *stream, c
 	for (size_t i = 0; i < stream->n; i++) {
 		if (i == warm)
 			from = cpu_ns();
-		if (prefetch && i + 8 < stream->n) {
-			ops->prefetch(ctx, &stream->txs[i + 8], 0);
-			ops->prefetch(ctx, &stream->txs[i + 4], 1);
-		}
+		for (int stage = 0; prefetch && i + 9 < stream->n && stage < 3; stage++)
+			ops->prefetch(ctx, &stream->txs[i + 9 - 3 * (size_t)stage], stage);
 		cw_buf_clear(&out);
 		ops->evaluate(ctx, &stream->txs[i], &out, &running);
 		quiet = i == 0 ? out.len : quiet < out.len ? quiet : out.len;
