@@ -196,6 +196,11 @@ void cw_sse_seed(struct cw_sse *sse, uint64_t id)
 	sse->last_lost = sse->last_id = id;
 }
 
+bool cw_sse_holds(const struct cw_sse *sse, uint64_t last_id)
+{
+	return last_id == 0 || last_id >= sse->last_lost;
+}
+
 uint64_t cw_sse_newest(const struct cw_sse *sse)
 {
 	return sse->last_id;

@@ -21,6 +21,8 @@ void cw_sse_free(struct cw_sse **sse);
 void cw_sse_seed(struct cw_sse *sse, uint64_t id);
 /* The highest id published or seeded. */
 uint64_t cw_sse_newest(const struct cw_sse *sse);
+/* Whether the ring has all that was published after `last_id`. */
+bool cw_sse_holds(const struct cw_sse *sse, uint64_t last_id);
 /* `filter` decides for each event whether this subscriber gets it (NULL: all); freed with `free_arg`. */
 typedef bool cw_sse_filter_fn(void *arg, const char *event, const char *data, size_t len);
 /* Begins the stream, unless cw_sse_replay has, and sends what the ring has after `last_id` (0: nothing of the past).

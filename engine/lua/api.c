@@ -236,8 +236,10 @@ const struct cw_api_item cw_api_items[] = {
 	GLOBAL(SCRIPTS, "auth.refresh", "fun(): boolean?, cw.Err?", "what is committed by now decides who may enter. Waits"),
 	GLOBAL(SCRIPTS, "auth.allow", "fun(): boolean?, cw.Err?", "one from the bucket for logins of the request's address"),
 	GLOBAL(SCRIPTS, "auth.settings", "fun(): table", "{ registration, session_s } as they are now"),
-	GLOBAL(SCRIPTS, "anomalies.stream", "fun(last_id: integer, least: integer, rule?: string): any",
-	       "takes the request over: server-sent events behind last_id, of severity least (0 low to 3 critical) and above"),
+	GLOBAL(SCRIPTS, "anomalies.stream", "fun(last_id: integer, least: integer, rule?: string, backlog?: table): any",
+	       "takes the request over: server-sent events behind last_id, of severity least (0 low to 3 critical) and above; the "
+	       "backlog (JSON texts, and `ids` beside them) comes first. nil: the gap is too old"),
+	GLOBAL(SCRIPTS, "anomalies.newest", "fun(): integer", "id of the newest event there was"),
 	GLOBAL(SCRIPTS, "engine.version", "string", ""),
 	GLOBAL(SCRIPTS, "engine.settings", "table", "the settings that scripts may see"),
 	GLOBAL(SCRIPTS, "engine.health", "fun(): boolean, boolean", "does the database answer, do rules judge"),

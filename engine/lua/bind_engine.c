@@ -329,7 +329,36 @@ static bool want_event(void *arg, const char *event, const char *data, size_t le
 	return memmem(data, len, rule, strlen(rule)) != NULL;
 }
 
-/* anomalies.stream(last_id, least_severity, rule): takes the request over. Severity 0 (low) to 3 (critical). */
+/* What came before the ring: a list of JSON texts, each with its id at the same place of the list `ids`. */
+static void replay(lua_State *L, int backlog, struct cw_request *req, struct stream_filter *filter)
+{
+	lua_getfield(L, backlog, "ids");
+	for (int i = 1; lua_istable(L, -1) && i <= (int)lua_objlen(L, backlog); i++) {
+		const char *text;
+		size_t len = 0;
+
+		lua_rawgeti(L, -1, i);
+		lua_rawgeti(L, backlog, i);
+		text = lua_tolstring(L, -1, &len);
+		if (text != NULL && req->head->method != CW_METHOD_HEAD && want_event(filter, "anomaly", text, len))
+			cw_sse_replay(req, (uint64_t)lua_tonumber(L, -2), "anomaly", text, len);
+		lua_pop(L, 2);
+	}
+	lua_pop(L, 1);
+}
+
+/* newest_anomaly() -> id of the newest event there was */
+static int l_newest_anomaly(lua_State *L)
+{
+	const struct cw_script_env *env = cw_bind_generation(L)->env;
+
+	lua_pushnumber(L, (lua_Number)cw_sse_newest(env->anomalies));
+	return 1;
+}
+
+/* anomalies.stream(last_id, least_severity, rule, backlog): takes the request over. Severity 0 (low) to 3 (critical). The
+ * backlog comes first: JSON texts, `ids` a list beside them, all up to last_id. nil: what came after last_id has left the
+ * memory of the engine, and nothing has been sent. */
 static int l_stream_anomalies(lua_State *L)
 {
 	const struct cw_script_env *env = cw_bind_generation(L)->env;
@@ -343,6 +372,8 @@ static int l_stream_anomalies(lua_State *L)
 	filter = cw_zalloc(sizeof(*filter));
 	filter->least = (int)luaL_optinteger(L, 2, 0);
 	snprintf(filter->rule, sizeof(filter->rule), "%s", luaL_optstring(L, 3, ""));
+	if (lua_istable(L, 4) && cw_sse_holds(env->anomalies, last))
+		replay(L, 4, req, filter);
 	if (cw_sse_subscribe(env->anomalies, req, last, want_event, filter, cw_free)) {
 		lua_pushlightuserdata(L, req);
 		return 1;
@@ -433,6 +464,7 @@ void cw_bind_engine(lua_State *L)
 		{ "may_switch_rule", l_may_switch_rule },
 		{ "switch_rule", l_switch_rule },
 		{ "stream_anomalies", l_stream_anomalies },
+		{ "newest_anomaly", l_newest_anomaly },
 		{ "call_start", l_call_start },
 		{ "call_collect", l_call_collect },
 		{ NULL, NULL },

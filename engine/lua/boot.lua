@@ -652,7 +652,7 @@ local globals = {
 		fault = C.auth.fault, issue = C.auth.issue, new_key = C.auth.new_key, new_token = C.auth.new_token,
 		digest = C.auth.digest, allow = C.auth.allow, settings = C.auth.settings,
 	},
-	anomalies = { stream = C.engine.stream_anomalies },
+	anomalies = { stream = C.engine.stream_anomalies, newest = C.engine.newest_anomaly },
 	db = db,
 }
 for repository, functions in pairs(C.db) do

@@ -33,6 +33,7 @@ const struct cw_op *const cw_ops[] = {
 	&cw_outbox_list, &cw_outbox_due, &cw_outbox_create, &cw_outbox_delivered, &cw_outbox_failed, &cw_outbox_again,
 	&cw_cursors_list, &cw_cursors_get, &cw_cursors_put, &cw_cursors_delete,
 	&cw_suppressions_list, &cw_suppressions_get, &cw_suppressions_create, &cw_suppressions_finish,
+	&cw_anomalies_after,
 	&cw_rule_states_list, &cw_rule_states_set, &cw_rule_sources_list, &cw_rule_sources_put, &cw_rule_sources_delete,
 	&cw_rule_alarms_list,
 	NULL,

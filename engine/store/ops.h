@@ -44,6 +44,7 @@ extern const struct cw_op cw_retention_count, cw_retention_delete, cw_retention_
 	cw_retention_delete_rows, cw_retention_months, cw_retention_drop_month;
 extern const struct cw_op cw_anomalies_unreviewed, cw_anomalies_recent, cw_anomalies_by_entity;
 extern const struct cw_op cw_suppressions_list, cw_suppressions_get, cw_suppressions_create, cw_suppressions_finish;
+extern const struct cw_op cw_anomalies_after;
 extern const struct cw_op cw_rule_states_list, cw_rule_states_set, cw_rule_sources_list, cw_rule_sources_put,
 	cw_rule_sources_delete, cw_rule_alarms_list;
 

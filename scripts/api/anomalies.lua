@@ -148,14 +148,16 @@ endpoint {
 
 local LEAST = { low = 0, medium = 1, high = 2, critical = 3 }
 
+local BACKLOG, PAGE_OF_BACKLOG = 5000, 500   -- events that a stream catches up with
+
 endpoint {
   method = "GET", path = "/api/v1/anomalies/stream", auth = "viewer",
   summary = "anomalies as they are committed: server-sent events",
   description = "Event `anomaly`: a new alert; its id is the anomaly's. Event `anomaly.updated`, without an id: one "
     .. "that lives has risen in severity, or fires for the 2nd, 4th, 8th, ... time. Event "
     .. "`anomaly.retracted`, without an id: its chain dropped all that it rested on. "
-    .. "Last-Event-ID (or last_id) resumes behind it. A gap that is too old to fill is answered 409: read GET "
-    .. "/anomalies, then subscribe again.",
+    .. "Last-Event-ID (or last_id) resumes behind it; what has left the memory of the engine comes from the "
+    .. "database. A gap of more than 5000 events is answered 409: read GET /anomalies, then subscribe again.",
   params = {
     min_severity = { type = "string", enum = SEVERITIES, default = "low" },
     rule = { type = "string", max_length = 90 },
@@ -163,12 +165,29 @@ endpoint {
   },
   responses = {
     [200] = { description = "a stream", content = "text/event-stream", schema = { type = "string" } },
-    [409] = "events behind last_id have left the memory of the engine",
+    [409] = "too many events came behind last_id",
   },
   handler = function(req)
     local last = req.params.last_id or tonumber(req:header("Last-Event-ID") or "") or 0
-    local taken = anomalies.stream(last, LEAST[req.params.min_severity], req.params.rule)
-    if not taken then return problem(409, "stream_gap", "events after " .. last .. " are no longer in memory") end
-    return taken
+    local least, rule = LEAST[req.params.min_severity], req.params.rule
+    local taken = anomalies.stream(last, least, rule)
+    if taken then return taken end
+    -- What has left the memory of the engine is in the database.
+    local backlog, at = { ids = {} }, last
+    for _ = 1, BACKLOG / PAGE_OF_BACKLOG do
+      local up_to = anomalies.newest()
+      local page, err = db.anomalies:after { after = at, up_to = up_to, rule = rule, limit = PAGE_OF_BACKLOG }
+      if not page then return problem(err) end
+      local rows = page.items
+      for _, row in ipairs(rows) do
+        backlog[#backlog + 1], backlog.ids[#backlog.ids + 1] = json.encode(row), row.id
+      end
+      at = #rows == PAGE_OF_BACKLOG and rows[#rows].id or up_to
+      if at == up_to then
+        taken = anomalies.stream(at, least, rule, backlog)
+        if taken then return taken end
+      end
+    end
+    return problem(409, "stream_gap", "there are more than " .. BACKLOG .. " events after " .. last)
   end,
 }
