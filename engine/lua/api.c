@@ -245,6 +245,7 @@ const struct cw_api_item cw_api_items[] = {
 	GLOBAL(SCRIPTS, "engine.health", "fun(): boolean, boolean", "does the database answer, do rules judge"),
 	GLOBAL(SCRIPTS, "engine.metrics", "fun(): string", "Prometheus text"),
 	GLOBAL(SCRIPTS, "engine.ruleset", "fun(): string", "the live ruleset as JSON text"),
+	GLOBAL(SCRIPTS, "engine.rule_fires", "fun(): string", "what the live rules' own tests fire on, as JSON text"),
 	GLOBAL(SCRIPTS, "engine.rule", "fun(id: string, candidate?: boolean): string?, cw.Err?",
 	       "one rule of the ruleset as JSON text; the version on trial if `candidate`"),
 	GLOBAL(SCRIPTS, "engine.may_switch_rule", "fun(id: string, candidate: boolean, what: string): table?, cw.Err?",

@@ -1270,6 +1270,18 @@ function db.suppressions:finish(args) end
 ---@return cw.Err?
 function db.suppressions:finish_json(args) end
 
+---Anomalies behind one, oldest first, as the event stream tells them. Waits.
+---@param args { after: integer, up_to: integer, rule?: string, limit?: integer }
+---@return table[]?
+---@return cw.Err?
+function db.anomalies:after(args) end
+
+---Anomalies behind one, oldest first, as the event stream tells them. Waits.
+---@param args { after: integer, up_to: integer, rule?: string, limit?: integer }
+---@return string?
+---@return cw.Err?
+function db.anomalies:after_json(args) end
+
 db.rule_states = {}
 
 ---Rules that have ever been switched off or quarantined. Waits.

@@ -226,12 +226,17 @@ function auth.settings() end
 
 anomalies = {}
 
----takes the request over: server-sent events behind last_id, of severity least (0 low to 3 critical) and above
+---takes the request over: server-sent events behind last_id, of severity least (0 low to 3 critical) and above; the backlog (JSON texts, and `ids` beside them) comes first. nil: the gap is too old
 ---@param last_id integer
 ---@param least integer
 ---@param rule? string
+---@param backlog? table
 ---@return any
-function anomalies.stream(last_id, least, rule) end
+function anomalies.stream(last_id, least, rule, backlog) end
+
+---id of the newest event there was
+---@return integer
+function anomalies.newest() end
 
 engine = {}
 
@@ -253,6 +258,10 @@ function engine.metrics() end
 ---the live ruleset as JSON text
 ---@return string
 function engine.ruleset() end
+
+---what the live rules' own tests fire on, as JSON text
+---@return string
+function engine.rule_fires() end
 
 ---one rule of the ruleset as JSON text; the version on trial if `candidate`
 ---@param id string
