@@ -88,7 +88,8 @@ START_TEST(shipped_rules_judge_the_same)
 			compare(path);
 			n++;
 		}
-		closedir(dir);
+		if (dir != NULL)
+			closedir(dir);
 	}
 	ck_assert_int_ge(n, 8);
 }
@@ -103,6 +104,7 @@ END_TEST
 
 static struct cw_rules *rules;
 static struct cw_rule_result result;
+static char fault_message[512];      /* its message outlives the rules */
 
 /* Evaluates n transactions; the explanation of the last one as JSON. */
 static const struct cw_json *explain(const char *body, int n)
@@ -126,6 +128,7 @@ static const struct cw_json *explain(const char *body, int n)
 		cw_state_mark(arena_st, tx.seq, 0);
 	}
 	cw_rule_explain(rules, cw_rules_at(rules, 0)->live, &result, &out);
+	snprintf(fault_message, sizeof(fault_message), "%s", result.kind == CW_RULE_FAILED ? result.fault.message : "");
 	json = cw_json_parse(out.data, out.len, 32, arena, &fault);
 	ck_assert_msg(json != NULL, "%s in %s", fault.what, out.data);
 	if (getenv("CW_TEST_LOG") != NULL)
@@ -244,11 +247,11 @@ START_TEST(errors_of_comparisons_are_the_authors)
 {
 	explain("local x = nil\n\nreturn x < 3", 1);
 	ck_assert_int_eq(result.kind, CW_RULE_FAILED);
-	ck_assert_str_eq(result.fault.message, "rules/a.lua:7: attempt to compare nil with number");
+	ck_assert_str_eq(fault_message, "rules/a.lua:7: attempt to compare nil with number");
 	cw_state_reset(arena_st);
 	explain("local x = {}\nlocal ok, what = pcall(function() return x < {} end)\nif ok then return end\n"
 	        "error(what, 0)", 1);
-	ck_assert_str_eq(result.fault.message, "rules/a.lua:6: attempt to compare two table values");
+	ck_assert_str_eq(fault_message, "rules/a.lua:6: attempt to compare two table values");
 }
 END_TEST
 
