@@ -17,6 +17,7 @@ struct lint_state {
 	const char *name;
 	const struct cw_node *at;             /* its name */
 	const struct cw_primitive *primitive; /* NULL: not known */
+	const struct cw_node *options;        /* the table it was made with; NULL */
 	bool used;
 };
 

@@ -524,6 +524,38 @@ static void check_target(struct lint_file *f, struct cw_node *target)
 	}
 }
 
+/* Fields that every transaction has: a key of them is never missing. */
+static bool key_may_be_missing(const struct lint_state *state)
+{
+	static const char *const always[] = { "from", "hash", "chain", "value", "gas", "gas_price", "nonce", "block", "timestamp",
+		                                  NULL };
+	const struct cw_node *key = cw_node_field(state->options, "key");
+	char word[32];
+
+	if (key == NULL)
+		return false;
+	if (key->kind != CW_NODE_STRING)
+		return true;
+	for (const char *p = key->text; *p != '\0';) {
+		size_t len = strcspn(p, "+");
+
+		snprintf(word, sizeof(word), "%.*s", (int)len, p);
+		if (!lint_listed(word, always))
+			return true;
+		p += len + (p[len] == '+');
+	}
+	return false;
+}
+
+/* add, get and score: nil where the key is missing, and statistics before they are warm. */
+static bool may_be_nil(const struct lint_state *state, const struct cw_method *m)
+{
+	if (m == NULL || m->result != CW_RESULT_NUMBER ||
+	    (strcmp(m->name, "add") != 0 && strcmp(m->name, "get") != 0 && strcmp(m->name, "score") != 0))
+		return false;
+	return strcmp(state->primitive->table, "stat") == 0 || key_may_be_missing(state);
+}
+
 /* A direct comparison of what may be nil: an error at the first transaction that lacks it. */
 static void check_comparison(struct lint_file *f, struct cw_node *n)
 {
@@ -538,7 +570,7 @@ static void check_comparison(struct lint_file *f, struct cw_node *n)
 
 		if (x->kind == CW_NODE_METHOD && lint_type_of(f, x->a, &state) == LINT_HANDLE && state->primitive != NULL) {
 			m = find_method(state->primitive, x->text);
-			if (m != NULL && m->result == CW_RESULT_NUMBER)
+			if (may_be_nil(state, m))
 				LINT_WARN(f, x, "may-be-nil", "%s:%s is nil when the transaction lacks the key or nothing is known yet: "
 				          "(... or 0)", state->name, x->text);
 		} else if (lint_index_name(x) != NULL && lint_listed(lint_index_name(x), optional) &&

@@ -200,6 +200,7 @@ static void give_roles(struct lint_file *f)
 {
 	struct cw_node *evaluate = lint_function_of(f, cw_node_field(f->rule, "evaluate"));
 	struct cw_node *state = lint_function_of(f, cw_node_field(f->rule, "state"));
+	struct cw_node *when = lint_function_of(f, cw_node_field(f->rule, "when"));
 	struct passing passing = { .f = f, .changed = true };
 
 	if (evaluate != NULL && evaluate->a != NULL) {
@@ -211,6 +212,8 @@ static void give_roles(struct lint_file *f)
 	}
 	if (state != NULL)
 		add_role(f, state->a, LINT_PARAMS, NULL);
+	if (when != NULL)
+		add_role(f, when->a, LINT_PARAMS, NULL);
 	for (int rounds = 0; rounds < 8 && passing.changed; rounds++) {
 		passing.changed = false;
 		cw_syntax_walk(f->tree, pass_roles, &passing);
@@ -271,7 +274,7 @@ static void learn_states(struct lint_file *f)
 			continue;
 		}
 		f->states[f->nstates++] = (struct lint_state){
-			.name = n->a->text, .at = n->a,
+			.name = n->a->text, .at = n->a, .options = value != NULL && value->kind == CW_NODE_CALL ? value->b : NULL,
 			.primitive = value != NULL && value->kind == CW_NODE_CALL ? lint_constructor(value->a) : NULL,
 		};
 	}

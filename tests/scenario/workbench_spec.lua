@@ -107,6 +107,11 @@ describe("workbench", function()
     os.remove(dir .. "/rules/twice.lua")
   end)
 
+  it("finds nothing in the rules that are shipped", function()
+    local code, text = engine.run(engine.bin .. " rules lint --strict rules")
+    assert.equal(0, code, text)
+  end)
+
   it("compares two versions over the same stream", function()
     assert.equal(0, (engine.run(string.format("%s simulate --seed 4 --blocks 40 --out %s/s.ndjson", engine.bin, dir))))
     local rule = engine.read(dir .. "/rules/big_payer.lua")

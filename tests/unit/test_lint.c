@@ -88,7 +88,8 @@ static const struct { const char *params, *state, *line, *alert, *place; } uses[
 	{ "", "", "if s.n:get() then end", GOOD_ALERT, "6:8 bad-argument" },
 	{ "", "", "if s.n:get('from') then end", GOOD_ALERT, "6:8 bad-argument" },
 	{ "", "", "if s.n:get(tx, 'form') then end", GOOD_ALERT, "6:16 unknown-field" },
-	{ "", "", "if s.n:get(tx) > 3 then end", GOOD_ALERT, "6:4 may-be-nil" },
+	{ "", ", m = window.count { key = 'to', span = '1h' }", "if s.m:get(tx) > 3 then end", GOOD_ALERT, "6:4 may-be-nil" },
+	{ "", ", m = stat.robust { of = 'value' }", "if s.m:add(tx) > 3 then end", GOOD_ALERT, "6:4 may-be-nil" },
 	{ "", "", "if tx.fee > 3 then end", GOOD_ALERT, "6:4 may-be-nil" },
 	{ "", "", "n = n + p.limti", GOOD_ALERT, "6:11 unknown-param" },
 	{ "", "", "tx.value = 3", GOOD_ALERT, "6:1 read-only" },
@@ -132,6 +133,7 @@ END_TEST
 
 static const struct { const char *line; } silent[] = {
 	{ "if (s.n:get(tx) or 0) > 3 then return end" },
+	{ "if s.n:get(tx) > 3 then return end" },
 	{ "if (tx.fee or 0) > 3 then return end" },
 	{ "for k, v in pairs({ 1 }) do n = n + k + v end" },
 	{ "local key = 'val' .. 'ue' if tx[key] == 0 then return end" },
