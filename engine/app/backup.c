@@ -159,6 +159,20 @@ static int write_conf(struct cw_backup *b, struct cw_err *err)
 	return rc;
 }
 
+/* pgBackRest and the archiver run as PostgreSQL's user: they must be able to walk to their folder. */
+static int check_reach(const struct cw_backup *b, struct cw_err *err)
+{
+	const char *argv[] = { "test", "-w", b->dir, NULL };
+	struct cw_child child = { .argv = argv, .as_user = true, .uid = b->uid, .gid = b->gid };
+	struct passwd *pw;
+
+	if (geteuid() != 0 || cw_child_run(&child, NULL) == 0)
+		return 0;
+	pw = getpwuid(b->uid);
+	return cw_err_set(err, CW_ERR_INVALID, "backup.enabled: user \"%s\", under which PostgreSQL runs, cannot reach \"%s\": a folder "
+	                  "above it is closed to it; put general.data_dir elsewhere", pw != NULL ? pw->pw_name : "?", b->dir);
+}
+
 static int make_folders(struct cw_backup *b, struct cw_err *err)
 {
 	static const char *const folders[] = { "log", "lock", "spool" };
@@ -191,7 +205,7 @@ int cw_backup_open(struct cw_backup *b, const struct cw_config *config, struct c
 	}
 	if (!b->private_cluster || !config->backup_enabled)
 		return 0;
-	if (make_folders(b, err) != 0 || join(b->conf, b->dir, "pgbackrest.conf", err) != 0 || write_conf(b, err) != 0)
+	if (make_folders(b, err) != 0 || check_reach(b, err) != 0 || join(b->conf, b->dir, "pgbackrest.conf", err) != 0 || write_conf(b, err) != 0)
 		return -1;
 	snprintf(b->archive_command, sizeof(b->archive_command), "pgbackrest --config=%s --stanza=%s archive-push %%p", b->conf,
 	         config->stanza);

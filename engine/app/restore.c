@@ -12,6 +12,7 @@
 #include "app/config.h"
 #include "base/arena.h"
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -108,6 +109,41 @@ static int fetch(const struct cw_backup *b, const char *data, const char *label,
 	return rc;
 }
 
+/* The server takes connections long before it has replayed all: only when it has been promoted the restore is done. */
+static int await_promoted(const struct cw_cluster *cluster, struct cw_err *err)
+{
+	int64_t deadline = cw_clock_mono_us() + RECOVERY_WAIT_S * INT64_C(1000000);
+	char answer[8];
+
+	while (cw_pg_value(cw_cluster_conninfo(cluster), "SELECT pg_is_in_recovery()", answer, sizeof(answer), err) == 0) {
+		if (answer[0] == 'f')
+			return 0;
+		if (cw_clock_mono_us() > deadline)
+			return cw_err_set(err, CW_ERR_TIMEOUT, "the recovery has not ended after %d seconds", RECOVERY_WAIT_S);
+		usleep(20000);
+	}
+	return -1;
+}
+
+/* Why a server died that was up already: its log goes with the directory. */
+static int tell_why(const char *dir, struct cw_err *err)
+{
+	char path[PATH_MAX], line[1024], best[400] = "";
+	FILE *f = snprintf(path, sizeof(path), "%s/postgres.log", dir) < (int)sizeof(path) ? fopen(path, "re") : NULL;
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		const char *fatal = strstr(line, "FATAL:");
+
+		if (fatal != NULL && strstr(fatal, "starting up") == NULL && strstr(fatal, "shutting down") == NULL)
+			snprintf(best, sizeof(best), "%.*s", (int)strcspn(fatal, "\n"), fatal);
+	}
+	if (f != NULL)
+		fclose(f);
+	if (best[0] == '\0')
+		return cw_err_wrap(err, "the recovery failed");
+	return cw_err_set(err, CW_ERR_DB, "the recovery failed: %s", best);
+}
+
 /* What pgBackRest wrote for the recovery would stand in the way of the next one. */
 static int forget_recovery(const struct cw_cluster *cluster, struct cw_err *err)
 {
@@ -146,7 +182,7 @@ struct cw_cluster *cw_restore_physical(const struct cw_backup *b, const char *di
 	if (keep_wal)
 		conf.archive_command = "";
 	cluster = cw_cluster_start(&conf, err);
-	if (cluster != NULL && forget_recovery(cluster, err) != 0)
+	if (cluster != NULL && (await_promoted(cluster, err) != 0 ? tell_why(dir, err) : forget_recovery(cluster, err)) != 0)
 		cw_cluster_stop(&cluster);
 	return cluster;
 }

@@ -448,10 +448,28 @@ static int differing(const struct cw_schema *from, const struct cw_schema *to, b
 	return n;
 }
 
+static bool makes_functions(const struct cw_schema *from, const struct cw_schema *to)
+{
+	for (int i = 0; i < to->count; i++) {
+		const struct cw_object *b = &to->list[i], *a = is(b, "function") ? find(from, b->kind, b->key) : b;
+
+		if (a == NULL || strcmp(a->def, b->def) != 0)
+			return true;
+	}
+	return false;
+}
+
 int cw_schema_diff(const struct cw_schema *from, const struct cw_schema *to, struct cw_buf *out)
 {
+	bool functions = makes_functions(from, to);
+
 	drops(from, to, RANK_TABLE, 999, out);
+	/* A function comes before the tables that its body names: columns may need it. */
+	if (functions)
+		cw_buf_puts(out, "SET check_function_bodies = off;\n");
 	makes(from, to, out);
+	if (functions)
+		cw_buf_puts(out, "RESET check_function_bodies;\n");
 	drops(from, to, 0, RANK_TABLE - 1, out);
 	return differing(from, to, false, NULL);
 }

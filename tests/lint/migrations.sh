@@ -32,7 +32,7 @@ on_rows=$on_rows,adding-field-with-default,disallowed-unique-constraint,changing
 if [ -x "$squawk" ]; then
 	for part in "$up_parts"/*.sql; do
 		name=$(basename "$part") rules=$exclude
-		[[ ${name:0:14} > $first_release ]] || rules=$rules,$on_rows
+		[ "${name:0:14}" -gt "$first_release" ] || rules=$rules,$on_rows
 		own=$(awk -v f="$name" '$1 == f { print $2 }' tests/lint/squawk.txt)
 		said=$("$squawk" --assume-in-transaction --pg-version 15 --exclude "$rules${own:+,$own}" "$part" 2>&1) ||
 			{ printf '%s\n' "$said" | sed "s#$up_parts/#migrations/#" | head -n 60; bad=1; }
