@@ -28,13 +28,13 @@ return rule {
     }
   end,
   evaluate = function(tx, s, p)
-    local n = s.all:add(tx)
+    local n = s.all:add(tx) or 0
     if n < p.quiet then return end
     s.start:add(tx)
     s.pulse:add(tx)
     s.busy:add(tx)
-    if n < p.least or tx.nonce < n + p.past or s.busy:before_count(tx) > 0 then return end
-    if s.start:age(tx) < 7200 or s.pulse:before_count(tx) == 0 or s.service:has(tx, "from") then return end
+    if n < p.least or tx.nonce < n + p.past or (s.busy:before_count(tx) or 0) > 0 then return end
+    if (s.start:age(tx) or 0) < 7200 or (s.pulse:before_count(tx) or 0) == 0 or s.service:has(tx, "from") then return end
     return alert {
       score = math.min(0.2 + 0.1 * n / p.least, 0.7),
       dedup = tx.from,

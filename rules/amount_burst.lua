@@ -28,7 +28,7 @@ return rule {
     }
   end,
   evaluate = function(tx, s, p)
-    local n, sum = s.count:add(tx), s.sum:add(tx)
+    local n, sum = s.count:add(tx) or 0, s.sum:add(tx) or 0
     if n == nil or n < p.transfers or s.service:has(tx, "from") then return end
     return alert {
       score = math.min(0.4 + 0.1 * math.log10(sum / 1e18 / p.min_ether), 0.9),

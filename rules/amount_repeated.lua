@@ -26,7 +26,7 @@ return rule {
     }
   end,
   evaluate = function(tx, s, p)
-    if s.all:add(tx) < 8 then return end
+    if (s.all:add(tx) or 0) < 8 then return end
     local n = s.seen:add(tx)
     if n == nil or n + 7 < p.receivers or s.service:has(tx, "from") then return end
     return alert {

@@ -29,7 +29,7 @@ return rule {
   end,
   evaluate = function(tx, s, p)
     if tx.ether >= p.limit_ether then return end
-    local n, sum = s.count:add(tx), s.sum:add(tx)
+    local n, sum = s.count:add(tx) or 0, s.sum:add(tx) or 0
     if n == nil or n < p.transfers or s.service:has(tx, "from") then return end
     return alert {
       score = 0.4 + 0.05 * n,

@@ -26,7 +26,7 @@ return rule {
   end,
   evaluate = function(tx, s, p)
     if tx.arg1 == nil or tx.arg1 == tx.from or tx.word3 == "0x" .. ("0"):rep(64) then return end
-    local n = s.owners:add(tx)
+    local n = s.owners:add(tx) or 0
     if n < p.owners or s.service:has(tx, "from") then return end
     return alert {
       score = math.min(0.5 + n / (4 * p.high), 1),

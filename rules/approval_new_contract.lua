@@ -32,7 +32,7 @@ return rule {
     if age == nil or age > seconds(p.young) or s.service:has(tx, "arg1") then return end
     local all = tx.selector == "0xa22cb465" and tx.word2 ~= "0x" .. ("0"):rep(64) or (tx.word2 or "0x0"):sub(3, 3) >= "8"
     if not all then return end
-    local n = s.owners:add(tx)
+    local n = s.owners:add(tx) or 1
     return alert {
       score = math.min(0.4 + 0.05 * n, 0.9),
       severity = n >= 10 and "high" or nil,

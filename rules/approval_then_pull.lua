@@ -34,7 +34,7 @@ return rule {
     if owner == nil or owner == tx.from or tx.arg2 == owner or tx.word3 == "0x" .. ("0"):rep(64) then return end
     local owners, idle = s.spender:get(tx, "from") or 0, s.owner:idle(tx, "arg1")
     if owners == 0 or idle == nil or idle > seconds(p.window) then return end
-    local n = s.pulled:add(tx)
+    local n = s.pulled:add(tx) or 1
     return alert {
       score = math.min(0.7 + 0.05 * n, 1),
       severity = n == 1 and owners == 1 and "medium" or nil,

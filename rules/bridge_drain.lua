@@ -25,7 +25,7 @@ return rule {
   end,
   evaluate = function(tx, s, p)
     if s.own:has(tx, "to") then return end
-    s.out:add(tx)
+    if s.out:add(tx) == nil then return end
     local sum, before = s.out:sum(tx) / 1e18, s.out:before_sum(tx) / 1e18
     if sum < p.min_ether or sum < p.factor * before or s.out:before_count(tx) == 0 then return end
     return alert {

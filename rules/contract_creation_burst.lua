@@ -23,7 +23,7 @@ return rule {
     }
   end,
   evaluate = function(tx, s, p)
-    local n = s.count:add(tx)
+    local n = s.count:add(tx) or 0
     if n < p.contracts or s.service:has(tx, "from") then return end
     return alert {
       score = math.min(0.2 + 0.02 * n, 0.7),

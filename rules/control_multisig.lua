@@ -19,7 +19,7 @@ return rule {
   state = function(p) return { count = window.count { key = "to", span = p.window, max_keys = 10000 } } end,
   evaluate = function(tx, s, p)
     if tx.arg1 == nil or tx.arg1 ~= tx.to or tx.status == 0 then return end
-    local n = s.count:add(tx)
+    local n = s.count:add(tx) or 1
     return alert {
       score = n >= p.many and 0.6 or 0.4,
       severity = n >= p.many and "medium" or nil,

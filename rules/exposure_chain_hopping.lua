@@ -27,7 +27,7 @@ return rule {
     }
   end,
   evaluate = function(tx, s, p)
-    local n, sum = s.used:add(tx), s.sum:add(tx)
+    local n, sum = s.used:add(tx) or 0, s.sum:add(tx) or 0
     if n < p.bridges or s.service:has(tx, "from") then return end
     sum = sum / 1e18
     return alert {

@@ -25,7 +25,7 @@ return rule {
   end,
   evaluate = function(tx, s)
     if tx.to == nil or s.any:has(tx, "to") then return end
-    local sum = s.count:add(tx) / 1e18
+    local sum = (s.count:add(tx) or 0) / 1e18
     return alert {
       score = math.min(0.6 + 0.1 * math.log10(1 + sum), 0.9),
       confidence = s.bad:confidence(tx, "from"),

@@ -41,7 +41,7 @@ return rule {
     if receivers == nil or tx.ether < p.min_ether then return end
     local n = s.graph:cycle(tx)
     if n == nil or n < p.least then return end
-    if receivers > p.hub or s.graph:fan_in(tx, "to") > p.hub then return end
+    if receivers > p.hub or (s.graph:fan_in(tx, "to") or 0) > p.hub then return end
     if s.service:has(tx, "from") or s.service:has(tx, "to") then return end
     if (s.told:idle(tx) or 1 / 0) < seconds(p.pause) then return end
     s.told:add(tx)

@@ -34,7 +34,7 @@ return rule {
     s.got:add(tx)
     if got == nil or got < p.min_ether * 1e18 or age > seconds(p.within) then return end
     if tx.value < p.share * got or tx.value > got then return end
-    local n = s.times:add(tx)
+    local n = s.times:add(tx) or 0
     if n < p.times or s.service:has(tx, "from") or s.service:has(tx, "to") then return end
     return alert {
       score = math.min(0.4 + 0.05 * n, 0.8),

@@ -32,7 +32,7 @@ return rule {
   end,
   evaluate = function(tx, s, p)
     local got, hops = tx.nonce <= p.max_nonce and s.got:at(tx, 1, "from") or nil, 0
-    if got and s.got:age(tx, 1, "from") <= seconds(p.dwell) and tx.value >= p.low * got and tx.value <= p.high * got then
+    if got and (s.got:age(tx, 1, "from") or 0) <= seconds(p.dwell) and tx.value >= p.low * got and tx.value <= p.high * got then
       hops = (s.hop:at(tx, 1, "from") or 0) + 1
     end
     s.got:add(tx)

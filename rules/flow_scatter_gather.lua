@@ -31,12 +31,12 @@ return rule {
   end,
   evaluate = function(tx, s, p)
     local root = tx.nonce <= p.max_nonce and s.root:id(tx) or nil
-    local payer = root and s.root:age(tx) <= seconds(p.window) and s.root:payer(tx) or nil
+    local payer = root and (s.root:age(tx) or 0) <= seconds(p.window) and s.root:payer(tx) or nil
     s.root:add(tx)
     if payer == nil or payer == tx.to then return end
     local n = (s.roots:equal(tx, root) or 0) + 1
     s.roots:add(tx, root)
-    local via = s.via:add(tx)
+    local via = s.via:add(tx) or 0
     if n < p.stations or via < p.stations or s.service:has(tx, "to") then return end
     return alert {
       score = math.min(0.5 + 0.03 * n, 0.9),

@@ -42,7 +42,7 @@ return rule {
     local age = tx.nonce < p.established and s.paid:age(tx, "from") or nil
     local n, went = 0, 0
     if age and age <= seconds(p.young) then
-      went = s.went:add(tx)
+      went = s.went:add(tx) or 0
       n = s.payers:get(tx, "from") or 0
     end
     if (s.payers:add(tx) or 0) >= FROM then
@@ -50,7 +50,7 @@ return rule {
       s.came:add(tx)
     end
     if n < p.payers then return end
-    local payments = s.paid:count(tx, "from") + FROM - 1
+    local payments = (s.paid:count(tx, "from") or 0) + FROM - 1
     local came = (s.came:get(tx, "from") or 0) * payments / (payments - FROM + 1)     -- what was not added up is like the rest
     if came < p.min_ether * 1e18 or went < p.share * came or n < p.different * payments then return end
     if s.service:has(tx, "from") or s.service:has(tx, "to") then return end

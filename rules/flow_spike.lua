@@ -28,7 +28,7 @@ return rule {
   evaluate = function(tx, s, p)
     if s.days:add(tx) == nil then return end
     local sum = s.days:sum(tx) / 1e18
-    if sum < p.min_ether or s.days:before_count(tx) < p.payments then return end
+    if sum < p.min_ether or (s.days:before_count(tx) or 0) < p.payments then return end
     local before = s.days:before_sum(tx) / 1e18
     if sum < p.factor * before or s.service:has(tx, "to") then return end
     return alert {

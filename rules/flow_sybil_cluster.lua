@@ -33,7 +33,7 @@ return rule {
       return
     end
     local root = s.root:id(tx)
-    if root == nil or s.root:age(tx) > seconds(p.window) or tx.nonce > 0 then return end
+    if root == nil or (s.root:age(tx) or 0) > seconds(p.window) or tx.nonce > 0 then return end
     local n = (s.roots:equal(tx, root) or 0) + 1
     s.roots:add(tx, root)
     if n < p.accounts then return end

@@ -28,7 +28,7 @@ return rule {
     end
     local direct = tx.selector == "0x23b872dd" and tx.word3 == ZERO and tx.arg1 ~= nil and tx.arg1 ~= tx.from
     if n < p.events and not direct then return end
-    local victims = direct and s.victims:add(tx) or n
+    local victims = direct and (s.victims:add(tx) or 1) or n
     return alert {
       score = math.min(0.5 + 0.03 * victims, 0.9),
       dedup = tx.from,

@@ -36,7 +36,7 @@ return rule {
         local had = (s.owners:equal(tx, owner) or 0) > 0 and (s.owners:age(tx, s.owners:count(tx)) or 0) <= seconds(p.within)
         s.owners:add(tx, owner)
         if had and to ~= log.from and not s.service:has(tx, "log_to") and not s.service:has(tx, "log_from") then
-          local n = s.returns:add(tx)
+          local n = s.returns:add(tx) or 1
           return alert {
             score = math.min(0.25 + 0.1 * n, 0.8),
             severity = n >= p.times and "medium" or nil,
