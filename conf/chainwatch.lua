@@ -1,7 +1,7 @@
 -- chainwatch settings. Every key is shown with its default; take away the dashes to change one.
 -- Order: built-in < this file < environment < command line. `chainwatch check` looks it over.
 -- A reload (SIGHUP, `chainwatch reload`) takes every key but those marked (restart).
--- env("NAME"), file("PATH") and credential("NAME") read a secret: from the environment, a file, systemd's LoadCredential=.
+-- env("NAME"), file("PATH"), credential("NAME") read a secret: environment, a file, systemd's LoadCredential=.
 return {
 	general = {
 		-- data_dir = "var",                       -- private cluster, admin key, checkpoints (restart); $CHAINWATCH_DATA_DIR
@@ -163,11 +163,27 @@ return {
 	--     window = 256,                   -- blocks fetched ahead
 	--     deadline_ms = 10000,            -- of a call
 	--     max_reorg = 10000,              -- a reorg of more blocks stops the source
-	--     ws = "ws://127.0.0.1:8546",      -- where new blocks are announced: asks sooner than poll_ms
 	--     receipts = "auto",                -- auto, block, single (one by one) or none
 	--   },
 	--   -- Transactions from Kafka, one JSON object a message; options are librdkafka's.
 	--   { name = "bus", kind = "kafka", brokers = "127.0.0.1:9092", group = "chainwatch", topics = { "transactions" },
 	--     chain_id = 1, options = { ["security.protocol"] = "plaintext" } },
+	-- },
+	-- Receivers of alerts, each with at-least-once delivery: docs/OPERATIONS.md.
+	-- deliver = {
+	--   { name = "ops",                       -- letters, digits, _ . -; stays the same: deliveries name it
+	--     format = "generic",                 -- generic, cloudevents, slack, discord, pagerduty, alertmanager, email
+	--     url = "https://example.org/hook",   -- smtp:// or smtps:// for e-mail
+	--     secrets = { file("hook.secret") },  -- "whsec_..."; each signs (two while one is replaced)
+	--     headers = { Authorization = env("HOOK_TOKEN") },
+	--     routing_key = env("PAGERDUTY_KEY"), -- pagerduty
+	--     from = "cw@example.org", to = { "soc@example.org" }, user = "", password = "",   -- email
+	--     min_severity = "high",              -- this or above
+	--     rules = { "eth.*" }, not_rules = {}, tags = { "aml.*" }, chains = { 1 },   -- all that are given must fit
+	--     events = { "new", "updated", "retracted", "reborn" },
+	--     per_minute = 60,                    -- messages; more wait
+	--     group = 20,                         -- up to so many alerts in one message when they queue up
+	--     timeout_ms = 10000, max_attempts = 12,   -- then it is given up, until an operator retries it
+	--     allow_private = false },            -- may resolve to a private, loopback or link-local address
 	-- },
 }

@@ -413,6 +413,13 @@ static int read_sources(const struct reading *r)
 	return cw_err_wrap(r->err, "%s:%d", r->config->path, cw_data_file_line(r->source, NULL, "source"));
 }
 
+static int read_deliver(const struct reading *r)
+{
+	if (cw_config_read_deliver(&r->config->deliver, r->L, r->config->arena, r->err) == 0)
+		return 0;
+	return cw_err_wrap(r->err, "%s:%d", r->config->path, cw_data_file_line(r->source, NULL, "deliver"));
+}
+
 static bool is_section(const char *name)
 {
 	for (int i = 0; sections[i] != NULL; i++)
@@ -431,8 +438,8 @@ static int read_table(void *arg, struct lua_State *L, const char *source, struct
 
 		if (section == NULL)
 			return cw_err_set(err, CW_ERR_INVALID, "%s:1: a value without a name", r.config->path);
-		if (strcmp(section, "source") == 0) {
-			if (read_sources(&r) != 0)
+		if (strcmp(section, "source") == 0 || strcmp(section, "deliver") == 0) {
+			if ((section[0] == 's' ? read_sources(&r) : read_deliver(&r)) != 0)
 				return -1;
 			lua_pop(L, 1);
 			continue;
@@ -614,7 +621,7 @@ void cw_config_write_default(struct cw_buf *out)
 	cw_buf_puts(out, "-- chainwatch settings. Every key is shown with its default; take away the dashes to change one.\n"
 	                 "-- Order: built-in < this file < environment < command line. `chainwatch check` looks it over.\n"
 	                 "-- A reload (SIGHUP, `chainwatch reload`) takes every key but those marked (restart).\n"
-	                 "-- env(\"NAME\"), file(\"PATH\") and credential(\"NAME\") read a secret: from the environment, a file, systemd's "
+	                 "-- env(\"NAME\"), file(\"PATH\"), credential(\"NAME\") read a secret: environment, a file, systemd's "
 	                 "LoadCredential=.\n"
 	                 "return {\n");
 	for (int n = 0; sections[n] != NULL; n++) {
@@ -630,5 +637,6 @@ void cw_config_write_default(struct cw_buf *out)
 		cw_buf_puts(out, "\t},\n");
 	}
 	cw_config_write_source(out);
+	cw_config_write_deliver(out);
 	cw_buf_puts(out, "}\n");
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app/config_deliver.h"
 #include "app/config_source.h"
 
 struct cw_arena;
@@ -69,6 +70,7 @@ struct cw_config {
 	struct cw_log_group log_groups[16];
 	int nlog_groups;
 	struct cw_source_list sources;   /* chains to follow; from the file only */
+	struct cw_deliver_list deliver;  /* receivers of alerts; from the file only */
 };
 
 /* `path` NULL: $CHAINWATCH_CONFIG, else conf/chainwatch.lua where it exists, else none. NULL on error, with file, line

@@ -39,6 +39,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "http/client.h"
 #include "http/server.h"
 #include "http/sse.h"
 #include "loop/loop.h"
@@ -331,6 +332,7 @@ static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct 
 	if (e->pipeline == NULL)
 		return -1;
 	cw_pipeline_on_publish(e->pipeline, cw_ops_publish, e);
+	cw_pipeline_want_events(e->pipeline, c->deliver.n > 0);
 	cw_pipeline_on_alarm(e->pipeline, cw_ops_alarm, e);
 	cw_pipeline_on_retract(e->pipeline, cw_ops_retract, e);
 	cw_checkpoints_start(e->checkpoints);
@@ -441,6 +443,11 @@ static int start_scripts(struct cw_engine *e, struct cw_err *err)
 	};
 
 	e->workbench = cw_workbench_open(e);
+	e->http_public = cw_httpc_new(e->loop, &(struct cw_httpc_conf){ .public_only = true });
+	e->http_any = cw_httpc_new(e->loop, NULL);
+	env.http_public = e->http_public;
+	env.http_any = e->http_any;
+	env.work = e->work;
 	env.anomalies = e->anomalies;
 	env.auth = &e->auth;
 	env.conf_json = cw_ops_conf_json(e, e->config);
@@ -584,6 +591,8 @@ void cw_engine_free(struct cw_engine **engine)
 	cw_sources_free(&e->sources);
 	cw_server_free(&e->server);
 	cw_scripts_free(&e->scripts);
+	cw_httpc_free(&e->http_public);
+	cw_httpc_free(&e->http_any);
 	cw_sse_free(&e->anomalies);
 	cw_identity_stop(e);
 	cw_pipeline_free(&e->pipeline);

@@ -15,6 +15,7 @@
 struct cw_audit_export;
 struct cw_audit_writer;
 struct cw_config;
+struct cw_httpc;
 struct cw_arena;
 struct cw_reload;
 
@@ -40,6 +41,7 @@ struct cw_engine {
 	struct cw_gate gate;
 	struct cw_sse *anomalies;
 	struct cw_scripts *scripts;
+	struct cw_httpc *http_public, *http_any;   /* of the scripts */
 	struct cw_sources *sources;
 	struct cw_server *server;
 	struct cw_reload *reload;        /* one at a time; NULL: none */

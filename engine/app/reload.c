@@ -177,6 +177,7 @@ static int apply_config(struct cw_engine *e, const struct cw_config *fresh, stru
 	if (e->sources != NULL && cw_sources_apply(e->sources, fresh, err) != 0)
 		return -1;
 	cw_pipeline_reconfigure(e->pipeline, &pipeline);
+	cw_pipeline_want_events(e->pipeline, fresh->deliver.n > 0);
 	e->chain_id = (uint64_t)fresh->chain_id;
 	return 0;
 }

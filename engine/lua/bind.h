@@ -32,6 +32,8 @@ int cw_bind_db_collect(struct lua_State *L);
 void cw_bind_engine(struct lua_State *L);
 void cw_bind_jobs(struct lua_State *L);
 void cw_bind_identity(struct lua_State *L);
+void cw_bind_http(struct lua_State *L);
+void cw_bind_crypto(struct lua_State *L);
 
 /* Pushes {code=, message=, status=, sqlstate=} for an error. `details_json` (or NULL) becomes field `errors`, raw. */
 void cw_bind_push_error(struct lua_State *L, const struct cw_err *err, const char *details_json);

@@ -628,6 +628,13 @@ local globals = {
 	time = { now = C.engine.now, format = C.engine.format_time, parse = C.engine.parse_time, seconds = seconds,
 		--- time.sleep(seconds). Waits.
 		sleep = waits(C.jobs.sleep, C.jobs.slept) },
+	http = {
+		--- http.request { url=, ... } -> answer | nil, err; http.requests { request, ... } -> answers; http.mail { ... }
+		request = waits(C.http.request, C.http.collect), requests = waits(C.http.requests, C.http.collect),
+		mail = waits(C.http.mail, C.http.mailed),
+	},
+	crypto = { hmac_sha256 = C.crypto.hmac_sha256, sha256 = C.crypto.sha256, base64 = C.crypto.base64,
+		unbase64 = C.crypto.unbase64 },
 	job = job, retention = retention.declare,
 	jobs = { list = C.jobs.list, start = start_job, plan_retention = retention.plan, run_retention = retention.run },
 	predict = {

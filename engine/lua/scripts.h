@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 struct cw_auth;
+struct cw_work_pool;
+struct cw_httpc;
 struct cw_err;
 struct cw_loop;
 struct cw_pipeline;
@@ -24,6 +26,8 @@ struct cw_script_env {
 	struct cw_pipeline *pipeline;    /* predict */
 	struct cw_sse *anomalies;        /* event stream */
 	struct cw_auth *auth;            /* passwords, tokens; NULL: none here */
+	struct cw_httpc *http_public, *http_any;    /* http.*: without and with private addresses */
+	struct cw_work_pool *work;       /* http.mail */
 	const char *conf_json;           /* settings that scripts may read; copied */
 	const uint64_t *chain_id;        /* of transactions that name none; read at each request */
 	/* Operations that app offers to scripts by name: engine.call("reload") etc. Each answers once, later, with a JSON

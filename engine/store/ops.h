@@ -34,7 +34,8 @@ extern const struct cw_op cw_system_metrics_append, cw_system_metrics_list, cw_s
 	cw_system_metrics_names;
 extern const struct cw_op cw_labels_of, cw_labels_list, cw_labels_count, cw_labels_lists, cw_labels_put,
 	cw_labels_bulk_put, cw_labels_delete;
-extern const struct cw_op cw_outbox_list, cw_outbox_due, cw_outbox_create, cw_outbox_delivered, cw_outbox_failed,
+extern const struct cw_op cw_outbox_list, cw_outbox_due, cw_outbox_claim, cw_outbox_targets, cw_outbox_retry;
+extern const struct cw_op cw_outbox_create, cw_outbox_delivered, cw_outbox_failed,
 	cw_outbox_again;
 extern const struct cw_op cw_cursors_list, cw_cursors_get, cw_cursors_put, cw_cursors_delete;
 extern const struct cw_op cw_job_runs_list, cw_job_runs_get, cw_job_runs_last, cw_job_runs_claim, cw_job_runs_progress,

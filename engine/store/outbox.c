@@ -34,14 +34,74 @@ const struct cw_op cw_outbox_list = {
 	CW_OP_ARGS(list_args), CW_OP_COLUMNS(columns), .build = cw_build_query, .from = "outbox o", .keys = "o.id",
 };
 
-static const struct cw_arg_spec due_args[] = { { .name = "limit", .type = CW_ARG_INT, .min = 1, .max = 1000, .required = true } };
+static const struct cw_arg_spec due_args[] = {
+	{ .name = "limit", .type = CW_ARG_INT, .min = 1, .max = 1000, .required = true },
+	{ .name = "routed", .type = CW_ARG_BOOL },
+};
 
 static void build_due(struct cw_build *b)
 {
+	const struct cw_arg *routed = cw_build_arg(b, "routed");
+
 	cw_build_select(b);
 	cw_build_sql(b, " FROM outbox o WHERE o.delivered_at IS NULL AND o.failed_at IS NULL AND o.next_attempt_at <= now()");
+	if (routed != NULL)
+		cw_build_sql(b, routed->flag ? " AND o.target <> ''" : " AND o.target = ''");
 	cw_build_value(b, "limit", " ORDER BY o.next_attempt_at, o.id LIMIT % FOR UPDATE SKIP LOCKED");
 }
+
+/* What is being sent is nobody else's for a while; if the sender dies, it is due again after it. */
+static void build_claim(struct cw_build *b)
+{
+	cw_build_value(b, "lease_s", "UPDATE outbox o SET next_attempt_at = now() + make_interval(secs => %)");
+	cw_build_sql(b, " WHERE o.id IN (SELECT d.id FROM outbox d WHERE d.delivered_at IS NULL AND d.failed_at IS NULL"
+	                " AND d.next_attempt_at <= now()");
+	cw_build_value(b, "target", " AND d.target = %");
+	cw_build_value(b, "limit", " ORDER BY d.next_attempt_at, d.id LIMIT % FOR UPDATE SKIP LOCKED)");
+	cw_build_returning(b);
+}
+
+static const struct cw_arg_spec claim_args[] = {
+	{ .name = "target", .required = true },
+	{ .name = "limit", .type = CW_ARG_INT, .min = 1, .max = 1000, .required = true },
+	{ .name = "lease_s", .type = CW_ARG_NUMBER, .min = 0, .max = 3600, .required = true },
+};
+
+const struct cw_op cw_outbox_claim = {
+	.repo = "outbox", .name = "claim", .kind = CW_OP_ROWS,
+	.summary = "Takes a target's due deliveries for `lease_s` seconds; then they are due again unless they were ended.",
+	CW_OP_ARGS(claim_args), CW_OP_COLUMNS(columns), .build = build_claim,
+};
+
+static const struct cw_column target_columns[] = {
+	CW_COLUMN("target", "o.target", 0),
+	CW_COLUMN("due", "count(*) FILTER (WHERE o.failed_at IS NULL)", 0),
+	CW_COLUMN("failed", "count(*) FILTER (WHERE o.failed_at IS NOT NULL)", 0),
+	CW_COLUMN("oldest", "min(o.created_at) FILTER (WHERE o.failed_at IS NULL)", 0),
+	CW_COLUMN("last_error", "(array_agg(o.last_error ORDER BY o.id DESC) FILTER (WHERE o.last_error IS NOT NULL))[1]", 0),
+};
+
+const struct cw_op cw_outbox_targets = {
+	.repo = "outbox", .name = "targets", .kind = CW_OP_ROWS,
+	.summary = "What waits and what was given up, for each target.",
+	.args = NULL, .nargs = 0, CW_OP_COLUMNS(target_columns), .build = cw_build_query,
+	.from = "outbox o", .tail = "WHERE o.delivered_at IS NULL AND o.target <> '' GROUP BY o.target ORDER BY o.target",
+};
+
+static const struct cw_arg_spec retry_args[] = { { .name = "target", .required = true, .where = "o.target = %" } };
+
+static void build_retry(struct cw_build *b)
+{
+	cw_build_sql(b, "UPDATE outbox o SET failed_at = NULL, attempts = 0, next_attempt_at = now()");
+	cw_build_where(b);
+	cw_build_sql(b, " AND o.failed_at IS NOT NULL");
+}
+
+const struct cw_op cw_outbox_retry = {
+	.repo = "outbox", .name = "retry", .kind = CW_OP_EXEC,
+	.summary = "Everything that was given up for a target is due again.",
+	CW_OP_ARGS(retry_args), .columns = NULL, .ncolumns = 0, .build = build_retry,
+};
 
 const struct cw_op cw_outbox_due = {
 	.repo = "outbox", .name = "due", .kind = CW_OP_ROWS,
@@ -53,6 +113,9 @@ static const struct cw_arg_spec create_args[] = {
 	{ .name = "target", .required = true, .column = "target" },
 	{ .name = "anomaly_id", .type = CW_ARG_INT, .column = "anomaly_id" },
 	{ .name = "payload", .type = CW_ARG_JSON, .column = "payload" },
+	{ .name = "kind", .type = CW_ARG_CHOICE, .choices = "new|updated|retracted|reborn", .column = "kind" },
+	{ .name = "event_of", .type = CW_ARG_INT, .column = "event_id",
+	  .value = "coalesce((SELECT e.event_id FROM outbox e WHERE e.id = %), gen_random_uuid())" },
 };
 
 const struct cw_op cw_outbox_create = {

@@ -1119,25 +1119,53 @@ function db.outbox:list(args) end
 function db.outbox:list_json(args) end
 
 ---Deliveries whose time has come, the longest overdue first; locked for the transaction that asks. Waits.
----@param args { limit: integer }
+---@param args { limit: integer, routed?: boolean }
 ---@return table[]?
 ---@return cw.Err?
 function db.outbox:due(args) end
 
 ---Deliveries whose time has come, the longest overdue first; locked for the transaction that asks. Waits.
----@param args { limit: integer }
+---@param args { limit: integer, routed?: boolean }
 ---@return string?
 ---@return cw.Err?
 function db.outbox:due_json(args) end
 
+---Takes a target's due deliveries for `lease_s` seconds; then they are due again unless they were ended. Waits.
+---@param args { target: string, limit: integer, lease_s: number }
+---@return table[]?
+---@return cw.Err?
+function db.outbox:claim(args) end
+
+---Takes a target's due deliveries for `lease_s` seconds; then they are due again unless they were ended. Waits.
+---@param args { target: string, limit: integer, lease_s: number }
+---@return string?
+---@return cw.Err?
+function db.outbox:claim_json(args) end
+
+---What waits and what was given up, for each target. Waits.
+---@return table[]?
+---@return cw.Err?
+function db.outbox:targets() end
+
+---What waits and what was given up, for each target. Waits.
+---@return string?
+---@return cw.Err?
+function db.outbox:targets_json() end
+
+---Everything that was given up for a target is due again. Waits.
+---@param args { target: string }
+---@return integer?
+---@return cw.Err?
+function db.outbox:retry(args) end
+
 ---One more delivery to make. Waits.
----@param args { target: string, anomaly_id?: integer, payload?: any }
+---@param args { target: string, anomaly_id?: integer, payload?: any, kind?: "new"|"updated"|"retracted"|"reborn", event_of?: integer }
 ---@return table?
 ---@return cw.Err?
 function db.outbox:create(args) end
 
 ---One more delivery to make. Waits.
----@param args { target: string, anomaly_id?: integer, payload?: any }
+---@param args { target: string, anomaly_id?: integer, payload?: any, kind?: "new"|"updated"|"retracted"|"reborn", event_of?: integer }
 ---@return string?
 ---@return cw.Err?
 function db.outbox:create_json(args) end

@@ -157,6 +157,62 @@ db = {}
 ---@return ...
 function db.transaction(options, fn) end
 
+http = {}
+
+---one call to the outside. Waits
+---@param request cw.HttpRequest
+---@return cw.HttpAnswer?, cw.Err?
+function http.request(request) end
+
+---up to 64 at the same time; answers in their order, { error = err } where one failed. Waits
+---@param requests cw.HttpRequest[]
+---@return table[]
+function http.requests(requests) end
+
+---{ url = "smtp://...", user=, password=, from=, to={}, subject=, text=, timeout_ms= } by SMTP. Waits
+---@param message table
+---@return boolean?, cw.Err?
+function http.mail(message) end
+
+---@class cw.HttpRequest
+---@field url string # http or https; redirects are not followed
+---@field method string? # GET, or POST with a body
+---@field headers table<string, string>?
+---@field body string?
+---@field timeout_ms number? # 10000
+---@field max_bytes number? # of the answer, 1 MiB
+---@field allow_private boolean? # may resolve to a private, loopback or link-local address
+
+---@class cw.HttpAnswer
+---@field status integer # any: 404 is an answer, not an error
+---@field body string
+---@field content_type string
+---@field retry_after number? # seconds
+---@field took_ms number
+
+crypto = {}
+
+---32 bytes
+---@param key string
+---@param text string
+---@return string
+function crypto.hmac_sha256(key, text) end
+
+---32 bytes
+---@param text string
+---@return string
+function crypto.sha256(text) end
+
+---RFC 4648, with padding
+---@param bytes string
+---@return string
+function crypto.base64(bytes) end
+
+---nil if it is none
+---@param text string
+---@return string?
+function crypto.unbase64(text) end
+
 predict = {}
 
 ---judges the transaction in the request's body; the verdict as JSON text. Waits
@@ -283,6 +339,10 @@ function engine.may_switch_rule(id, candidate, what) end
 ---@param reason? string
 ---@return boolean?, cw.Err?
 function engine.switch_rule(id, candidate, what, reason) end
+
+---what the live rules' own tests fire on, as JSON text
+---@return string
+function engine.rule_fires() end
 
 ---the OpenAPI document as JSON text
 ---@return string
