@@ -232,6 +232,8 @@ int cw_backtest_save(struct cw_backtest *b, struct cw_err *err)
 	FILE *f;
 	int rc = 0;
 
+	if (b->conf.state_dir == NULL)
+		return cw_err_set(err, CW_ERR_INVALID, "there is no folder to keep the run in (--state FOLDER)");
 	if (b->run == NULL || cw_offline_seq(b->run) == 0 || b->over)
 		return cw_err_set(err, CW_ERR_INVALID, "there is nothing to keep yet");
 	/* The position names the state that belongs to it, so the two can never be of different moments. */
@@ -385,6 +387,8 @@ static int open_files(struct cw_backtest *b, struct cw_err *err)
 {
 	const char *dir = b->conf.state_dir;
 
+	if (b->conf.resume && dir == NULL)
+		return cw_err_set(err, CW_ERR_INVALID, "there is no folder in which a run could have been kept (--state FOLDER)");
 	if (dir != NULL) {
 		if (mkdir(dir, 0755) != 0 && errno != EEXIST)
 			return cw_err_set(err, CW_ERR_INVALID, "could not make the folder \"%s\": %s", dir, strerror(errno));

@@ -102,6 +102,10 @@ static int report(const struct cw_cli *cli, struct run *r, const struct cw_rules
 			cw_backtest_put_text(r->backtest, &out);
 		printf("%s%s", out.data, cli->json ? "\n" : "");
 		cw_backtest_forget(r->backtest);
+		if (cw_backtest_transactions(r->backtest) == 0) {
+			fprintf(stderr, "chainwatch rules backtest: no transaction was judged\n");
+			rc = 1;
+		}
 		if (w->out != NULL && !cli->json)
 			printf("the alerts are in %s\n", w->out);
 	}
