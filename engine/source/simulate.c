@@ -92,7 +92,9 @@ static const char *near_scenario(const char *text, size_t len)
 	memcpy(names, scenario_names, sizeof(scenario_names));
 	names[CW_SIM_SCENARIOS] = NULL;
 	near = cw_suggest(word, names);
-	snprintf(out, sizeof(out), near != NULL ? " (did you mean \"%s\"?)" : "", near);
+	out[0] = '\0';
+	if (near != NULL)
+		snprintf(out, sizeof(out), " (did you mean \"%s\"?)", near);
 	return out;
 }
 
