@@ -175,7 +175,8 @@ static void step(struct cw_pipeline *p)
 {
 	struct warm *w = p->warm;
 
-	if (w->phase < WARM_READING || p->next_gen != NULL || p->activating)
+	/* While a reorg rewinds the arena nothing may wait in the ring: it would come before what the rewind took away. */
+	if (w->phase < WARM_READING || p->next_gen != NULL || p->activating || p->reorg != NULL)
 		return;
 	submit(p);
 	if (w->query != 0 || w->submitted < w->n || w->phase == WARM_ENDING)
