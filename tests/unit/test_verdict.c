@@ -350,6 +350,41 @@ START_TEST(names)
 }
 END_TEST
 
+START_TEST(note_comes_back_unless_it_is_too_long_or_no_object)
+{
+	struct cw_buf bytes = CW_BUF_INIT, big = CW_BUF_INIT;
+	struct cw_arena *own = cw_arena_new();
+	struct cw_verdict got;
+	struct cw_err fault;
+	size_t used;
+
+	cw_verdict_begin(&bytes, 7);
+	cw_verdict_note(&bytes, "{\"rules\":[]}");
+	cw_verdict_end(&bytes);
+	ck_assert_msg(cw_verdict_read(&got, bytes.data, bytes.len, &used, own, &fault) == 0, "%s", fault.msg);
+	ck_assert_uint_eq(used, bytes.len);
+	ck_assert_str_eq(got.note, "{\"rules\":[]}");
+	cw_buf_puts(&big, "{\"x\":\"");
+	while (big.len <= CW_VERDICT_NOTE_MAX)
+		cw_buf_putc(&big, 'x');
+	cw_buf_puts(&big, "\"}");
+	cw_buf_clear(&bytes);
+	cw_verdict_begin(&bytes, 8);
+	cw_verdict_note(&bytes, big.data);
+	cw_verdict_end(&bytes);
+	ck_assert(cw_verdict_read(&got, bytes.data, bytes.len, &used, own, &fault) == 0);
+	ck_assert(got.note == NULL);
+	cw_buf_clear(&bytes);
+	cw_verdict_begin(&bytes, 9);
+	cw_verdict_note(&bytes, "[1]");
+	cw_verdict_end(&bytes);
+	ck_assert(cw_verdict_read(&got, bytes.data, bytes.len, &used, own, &fault) != 0);
+	cw_buf_release(&bytes);
+	cw_buf_release(&big);
+	cw_arena_free(&own);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("verdict");
@@ -359,6 +394,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, note_comes_back_unless_it_is_too_long_or_no_object);
 	tcase_add_test(tc, quiet_verdict);
 	tcase_add_test(tc, everything_comes_back);
 	tcase_add_test(tc, shadow_alerts_do_not_count);
