@@ -259,13 +259,35 @@ static void enum_grow(struct cw_buf *out, const struct cw_object *a, const struc
 	}
 }
 
+static void remake_comment(const struct cw_schema *from, const struct cw_schema *to, const struct cw_object *o,
+                           struct cw_buf *out);
+
+/* Indexes and constraints that name the type stand in the way of its change; those that change or go are gone already. */
+static void enum_users(struct cw_buf *out, const struct cw_schema *from, const struct cw_schema *to, const char *type,
+                       bool make)
+{
+	for (int i = 0; i < from->count; i++) {
+		const struct cw_object *o = &from->list[make ? i : from->count - 1 - i], *same;
+
+		if ((!is(o, "index") && !is(o, "constraint")) || strstr(o->def, type) == NULL || o->part)
+			continue;
+		same = find(to, o->kind, o->key);
+		if (same == NULL || strcmp(same->def, o->def) != 0)
+			continue;
+		say(out, make ? o->make : o->undo);
+		if (make)
+			remake_comment(from, to, o, out);
+	}
+}
+
 /* Labels went or moved: a new type takes the place of the old one in each column. */
-static void enum_replace(struct cw_buf *out, const struct cw_schema *from, const struct cw_object *a,
-                         const struct cw_object *b)
+static void enum_replace(struct cw_buf *out, const struct cw_schema *from, const struct cw_schema *to,
+                         const struct cw_object *a, const struct cw_object *b)
 {
 	const char *name = strrchr(a->key, '.') + 1;
 	bool quoted = name[0] == '"';
 
+	enum_users(out, from, to, a->key, false);
 	cw_buf_puts(out, "-- rewrites the tables, and fails on a value that the new type does not have\n");
 	cw_buf_printf(out, "ALTER TYPE %s RENAME TO %.*s_old%s;\n", a->key, (int)(strlen(name) - quoted), name,
 	              quoted ? "\"" : "");
@@ -292,6 +314,7 @@ static void enum_replace(struct cw_buf *out, const struct cw_schema *from, const
 	}
 	cw_buf_printf(out, "DROP TYPE %.*s%.*s_old%s;\n", (int)(name - a->key), a->key, (int)(strlen(name) - quoted), name,
 	              quoted ? "\"" : "");
+	enum_users(out, from, to, a->key, true);
 }
 
 /* Kinds that have no ALTER worth the name: dropped before everything, made again in their turn. */
@@ -300,8 +323,8 @@ static bool is_replaced(const struct cw_object *o)
 	return is(o, "constraint") || is(o, "fk") || is(o, "index") || is(o, "view") || is(o, "trigger") || is(o, "owner");
 }
 
-static void change(struct cw_buf *out, const struct cw_schema *from, const struct cw_object *a,
-                   const struct cw_object *b)
+static void change(struct cw_buf *out, const struct cw_schema *from, const struct cw_schema *to,
+                   const struct cw_object *a, const struct cw_object *b)
 {
 	if (is(b, "column")) {
 		alter_column(out, a, b);
@@ -309,7 +332,7 @@ static void change(struct cw_buf *out, const struct cw_schema *from, const struc
 		if (enum_only_grows(a->def, b->def))
 			enum_grow(out, a, b);
 		else
-			enum_replace(out, from, a, b);
+			enum_replace(out, from, to, a, b);
 	} else if (is(b, "partition") || is(b, "domain") || is(b, "sequence")) {
 		say(out, a->undo);
 		say(out, b->make);
@@ -417,7 +440,7 @@ static void makes(const struct cw_schema *from, const struct cw_schema *to, stru
 		else if (a != NULL && !same && is_replaced(a))
 			say(out, b->make);
 		else if (a != NULL && !same)
-			change(out, from, a, b);
+			change(out, from, to, a, b);
 		if (a != NULL && !same && (is_replaced(a) || is(a, "column") || is(a, "enum")))
 			remake_comment(from, to, b, out);
 	}

@@ -157,8 +157,10 @@ START_TEST(an_enum_that_loses_a_label_is_replaced_and_keeps_the_rows)
 
 	snprintf(a_info, sizeof(a_info), "%s", pgtest_create_database(pg, "enum_a"));
 	snprintf(b_info, sizeof(b_info), "%s", pgtest_create_database(pg, "enum_b"));
-	psql(a_info, "CREATE TYPE m AS ENUM ('x', 'y', 'z'); CREATE TABLE t (v m DEFAULT 'x'); INSERT INTO t VALUES ('x'), ('z')");
-	psql(b_info, "CREATE TYPE m AS ENUM ('z', 'x'); CREATE TABLE t (v m DEFAULT 'x')");
+	psql(a_info, "CREATE TYPE m AS ENUM ('x', 'y', 'z'); CREATE TABLE t (v m DEFAULT 'x' CHECK (v <> 'y')); CREATE INDEX t_v ON t "
+	             "(v) WHERE v = 'x'; INSERT INTO t VALUES ('x'), ('z')");
+	psql(b_info, "CREATE TYPE m AS ENUM ('z', 'x', 'y', 'w'); CREATE TABLE t (v m DEFAULT 'x' CHECK (v <> 'y')); CREATE INDEX t_v "
+	             "ON t (v) WHERE v = 'x'");
 	a = read_schema(a_info);
 	b = read_schema(b_info);
 	ck_assert_int_eq(cw_schema_diff(&a, &b, &up), 1);
