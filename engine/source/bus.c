@@ -1,5 +1,7 @@
 #include "source/bus.h"
 
+#include <stddef.h>
+
 #include "base/err.h"
 
 #ifdef CW_HAVE_KAFKA
