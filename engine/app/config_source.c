@@ -112,7 +112,7 @@ static int read_endpoint_key(struct reading *r, const char *key, const char *whe
 {
 	static const char *const keys[] = { "url", "name", "header", "weight", NULL };
 	bool text = lua_type(r->L, -1) == LUA_TSTRING;
-	int64_t weight;
+	int64_t weight = 0;
 
 	cw_buf_puts(&r->text, key);
 	if (strcmp(key, "weight") == 0) {
@@ -201,7 +201,7 @@ static int unknown(const struct reading *r, const char *key)
 
 static int read_key(struct reading *r, const char *key, struct cw_source_conf *source)
 {
-	int64_t number;
+	int64_t number = 0;
 
 	cw_buf_puts(&r->text, key);
 	if (strcmp(key, "name") == 0 || strcmp(key, "kind") == 0)
@@ -302,7 +302,7 @@ static int read_bus_key(struct reading *r, const char *key, struct cw_bus_conf *
 	static const char *const keys[] = { "name", "kind", "brokers", "group", "topics", "chain_id", "options", NULL };
 	const char *nearest;
 	char what[96] = "unknown key";
-	int64_t number;
+	int64_t number = 0;
 
 	cw_buf_puts(&r->text, key);
 	if (strcmp(key, "name") == 0 || strcmp(key, "kind") == 0)

@@ -168,9 +168,9 @@ static void read_standard(struct reader *r, const struct cw_json *object, struct
 
 	if (m == NULL)
 		return;
-	for (uint8_t i = CW_TOKEN_ERC20; i <= CW_TOKEN_ERC1155; i++)
-		if (m->type == CW_JSON_STRING && strcmp(m->text, cw_log_standard_name(i)) == 0)
-			log->standard = i;
+	for (int i = CW_TOKEN_ERC20; i <= CW_TOKEN_ERC1155; i++)
+		if (m->type == CW_JSON_STRING && strcmp(m->text, cw_log_standard_name((uint8_t)i)) == 0)
+			log->standard = (uint8_t)i;
 	if (log->standard == CW_TOKEN_UNKNOWN)
 		FAULT(r, "standard", "must be erc20, erc721 or erc1155");
 }

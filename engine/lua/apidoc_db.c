@@ -73,10 +73,11 @@ static const char *op_result(const struct cw_op *op)
 
 static bool first_of_repo(const struct cw_op *const *op)
 {
-	for (const struct cw_op *const *o = cw_ops; o < op; o++)
-		if (strcmp((*o)->repo, (*op)->repo) == 0)
-			return false;
-	return true;
+	const struct cw_op *const *o = cw_ops;
+
+	while (*o != NULL && strcmp((*o)->repo, (*op)->repo) != 0)
+		o++;
+	return o == op;
 }
 
 static void put_op_stub(struct cw_buf *out, const struct cw_op *op, bool as_json)

@@ -185,7 +185,7 @@ static bool compiles(struct lint_file *f)
 	lua_State *L = luaL_newstate();
 	bool ok = L != NULL && luaL_loadbufferx(L, f->text, f->len, "=", "t") == 0;
 	int line = 1;
-	const char *message = L != NULL && !ok ? lua_tostring(L, -1) : "no memory", *what = message;
+	const char *message = L != NULL && !ok ? lua_tostring(L, -1) : "no memory", *what;
 
 	if (!ok) {
 		/* ":3: what", or "line:what" behind an empty chunk name */

@@ -275,7 +275,7 @@ static void tidy_alerts(const struct cw_rules *rules, struct cw_state *st)
 	for (int i = 0; i < n; i++) {
 		char space[sizeof(root->name)];
 		const struct cw_rule *rule;
-		uint8_t digest[16];
+		uint8_t digest[16] = { 0 };
 
 		snprintf(space, sizeof(space), "%.*s", (int)strcspn(roots[i]->name, "/"), roots[i]->name);
 		rule = rule_in(rules, space);

@@ -496,9 +496,9 @@ static void read_log_kind(struct job *job, lua_State *L, int spec, uint64_t i, s
 	text = push_text(job, L, spec, "standard", i);
 	if (text == NULL)
 		return;
-	for (uint8_t s = CW_TOKEN_ERC20; s <= CW_TOKEN_ERC1155; s++)
-		if (strcmp(text, cw_log_standard_name(s)) == 0)
-			log->standard = s;
+	for (int s = CW_TOKEN_ERC20; s <= CW_TOKEN_ERC1155; s++)
+		if (strcmp(text, cw_log_standard_name((uint8_t)s)) == 0)
+			log->standard = (uint8_t)s;
 	if (log->standard == CW_TOKEN_UNKNOWN)
 		fail(job, L, "\"standard\" of a log must be erc20, erc721 or erc1155");
 	lua_pop(L, 1);

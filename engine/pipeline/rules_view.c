@@ -270,7 +270,7 @@ int cw_pipeline_may_switch(struct cw_pipeline *pipeline, const char *id, bool ca
                            struct cw_err *err)
 {
 	static const char *const cannot[] = { "enabled", "disabled", "quarantined", "released" };
-	struct cw_rule_view view;
+	struct cw_rule_view view = { .status = "" };
 	char since[48] = "", at[32];
 	bool off, quarantined, ok = false;
 
