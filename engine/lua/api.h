@@ -13,7 +13,7 @@ enum cw_api_world { CW_API_RULES = 1, CW_API_SCRIPTS = 2, CW_API_BOTH = 3 };
 
 enum cw_api_kind {
 	CW_API_GLOBAL = 0,        /* a global function, or a member of a global table: "json.encode" */
-	CW_API_PLAIN,             /* the same, but as in Lua 5.1 or LuaJIT: editors know it, no stub */
+	CW_API_PLAIN,             /* the same, but as in Lua 5.1 or LuaJIT: editors know it already */
 	CW_API_FIELD,             /* a field or method of a class: "cw.Tx.value" */
 };
 
