@@ -163,6 +163,7 @@ return {
 	--     window = 256,                   -- blocks fetched ahead
 	--     deadline_ms = 10000,            -- of a call
 	--     max_reorg = 10000,              -- a reorg of more blocks stops the source
+	--     ws = "ws://127.0.0.1:8546",      -- where new blocks are announced: asks sooner than poll_ms
 	--     receipts = "auto",                -- auto, block, single (one by one) or none
 	--   },
 	--   -- Transactions from Kafka, one JSON object a message; options are librdkafka's.

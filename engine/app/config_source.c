@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/suggest.h"
 #include "http/client.h"
+#include "source/heads.h"
 
 #define NAME_MAX_BYTES 64
 
@@ -106,6 +107,18 @@ static int read_receipts(struct reading *r, struct cw_follow_conf *conf)
 	return fault(r, "receipts", "must be \"auto\", \"block\", \"single\" or \"none\"");
 }
 
+static int read_ws(struct reading *r, struct cw_follow_conf *conf)
+{
+	struct cw_err err;
+
+	if (lua_type(r->L, -1) != LUA_TSTRING)
+		return fault(r, "ws", "must be a ws:// or wss:// URL");
+	if (cw_heads_check_url(lua_tostring(r->L, -1), &err) != 0)
+		return fault(r, "ws", err.msg);
+	conf->ws = copy_text(r, -1);
+	return 0;
+}
+
 /* --- endpoints --- */
 
 static int read_endpoint_key(struct reading *r, const char *key, const char *where, struct cw_rpc_endpoint_conf *e)
@@ -186,12 +199,12 @@ static int read_endpoints(struct reading *r, struct cw_follow_conf *conf)
 
 static int unknown(const struct reading *r, const char *key)
 {
-	const char *names[NUMBERS + 5] = { "name", "chain_id", "endpoints", "receipts" }, *nearest;
+	const char *names[NUMBERS + 7] = { "name", "chain_id", "endpoints", "receipts", "kind", "ws" }, *nearest;
 	char what[96];
 
 	for (size_t i = 0; i < NUMBERS; i++)
-		names[4 + i] = numbers[i].key;
-	names[4 + NUMBERS] = NULL;
+		names[6 + i] = numbers[i].key;
+	names[6 + NUMBERS] = NULL;
 	nearest = cw_suggest(key, names);
 	if (nearest == NULL)
 		return fault(r, key, "unknown key");
@@ -210,6 +223,8 @@ static int read_key(struct reading *r, const char *key, struct cw_source_conf *s
 		return read_endpoints(r, &source->follow);
 	if (strcmp(key, "receipts") == 0)
 		return read_receipts(r, &source->follow);
+	if (strcmp(key, "ws") == 0)
+		return read_ws(r, &source->follow);
 	if (strcmp(key, "chain_id") == 0) {
 		if (read_number(r, key, 0, 9e15, &number) != 0)
 			return -1;
@@ -435,6 +450,7 @@ void cw_config_write_source(struct cw_buf *out)
 			cw_buf_putc(out, ' ');
 		cw_buf_printf(out, "-- %s\n", numbers[i].doc);
 	}
+	cw_buf_puts(out, "\t--     ws = \"ws://127.0.0.1:8546\",      -- where new blocks are announced: asks sooner than poll_ms\n");
 	cw_buf_puts(out, "\t--     receipts = \"auto\",                -- auto, block, single (one by one) or none\n"
 	                 "\t--   },\n"
 	                 "\t--   -- Transactions from Kafka, one JSON object a message; options are librdkafka's.\n"

@@ -18,6 +18,7 @@
 #include "pg/result.h"
 #include "pipeline/pipeline.h"
 #include "source/follow_internal.h"
+#include "source/heads.h"
 #include "store/cursor_position.h"
 
 #define IN_FLIGHT_MAX 8192           /* transactions submitted and not answered */
@@ -448,6 +449,11 @@ void cw_follow_kick(struct cw_follow *f)
 
 /* --- the start --- */
 
+static void on_announced(void *arg)
+{
+	cw_follow_kick(CW_CAST(arg, CW_FOLLOW_MAGIC));
+}
+
 static void load(struct cw_follow *f);
 
 static void on_cursor(void *arg, const struct cw_result *res, const struct cw_err *err)
@@ -502,6 +508,7 @@ static void take_conf(struct cw_follow *f, const struct cw_follow_conf *conf)
 
 	f->conf = *conf;
 	f->conf.endpoints = NULL;
+	f->conf.ws = NULL;
 	f->conf.name = f->name;
 	f->conf.poll_ms = conf->poll_ms > 0 ? conf->poll_ms : normal->poll_ms;
 	f->conf.batch = conf->batch > 0 ? conf->batch : normal->batch;
@@ -558,6 +565,14 @@ struct cw_follow *cw_follow_new(struct cw_loop *loop, struct cw_httpc *http, str
 	f->poll_timer = cw_timer_new(loop, on_poll_timer, f);
 	f->pump_timer = cw_timer_new(loop, on_pump_timer, f);
 	make_metrics(f);
+	if (conf->ws != NULL) {
+		f->heads = cw_heads_new(loop, f->name, conf->ws, on_announced, f, err);
+		if (f->heads == NULL) {
+			cw_err_wrap(err, "source \"%s\", ws", conf->name);
+			cw_follow_free(&f);
+			return NULL;
+		}
+	}
 	load(f);
 	return f;
 }
@@ -584,6 +599,7 @@ void cw_follow_free(struct cw_follow **follow)
 		cw_pipeline_cancel(f->pipeline, b->submission);
 		batch_free(b);
 	}
+	cw_heads_free(&f->heads);
 	cw_follow_fetch_reset(f);
 	cw_rpc_cancel(&f->locate);
 	cw_rpc_free(&f->rpc);
@@ -652,6 +668,7 @@ void cw_follow_status(const struct cw_follow *f, struct cw_buf *out)
 	put_number(out, "deepest", f->deepest, true);
 	put_number(out, "transactions", f->transactions, true);
 	put_number(out, "skipped", f->skipped, true);
+	put_number(out, "announced", f->heads != NULL ? cw_heads_seen(f->heads) : 0, f->heads != NULL);
 	cw_buf_puts(out, ",\"endpoints\":[");
 	for (int i = 0; i < cw_rpc_endpoints(f->rpc); i++) {
 		struct cw_rpc_endpoint_stats e = cw_rpc_endpoint_stats(f->rpc, i);

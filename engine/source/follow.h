@@ -39,6 +39,7 @@ struct cw_follow_conf {
 	uint64_t chain_id;
 	const struct cw_rpc_endpoint_conf *endpoints;
 	int nendpoints;
+	const char *ws;               /* where new blocks are announced (source/heads.h); NULL: nowhere */
 	int64_t start;                /* first block, where there is no cursor; CW_FOLLOW_LATEST */
 	int64_t confirmations;        /* blocks to stay behind the head, 0 */
 	int64_t final_blocks;         /* a block so far behind the head is final, 64; CW_FOLLOW_FINALIZED */
@@ -62,7 +63,7 @@ void cw_follow_free(struct cw_follow **follow);
 /* There may be a new head: ask now. */
 void cw_follow_kick(struct cw_follow *follow);
 const char *cw_follow_name(const struct cw_follow *follow);
-/* {"name","chain_id","kind":"chain","state","error","head","block","lag","final","reorgs","deepest","transactions","skipped","endpoints"} */
+/* {"name","chain_id","kind":"chain","state","error","head","block","lag","final","reorgs","deepest","transactions","skipped","announced","endpoints"} */
 void cw_follow_status(const struct cw_follow *follow, struct cw_buf *out);
 
 #endif

@@ -63,6 +63,7 @@ struct cw_follow {
 	struct cw_follow_conf conf;
 	char *name;
 	struct cw_rpc *rpc;
+	struct cw_heads *heads;          /* NULL: none */
 	enum cw_follow_state state;
 	struct cw_err error;             /* what holds it up; code OK: nothing */
 	struct cw_timer *poll_timer, *pump_timer;

@@ -19,6 +19,7 @@ local source_schema = { type = "object", properties = {
   lag = { type = { "integer", "null" } }, final = { type = { "integer", "null" } },
   reorgs = { type = "integer" }, deepest = { type = "integer" }, transactions = { type = "integer" },
   skipped = { type = "integer", description = "transactions left out because they make no sense" },
+  announced = { type = { "integer", "null" }, description = "new blocks that the node announced; null: not asked to" },
   endpoints = { type = "array", items = endpoint_schema },
 } }
 

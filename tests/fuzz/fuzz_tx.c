@@ -49,7 +49,10 @@ static void check_accepted(struct cw_tx_in *in, struct cw_arena *arena)
 	cw_buf_putc(&text, '{');
 	cw_tx_to_json(&text, in);
 	cw_buf_putc(&text, '}');
-	check(cw_tx_from_json(in, cw_json_parse(text.data, text.len, 1, arena, NULL), 5, arena, &faults) == 0);
+	check(cw_tx_from_json(in, cw_json_parse(text.data, text.len, 3, arena, NULL), 5, arena, &faults) == 0);
+	check(in->tx.nlogs == before.nlogs);
+	check(before.nlogs == 0 || memcmp(before.logs, in->tx.logs, before.nlogs * sizeof(*before.logs)) == 0);
+	before.logs = in->tx.logs;
 	check(memcmp(&before, &in->tx, sizeof(before)) == 0);
 	cw_buf_release(&text);
 }

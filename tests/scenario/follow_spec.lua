@@ -296,6 +296,23 @@ describe("following a chain", function()
     assert.equal("0", e:sql "SELECT count(*) FROM transactions WHERE canonical")
   end)
 
+  it("asks at once when a block is announced", function()
+    node = anvil.start()
+    node:mine(2)
+    e = follow(node.url, string.format('ws = "ws://127.0.0.1:%d",', node.port))
+    settled(e, node)
+    -- With a pause between polls that nobody would wait for.
+    config((source(node.url, string.format('ws = "ws://127.0.0.1:%d",', node.port)):gsub("poll_ms = 30", "poll_ms = 600000")))
+    assert.equal(200, (e:post "/api/v1/admin/reload"))
+    settled(e, node)
+    engine.wait("the subscription", 10, function()
+      node:mine(1)
+      return status(e).announced > 0
+    end)
+    node:mine(1)
+    settled(e, node, 10)
+  end)
+
   it("stops at a reorg that is deeper than it may be, and says so", function()
     node = anvil.start()
     random_payments(node, 2)

@@ -49,6 +49,7 @@ static void down(void)
 	cw_bus_free(&bus);
 	env_down();
 	rd_kafka_destroy(producer);
+	rd_kafka_wait_destroyed(10000);     /* the source leaves its group aside */
 	cw_metrics_free();
 }
 
