@@ -34,7 +34,7 @@ BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 CHECK     := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
-.PHONY: all help deps run test unit spec scenario lint fmt docs soak asan tsan bench bench-detect bench-follow bench-rules fuzz fuzz-smoke install uninstall clean
+.PHONY: all help deps run test unit spec scenario lint fmt docs soak asan tsan coverage coverage-build bench bench-detect bench-follow bench-rules fuzz fuzz-smoke install uninstall clean
 all: $(BUILD)/chainwatch
 
 help:
@@ -45,6 +45,7 @@ help:
 	@echo "make soak       reload after reload under load, with a ledger; RELOADS=500 for a short one"
 	@echo "make docs       write the generated pages and stubs anew (LUA_API, DETECTORS, scripts/meta)"
 	@echo "make asan       unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make coverage   lines and branches reached by the tests; COVERAGE=unit: by the unit tests alone"
 	@echo "make bench      figures beside their yardsticks, in one run"
 	@echo "make bench-follow   back-fill from a local node beside an ingest of the same from a file"
 	@echo "make bench-rules    transactions a second through the rules, what each costs, round trips to the evaluator"
@@ -146,6 +147,21 @@ asan-unit: $(UNIT)
 tsan:
 	@$(MAKE) -s -j$$(nproc) BUILD=build/tsan SAN=thread CFLAGS="-O1 -g" build/tsan/unit/test_work
 	@build/tsan/unit/test_work
+
+# Lines and branches reached by the tests: tests/coverage/coverage.sh says how, COVERAGE which tests. The counters are shared
+# with forked processes (tests/coverage/counters.c), hence the script for the linker and sections of their own.
+COVERAGE ?= all
+COVERAGE_BUILD := build/coverage
+coverage: deps
+	@$(MAKE) -s -j$$(nproc) BUILD=$(COVERAGE_BUILD) SAN= \
+		CFLAGS="-O0 -g --coverage -fprofile-update=atomic -fdata-sections -DCW_FAULTS -DCW_TEST_BUILD" \
+		LDFLAGS="$(COVERAGE_BUILD)/counters.o -Wl,-T,tests/coverage/counters.ld -Wl,--wrap=__gcov_exit" coverage-build
+	@BUILD=$(COVERAGE_BUILD) COVERAGE="$(COVERAGE)" tests/coverage/coverage.sh
+coverage-build: $(BUILD)/counters.o
+	@$(MAKE) -s -j$$(nproc) $(BUILD)/chainwatch $(UNIT)
+$(BUILD)/counters.o: tests/coverage/counters.c
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(WARN) -O2 -c -o $@ $<
 
 bench: deps
 	@$(MAKE) -s -j$$(nproc) all $(BENCH)
