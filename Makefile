@@ -34,7 +34,7 @@ BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 CHECK     := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
-.PHONY: all help deps run test unit spec scenario lint fmt docs soak asan tsan coverage coverage-build bench bench-detect bench-follow bench-rules fuzz fuzz-smoke install uninstall clean
+.PHONY: all help deps run test unit spec scenario lint fmt docs soak asan asan-unit asan-build tsan valgrind all-unit coverage coverage-build bench bench-detect bench-follow bench-rules fuzz fuzz-smoke install uninstall clean
 all: $(BUILD)/chainwatch
 
 help:
@@ -44,8 +44,10 @@ help:
 	@echo "make lint       compilers, clang-tidy, cppcheck, layers, luacheck, migrations"
 	@echo "make soak       reload after reload under load, with a ledger; RELOADS=500 for a short one"
 	@echo "make docs       write the generated pages and stubs anew (LUA_API, DETECTORS, scripts/meta)"
-	@echo "make asan       unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make coverage   lines and branches reached by the tests; COVERAGE=unit: by the unit tests alone"
+	@echo "make asan       every test under AddressSanitizer and UndefinedBehaviorSanitizer; asan-unit: unit tests alone"
+	@echo "make tsan       what threads touch under ThreadSanitizer"
+	@echo "make valgrind   unit tests under memcheck"
 	@echo "make bench      figures beside their yardsticks, in one run"
 	@echo "make bench-follow   back-fill from a local node beside an ingest of the same from a file"
 	@echo "make bench-rules    transactions a second through the rules, what each costs, round trips to the evaluator"
@@ -115,6 +117,7 @@ test: deps
 	@$(MAKE) -s -j$$(nproc) all $(UNIT)
 	@tests/run.sh
 
+all-unit: $(UNIT)
 unit: $(UNIT)
 	@tests/run.sh unit
 spec:
@@ -138,15 +141,30 @@ RELOADS ?= 10000
 soak: $(BUILD)/chainwatch
 	@CHAINWATCH_BIN=$< luajit tests/soak/soak.lua $(RELOADS)
 
-asan:
-	@$(MAKE) -s -j$$(nproc) BUILD=build/asan SAN=address,undefined CFLAGS="-O1 -g -DCW_FAULTS -DCW_TEST_BUILD" \
-		asan-unit
-asan-unit: $(UNIT)
-	@BUILD=$(BUILD) tests/run.sh unit
+# Sanitizers over everything: unit tests and every spec, with an engine built the same way. asan takes an hour or so;
+# asan-unit minutes.
+TESTED_FLAGS := -O1 -g -DCW_FAULTS -DCW_TEST_BUILD
+asan: asan-build
+	@tests/sanitize.sh asan unit lua scenario
+asan-unit: asan-build
+	@tests/sanitize.sh asan unit
+asan-build: deps
+	@$(MAKE) -s -j$$(nproc) BUILD=build/asan SAN=address,undefined CFLAGS="$(TESTED_FLAGS)" all all-unit
 
-tsan:
-	@$(MAKE) -s -j$$(nproc) BUILD=build/tsan SAN=thread CFLAGS="-O1 -g" build/tsan/unit/test_work
-	@build/tsan/unit/test_work
+# What threads touch: workers (passwords, checkpoints, archive, audit, mail, files of a reload), look-ups and cancels of
+# connections, the bus; what they share with the loop: logs, metrics, clock, memory.
+TSAN_UNIT := work password log metrics clock pool pg_conn pg_query cluster bus checkpoint audit_head supervise pipeline \
+	reorg http_server http_conn client sse
+TSAN_SPECS := tests/scenario/threads_spec.lua tests/scenario/auth_spec.lua tests/scenario/predict_spec.lua \
+	tests/scenario/audit_spec.lua tests/reload/reload_spec.lua
+tsan: deps
+	@$(MAKE) -s -j$$(nproc) BUILD=build/tsan SAN=thread CFLAGS="$(TESTED_FLAGS)" all $(TSAN_UNIT:%=build/tsan/unit/test_%)
+	@tests/sanitize.sh tsan $(TSAN_UNIT:%=test_%) $(TSAN_SPECS)
+
+# Unit tests under memcheck: what it finds and the compilers' sanitizers do not are values that were never set.
+valgrind: deps
+	@$(MAKE) -s -j$$(nproc) BUILD=build/valgrind CFLAGS="$(TESTED_FLAGS)" all-unit
+	@tests/valgrind.sh
 
 # Lines and branches reached by the tests: tests/coverage/coverage.sh says how, COVERAGE which tests. The counters are shared
 # with forked processes (tests/coverage/counters.c), hence the script for the linker and sections of their own.

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs the suites (unit, lua, scenario; all by default) and closes with the line "N passed, N failed".
+# Runs the suites (unit, lua, scenario; all by default) or single files (tests/scenario/x_spec.lua, test_x) and closes with the line "N passed, N failed".
+# TEST_SECONDS limits one file (default 600); UNIT_UNDER is a command to run unit tests under, such as valgrind.
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 suites=${*:-unit lua scenario}
@@ -29,7 +30,7 @@ count() {
 run_one() {   # name, command...
 	local name=$1 log=$out/$1.log
 	shift
-	timeout 600 "$@" >"$log" 2>&1 </dev/null
+	timeout "${TEST_SECONDS:-600}" "$@" >"$log" 2>&1 </dev/null
 	echo $? >"$log.rc"
 }
 
@@ -50,19 +51,21 @@ for suite in $suites; do
 	case $suite in
 	unit)
 		for t in "$build"/unit/test_*; do
-			case $t in *.d) ;; *) [ -x "$t" ] && echo "$(basename "$t") $t" ;; esac
-		done >"$out/list" ;;
+			case $t in *.d) ;; *) [ -x "$t" ] && echo "$(basename "$t") ${UNIT_UNDER:-} $t" ;; esac
+		done >>"$out/list" ;;
 	lua)
 		for t in tests/lua/*_spec.lua; do
 			[ -e "$t" ] && echo "$(basename "$t") busted --lua=luajit -o TAP $t"
-		done >"$out/list" ;;
+		done >>"$out/list" ;;
 	scenario)
 		for t in tests/scenario/*_spec.lua tests/reload/*_spec.lua tests/fault/*_spec.lua; do
 			[ -e "$t" ] && echo "$(basename "$t") busted --lua=luajit -o TAP $t"
-		done >"$out/list" ;;
+		done >>"$out/list" ;;
+	*_spec.lua) echo "$(basename "$suite") busted --lua=luajit -o TAP $suite" >>"$out/list" ;;
+	test_*) echo "$suite ${UNIT_UNDER:-} $build/unit/$suite" >>"$out/list" ;;
 	*) echo "unknown suite $suite" >&2; exit 2 ;;
 	esac
-	run_all <"$out/list"
 done
+run_all <"$out/list"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
