@@ -200,6 +200,8 @@ static int check(const struct cw_mail_message *message, struct cw_err *err)
 		return cw_err_set(err, CW_ERR_INVALID, "mail: \"from\" is no address");
 	if (message->nto < 1)
 		return cw_err_set(err, CW_ERR_INVALID, "mail: nobody to send it to");
+	if (message->nto > CW_MAIL_TO_MAX)
+		return cw_err_set(err, CW_ERR_INVALID, "mail: at most %d receivers, these are %d", CW_MAIL_TO_MAX, message->nto);
 	for (int i = 0; i < message->nto; i++)
 		if (!is_address(message->to[i]))
 			return cw_err_set(err, CW_ERR_INVALID, "mail: \"%.100s\" is no address", message->to[i]);
@@ -221,7 +223,7 @@ struct cw_mail *cw_mail_send(struct cw_work_pool *work, const struct cw_mail_mes
 	m->user = copy(message->user);
 	m->password = copy(message->password);
 	m->from = cw_strdup(message->from);
-	for (m->nto = 0; m->nto < message->nto && m->nto < CW_MAIL_TO_MAX; m->nto++)
+	for (m->nto = 0; m->nto < message->nto; m->nto++)
 		m->to[m->nto] = cw_strdup(message->to[m->nto]);
 	write_message(m, message->subject, message->text);
 	if (cw_work_submit(work, run, done, m) != 0) {

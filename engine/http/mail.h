@@ -27,7 +27,7 @@ struct cw_mail_message {
 /* Exactly once, never before cw_mail_send has returned. NULL: the server has taken it. */
 typedef void cw_mail_fn(void *arg, const struct cw_err *err);
 
-/* Copies the message. NULL: CW_ERR_INVALID (an address or header that is none), CW_ERR_BUSY (the workers' queue is full). */
+/* Copies the message. NULL: CW_ERR_INVALID (an address that is none, too many of them, no text), CW_ERR_BUSY (the workers' queue is full). */
 struct cw_mail *cw_mail_send(struct cw_work_pool *work, const struct cw_mail_message *message, cw_mail_fn *fn, void *arg,
                              struct cw_err *err);
 /* `fn` will not be called; the message may still go out. */

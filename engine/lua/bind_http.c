@@ -282,7 +282,7 @@ static int l_mail(lua_State *L)
 	const struct cw_script_env *env = cw_bind_generation(L)->env;
 	struct batch *b = batch_new(L, 1, true);
 	struct cw_mail_message m = { .timeout_ms = number_field(L, 1, "timeout_ms", 30000, 1, 600000) };
-	const char *to[CW_MAIL_TO_MAX];
+	const char *to[CW_MAIL_TO_MAX + 1];   /* one too many is refused, not left out */
 
 	m.url = text_field(L, 1, "url", NULL);
 	m.user = text_field(L, 1, "user", NULL);
@@ -292,7 +292,7 @@ static int l_mail(lua_State *L)
 	m.text = text_field(L, 1, "text", NULL);
 	lua_getfield(L, 1, "to");
 	luaL_checktype(L, -1, LUA_TTABLE);
-	for (m.nto = 0; m.nto < CW_MAIL_TO_MAX; m.nto++) {
+	for (m.nto = 0; m.nto <= CW_MAIL_TO_MAX; m.nto++) {
 		lua_rawgeti(L, -1, m.nto + 1);
 		if (lua_isnil(L, -1))
 			break;
