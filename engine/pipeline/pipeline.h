@@ -105,13 +105,13 @@ uint32_t cw_pipeline_room(const struct cw_pipeline *pipeline);    /* how many mo
 /* --- chains that change their mind --- */
 
 /* Canonical transactions of the chain in block `from_block` and above that name their block (CW_TX_HAS_BLOCK_HASH) are
- * dropped: marked non-canonical, no evidence any more. Alerts that keep no evidence are retracted, others lose what they
+ * dropped, if it is one that the source has handed over (store/source_blocks.h; all where it keeps no list): marked non-canonical, no evidence any more. Alerts that keep no evidence are retracted, others lose what they
  * gained by it. Detectors go back to where they were before the first of them, and judge again what other chains had after
  * it (stored verdicts of those stay). A transaction that comes again, in another block, is judged anew and stored beside
  * the dropped one. */
 struct cw_reorg {
 	uint64_t chain_id, from_block;
-	const char *source, *cursor;  /* row of cursors that moves back with it (JSON); NULL: none */
+	const char *source, *cursor;  /* whose blocks; row of cursors that moves back with it (JSON). NULL: none */
 };
 struct cw_rewound {
 	uint64_t transactions, retracted;     /* dropped; alerts that went with them */

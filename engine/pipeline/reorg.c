@@ -242,7 +242,7 @@ static void step(struct cw_pipeline *p)
 		}
 		r->phase = REORG_ASKING;     /* falls through */
 	case REORG_ASKING:
-		r->query = cw_reorgs_begin(p->pool, r->chain_id, r->from_block, on_begun, p);
+		r->query = cw_reorgs_begin(p->pool, r->chain_id, r->from_block, r->source, on_begun, p);
 		return;
 	case REORG_DISCARDING:
 		pause_when_discarded(p);
@@ -291,7 +291,7 @@ int cw_pipeline_rewind(struct cw_pipeline *pipeline, const struct cw_reorg *reor
 	r = cw_zalloc(sizeof(*r));
 	r->chain_id = reorg->chain_id;
 	r->from_block = reorg->from_block;
-	r->source = reorg->cursor != NULL ? copy(reorg->source) : NULL;
+	r->source = copy(reorg->source);
 	r->cursor = copy(reorg->cursor);
 	r->fn = fn;
 	r->arg = arg;

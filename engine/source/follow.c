@@ -1,4 +1,5 @@
-/* The follower: heads, the order of blocks, submissions. What is fetched is in follow_fetch.c, reorgs in follow_reorg.c. */
+/* The follower: heads, the order of blocks, submissions. What is fetched is in follow_fetch.c, what is listed
+ * in follow_list.c, reorgs in follow_reorg.c. */
 #include "source/follow.h"
 
 #include <inttypes.h>
@@ -15,17 +16,15 @@
 #include "base/metrics.h"
 #include "loop/loop.h"
 #include "pg/pool.h"
-#include "pg/result.h"
 #include "pipeline/pipeline.h"
 #include "source/follow_internal.h"
 #include "source/heads.h"
-#include "store/cursor_position.h"
 
 #define IN_FLIGHT_MAX 8192           /* transactions submitted and not answered */
 #define SUBMIT_TXS 1000              /* of one submission, as far as whole blocks allow */
 #define SUBMIT_BLOCKS 64
 #define SPLIT_TXS 2000               /* a block of more is submitted in parts */
-#define SHRUNK_POLLS 3               /* a lower head is believed after so many */
+#define SHRUNK_POLLS 10              /* a lower head is believed after so many: of two nodes behind one address, one may lag */
 #define ROOM_MS 5                    /* the queue is full */
 #define AGAIN_MS 500                 /* a submission failed */
 
@@ -185,45 +184,44 @@ struct run {
 	size_t ntxs;
 };
 
-static bool parent_fits(struct cw_follow *f, const struct cw_block *block)
+/* A block fits its parent, and where it was submitted before, in part or in whole, it is the same one still. */
+bool cw_follow_fits(const struct cw_follow *f, const struct cw_block *block)
 {
-	struct cw_hash parent;
+	struct cw_hash known;
 
-	return block->number == 0 || !cw_trail_find(f->trail, block->number - 1, &parent) ||
-	       memcmp(&parent, &block->parent, sizeof(parent)) == 0;
+	if (cw_trail_find(f->trail, block->number, &known) && memcmp(&known, &block->hash, sizeof(known)) != 0)
+		return false;
+	return block->number == 0 || !cw_trail_find(f->trail, block->number - 1, &known) ||
+	       memcmp(&known, &block->parent, sizeof(known)) == 0;
 }
 
-/* False: the first block does not fit the last one that was submitted. */
-static bool find_run(struct cw_follow *f, struct run *run)
+static void find_run(struct cw_follow *f, struct run *run)
 {
-	const struct cw_follow_slot *slot = cw_follow_slot(f, f->next), *before = NULL;
+	const struct cw_follow_slot *slot, *before = NULL;
 
 	*run = (struct run){ .first = f->next, .last = f->next };
-	if (!parent_fits(f, &slot->block))
-		return false;
-	for (uint64_t at = f->next; at < f->next + SUBMIT_BLOCKS && at - f->next < (uint64_t)f->conf.window; at++) {
+	for (uint64_t at = f->next; at < f->next + SUBMIT_BLOCKS && at < f->listed; at++) {
 		slot = cw_follow_slot(f, at);
-		if (slot->state != CW_SLOT_READY ||
-		    (before != NULL && (run->ntxs + slot->block.ntxs > SUBMIT_TXS ||
-		                        memcmp(&before->block.hash, &slot->block.parent, sizeof(slot->block.parent)) != 0)))
+		if (before != NULL && run->ntxs + slot->block.ntxs > SUBMIT_TXS)
 			break;
 		run->ntxs += slot->block.ntxs;
 		run->last = at;
 		before = slot;
 	}
-	return true;
 }
 
 /* All transactions of the run in one list. */
 static struct cw_tx_in *gather(struct cw_follow *f, const struct run *run, size_t *n)
 {
 	struct cw_tx_in *txs = cw_alloc((run->ntxs + 1) * sizeof(*txs));
+	struct cw_hash known;
 
 	*n = 0;
 	for (uint64_t at = run->first; at <= run->last; at++) {
 		const struct cw_block *block = &cw_follow_slot(f, at)->block;
 
-		cw_trail_add(f->trail, at, &block->hash);
+		if (!cw_trail_find(f->trail, at, &known))
+			cw_trail_add(f->trail, at, &block->hash);
 		for (size_t i = 0; i < block->ntxs; i++)
 			if (!is_poison(f, &block->txs[i].tx.hash))
 				txs[(*n)++] = block->txs[i];
@@ -268,7 +266,6 @@ static bool submit_run(struct cw_follow *f, const struct run *run)
 		}
 	} while (at < n);
 	/* Parts that were taken come again with the whole block: they are known then. */
-	cw_trail_cut(f->trail, run->first - (run->first > 0));
 	cw_free(txs);
 	return false;
 }
@@ -279,11 +276,16 @@ static void submit_ready(struct cw_follow *f)
 
 	while (f->state == CW_FOLLOW_RUNNING && f->in_flight < IN_FLIGHT_MAX &&
 	       cw_follow_slot(f, f->next)->state == CW_SLOT_READY && f->next <= f->target) {
-		if (!find_run(f, &run)) {
+		if (!cw_follow_fits(f, &cw_follow_slot(f, f->next)->block)) {
+			cw_follow_locate(f, "the next block does not fit those before it");
 			cw_follow_slot(f, f->next)->best = true;
-			cw_follow_locate(f, "the parent of the next block is another");
 			return;
 		}
+		if (f->listed <= f->next) {
+			cw_follow_list(f);
+			return;
+		}
+		find_run(f, &run);
 		if (!submit_run(f, &run)) {
 			cw_follow_pump_later(f, ROOM_MS);
 			return;
@@ -291,15 +293,12 @@ static void submit_ready(struct cw_follow *f)
 	}
 }
 
-/* Everything submitted has its outcome, and one was bad: again from the last good one. */
+/* Everything submitted has its outcome, and one was bad: again from the last good one. The trail keeps what may be stored
+ * in part. */
 static void begin_again(struct cw_follow *f)
 {
 	f->failed = false;
 	f->next = f->committed;
-	if (f->next > 0)
-		cw_trail_cut(f->trail, f->next - 1);
-	else
-		cw_trail_clear(f->trail);
 	cw_follow_fetch_reset(f);
 }
 
@@ -321,7 +320,7 @@ void cw_follow_pump(struct cw_follow *f)
 		cw_follow_locate_step(f);
 		return;
 	case CW_FOLLOW_DRAINING:
-		if (cw_list_empty(&f->batches))
+		if (cw_list_empty(&f->batches) && f->list_query == 0)
 			cw_follow_rewind(f);
 		return;
 	case CW_FOLLOW_LOADING:
@@ -371,7 +370,7 @@ static void begin(struct cw_follow *f)
 		f->next = f->target;
 	else
 		return;
-	f->committed = f->next;
+	f->committed = f->listed = f->next;
 	cw_follow_set_state(f, CW_FOLLOW_RUNNING);
 }
 
@@ -379,10 +378,11 @@ static void begin(struct cw_follow *f)
 static void compare_head(struct cw_follow *f)
 {
 	struct cw_hash ours;
+	uint64_t tip;
 
-	if (f->state != CW_FOLLOW_RUNNING || f->next == 0)
+	if (f->state != CW_FOLLOW_RUNNING || !cw_trail_tip(f->trail, &tip, &ours))
 		return;
-	if (f->head.number + 1 < f->next) {
+	if (f->head.number < tip) {
 		/* One that grows is of a node that lags. */
 		f->shrunk = f->head.number > f->last_head ? 0 : f->shrunk + 1;
 		if (f->shrunk >= SHRUNK_POLLS)
@@ -429,10 +429,8 @@ static void on_polled(void *arg)
 	cw_follow_pump(f);
 }
 
-static void poll(void *arg)
+void cw_follow_poll(struct cw_follow *f)
 {
-	struct cw_follow *f = CW_CAST(arg, CW_FOLLOW_MAGIC);
-
 	if (f->polling || f->state == CW_FOLLOW_LOADING)
 		return;
 	f->polling = true;
@@ -454,52 +452,14 @@ static void on_announced(void *arg)
 	cw_follow_kick(CW_CAST(arg, CW_FOLLOW_MAGIC));
 }
 
-static void load(struct cw_follow *f);
-
-static void on_cursor(void *arg, const struct cw_result *res, const struct cw_err *err)
-{
-	struct cw_follow *f = CW_CAST(arg, CW_FOLLOW_MAGIC);
-	struct cw_err fault;
-	struct cw_hash hash;
-	uint64_t tip;
-
-	f->query = 0;
-	if (err != NULL) {
-		cw_follow_note(f, err);
-		cw_timer_set(f->poll_timer, AGAIN_MS);
-		return;
-	}
-	cw_follow_set_state(f, CW_FOLLOW_WAITING);
-	if (cw_result_rows(res) > 0) {
-		size_t len;
-		const char *text = cw_result_text(res, 0, 0, &len);
-
-		if (cw_trail_from_json(f->trail, f->conf.chain_id, text, len, &fault) != 0) {
-			cw_follow_set_state(f, CW_FOLLOW_HALTED);
-			cw_err_wrap(&fault, "cursor \"%s\"", f->name);
-			cw_follow_note(f, &fault);
-			return;
-		}
-		if (cw_trail_tip(f->trail, &tip, &hash))
-			f->next = f->committed = tip + 1;
-	}
-	cw_follow_note(f, NULL);
-	poll(f);
-}
-
-static void load(struct cw_follow *f)
-{
-	f->query = cw_cursor_position(f->pool, f->name, on_cursor, f);
-}
-
 static void on_poll_timer(void *arg)
 {
 	struct cw_follow *f = CW_CAST(arg, CW_FOLLOW_MAGIC);
 
 	if (f->state == CW_FOLLOW_LOADING)
-		load(f);
+		cw_follow_load(f);
 	else
-		poll(f);
+		cw_follow_poll(f);
 }
 
 static void take_conf(struct cw_follow *f, const struct cw_follow_conf *conf)
@@ -573,7 +533,7 @@ struct cw_follow *cw_follow_new(struct cw_loop *loop, struct cw_httpc *http, str
 			return NULL;
 		}
 	}
-	load(f);
+	cw_follow_load(f);
 	return f;
 }
 
@@ -593,6 +553,8 @@ void cw_follow_free(struct cw_follow **follow)
 		return;
 	if (f->query != 0)
 		cw_pool_cancel(f->pool, f->query);
+	if (f->list_query != 0)
+		cw_pool_cancel(f->pool, f->list_query);
 	while (!cw_list_empty(&f->batches)) {
 		struct cw_follow_batch *b = cw_list_entry(f->batches.next, struct cw_follow_batch, link);
 

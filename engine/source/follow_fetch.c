@@ -36,6 +36,7 @@ void cw_follow_fetch_reset(struct cw_follow *f)
 		f->slots[i].best = false;
 	}
 	f->asked = f->next;
+	cw_follow_list_reset(f);
 }
 
 /* --- answers --- */

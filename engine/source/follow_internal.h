@@ -1,4 +1,4 @@
-/* follow_internal.h - what follow.c, follow_fetch.c and follow_reorg.c share. Not for other files. */
+/* follow_internal.h - what follow.c, follow_fetch.c, follow_list.c and follow_reorg.c share. Not for other files. */
 #ifndef CW_SOURCE_FOLLOW_INTERNAL_H
 #define CW_SOURCE_FOLLOW_INTERNAL_H
 
@@ -67,10 +67,10 @@ struct cw_follow {
 	enum cw_follow_state state;
 	struct cw_err error;             /* what holds it up; code OK: nothing */
 	struct cw_timer *poll_timer, *pump_timer;
-	uint64_t query;                  /* for the cursor */
+	uint64_t query;                  /* for the cursor and the list */
 	bool polling, kicked, freed;
 
-	struct cw_trail *trail;
+	struct cw_trail *trail;          /* what was submitted, also above `next`: what may be there of a start that was cut off */
 	uint64_t next;                   /* the next block to submit; all below it were */
 	uint64_t committed;              /* blocks below it are in the tables, and the cursor says so */
 	struct cw_rpc_head head;
@@ -83,6 +83,9 @@ struct cw_follow {
 	/* the window */
 	struct cw_follow_slot *slots;
 	uint64_t asked;                  /* blocks below it have been asked for once */
+	uint64_t listed;                 /* fitting blocks from `next` up to it are on the list (store/source_blocks.h) */
+	uint64_t list_query, list_to;    /* under way, and what `listed` is then */
+	bool list_stale;                 /* the answer says nothing any more */
 	size_t held_bytes;
 	struct cw_follow_fetch fetches[CW_FOLLOW_PARALLEL_MAX];
 	bool single_receipts;            /* what a node said in mode AUTO */
@@ -112,6 +115,9 @@ void cw_follow_pump_later(struct cw_follow *f, int64_t after_ms);
 /* What holds it up; logged when it is new. NULL: nothing any more. */
 void cw_follow_note(struct cw_follow *f, const struct cw_err *err);
 void cw_follow_set_state(struct cw_follow *f, enum cw_follow_state state);
+/* Asks the nodes for their heads, now. */
+void cw_follow_poll(struct cw_follow *f);
+bool cw_follow_fits(const struct cw_follow *f, const struct cw_block *block);
 
 /* --- follow_fetch.c --- */
 void cw_follow_fetch(struct cw_follow *f);
@@ -119,6 +125,13 @@ void cw_follow_fetch(struct cw_follow *f);
 void cw_follow_fetch_reset(struct cw_follow *f);
 struct cw_follow_slot *cw_follow_slot(struct cw_follow *f, uint64_t number);
 void cw_follow_slot_clear(struct cw_follow *f, struct cw_follow_slot *slot);
+
+/* --- follow_list.c --- */
+/* Where the source stands: cursor and newest blocks are read, then heads are asked for. */
+void cw_follow_load(struct cw_follow *f);
+/* Puts the blocks that are there and fit, from `listed` on, on the list. */
+void cw_follow_list(struct cw_follow *f);
+void cw_follow_list_reset(struct cw_follow *f);
 
 /* --- follow_reorg.c --- */
 /* Looks for the newest block that both know, then takes back what is above. */

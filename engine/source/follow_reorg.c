@@ -47,9 +47,18 @@ static void found(struct cw_follow *f)
 /* How deep the reorg is; 0: not at all. */
 static uint64_t depth(const struct cw_follow *f)
 {
-	uint64_t below = f->has_ancestor ? f->ancestor + 1 : 0;
+	uint64_t below = f->has_ancestor ? f->ancestor + 1 : 0, top = f->next, tip;
+	struct cw_hash hash;
 
-	return f->next > below ? f->next - below : 0;
+	if (cw_trail_tip(f->trail, &tip, &hash) && tip + 1 > top)
+		top = tip + 1;
+	return top > below ? top - below : 0;
+}
+
+/* The first block that is taken back. */
+static uint64_t from_block(const struct cw_follow *f)
+{
+	return f->has_ancestor ? f->ancestor + 1 : f->conf.start >= 0 ? (uint64_t)f->conf.start : f->locate_from;
 }
 
 static void halt(struct cw_follow *f)
@@ -171,8 +180,10 @@ static void on_rewound(void *arg, const struct cw_rewound *what, const struct cw
 		cw_trail_cut(f->trail, f->ancestor);
 	else
 		cw_trail_clear(f->trail);
-	f->next = f->has_ancestor ? f->ancestor + 1 : f->conf.start >= 0 ? (uint64_t)f->conf.start : f->locate_from;
-	f->committed = f->next;
+	/* Blocks below may have to come again: all that is sure of them is that they were listed. */
+	if (f->committed > from_block(f) || !f->has_ancestor)
+		f->committed = from_block(f);
+	f->next = f->committed;
 	cw_follow_fetch_reset(f);
 	cw_follow_note(f, NULL);
 	cw_follow_set_state(f, CW_FOLLOW_RUNNING);
@@ -183,13 +194,12 @@ void cw_follow_rewind(struct cw_follow *f)
 {
 	struct cw_reorg reorg = { .chain_id = f->conf.chain_id, .source = f->name };
 	struct cw_buf cursor = CW_BUF_INIT;
-	struct cw_trail *none = NULL;
+	struct cw_trail *none = f->has_ancestor && f->committed > 0 ? NULL : cw_trail_new();
 	struct cw_err err;
+	uint64_t last = f->committed > from_block(f) ? from_block(f) : f->committed;
 
-	reorg.from_block = f->has_ancestor ? f->ancestor + 1 : f->conf.start >= 0 ? (uint64_t)f->conf.start : f->locate_from;
-	if (!f->has_ancestor)
-		none = cw_trail_new();
-	cw_trail_to_json(none != NULL ? none : f->trail, f->conf.chain_id, f->has_ancestor ? f->ancestor : 0, &cursor);
+	reorg.from_block = from_block(f);
+	cw_trail_to_json(none != NULL ? none : f->trail, f->conf.chain_id, last > 0 ? last - 1 : 0, &cursor);
 	cw_trail_free(&none);
 	reorg.cursor = cursor.data;
 	if (cw_pipeline_rewind(f->pipeline, &reorg, on_rewound, f, &err) == 0)

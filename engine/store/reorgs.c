@@ -7,18 +7,27 @@
 #include "pg/query.h"
 #include "pg/result.h"
 
+/* Transactions of the blocks that the source named `source` has handed over. What it handed over before it kept a list, or
+ * further back than the list goes, is all that names a block. `t` is transactions. */
+#define IS_OF(source) \
+	"(EXISTS (SELECT 1 FROM source_blocks b WHERE b.source = " source " AND b.number = t.block_number" \
+	" AND b.hash = t.block_hash) OR t.block_number < coalesce((SELECT min(number) FROM source_blocks b" \
+	" WHERE b.source = " source "), " "9223372036854775807))"
+
 static const struct cw_stmt begin_stmt = {
 	"reorgs_begin",
-	"SELECT nextval(pg_get_serial_sequence('reorgs', 'id')), coalesce(min(id), 0) FROM transactions"
-	" WHERE chain_id = $1 AND block_number >= $2 AND canonical AND block_hash IS NOT NULL",
+	"SELECT nextval(pg_get_serial_sequence('reorgs', 'id')), coalesce(min(id), 0) FROM transactions t"
+	" WHERE chain_id = $1 AND block_number >= $2 AND canonical AND block_hash IS NOT NULL AND " IS_OF("$3"),
 };
 
 /* gone: the transactions; h: the alerts for which they were evidence; left: what these keep, and its sums; b: the
  * strongest of it, which speaks for the alert from now on. */
 static const struct cw_stmt apply_stmt = {
 	"reorgs_apply",
-	"WITH gone AS (UPDATE transactions SET canonical = false WHERE chain_id = $2 AND block_number >= $3 AND canonical"
-	" AND block_hash IS NOT NULL RETURNING id),"
+	"WITH gone AS (UPDATE transactions t SET canonical = false WHERE chain_id = $2 AND block_number >= $3 AND canonical"
+	" AND block_hash IS NOT NULL AND " IS_OF("$4") " AND NOT EXISTS (SELECT 1 FROM reorgs WHERE id = $1)"
+	" RETURNING id),"
+	" forgotten AS (DELETE FROM source_blocks WHERE source = $4 AND number >= $3),"
 	" h AS MATERIALIZED (SELECT e.anomaly_id AS id, count(*) AS lost FROM gone"
 	" JOIN anomaly_evidence e ON e.transaction_id = gone.id GROUP BY 1),"
 	" left_over AS MATERIALIZED (SELECT e.*, t.timestamp FROM h JOIN anomaly_evidence e ON e.anomaly_id = h.id"
@@ -41,7 +50,7 @@ static const struct cw_stmt apply_stmt = {
 	" told AS (INSERT INTO outbox (anomaly_id, kind, target, payload) SELECT id, 'retracted', '',"
 	" jsonb_build_object('severity', severity, 'reorg', $1::int8) FROM lost"
 	" WHERE $6 AND NOT shadow AND suppressed_by IS NULL),"
-	" moved AS (INSERT INTO cursors (name, position) SELECT $4, $5 WHERE $4::text IS NOT NULL"
+	" moved AS (INSERT INTO cursors (name, position) SELECT $4, $5 WHERE $5::jsonb IS NOT NULL"
 	" ON CONFLICT (name) DO UPDATE SET position = excluded.position, updated_at = now())"
 	" INSERT INTO reorgs (id, chain_id, from_block, transactions, retracted) OVERRIDING SYSTEM VALUE"
 	" SELECT $1, $2, $3, (SELECT count(*) FROM gone), (SELECT count(*) FROM lost WHERE NOT shadow)"
@@ -63,7 +72,8 @@ static const struct cw_stmt finalise_stmt = {
 	" WHERE a.id = p.id AND p.chain_id = $1 AND p.block_number <= $2",
 };
 
-uint64_t cw_reorgs_begin(struct cw_pool *pool, uint64_t chain_id, uint64_t from_block, cw_query_fn *fn, void *arg)
+uint64_t cw_reorgs_begin(struct cw_pool *pool, uint64_t chain_id, uint64_t from_block, const char *source, cw_query_fn *fn,
+                         void *arg)
 {
 	struct cw_arena *arena = cw_arena_new();
 	struct cw_params params;
@@ -72,12 +82,13 @@ uint64_t cw_reorgs_begin(struct cw_pool *pool, uint64_t chain_id, uint64_t from_
 	cw_params_init(&params, arena);
 	cw_params_i64(&params, (int64_t)chain_id);
 	cw_params_i64(&params, (int64_t)from_block);
+	cw_params_cstring(&params, source);
 	query = cw_pool_query(pool, &begin_stmt, &params, fn, arg);
 	cw_arena_free(&arena);
 	return query;
 }
 
-uint64_t cw_reorgs_apply(struct cw_pool *pool, int64_t id, uint64_t chain_id, uint64_t from_block, const char *cursor,
+uint64_t cw_reorgs_apply(struct cw_pool *pool, int64_t id, uint64_t chain_id, uint64_t from_block, const char *source,
                          const char *position, bool events, cw_query_fn *fn, void *arg)
 {
 	struct cw_arena *arena = cw_arena_new();
@@ -88,11 +99,11 @@ uint64_t cw_reorgs_apply(struct cw_pool *pool, int64_t id, uint64_t chain_id, ui
 	cw_params_i64(&params, id);
 	cw_params_i64(&params, (int64_t)chain_id);
 	cw_params_i64(&params, (int64_t)from_block);
-	cw_params_cstring(&params, cursor);
-	if (cursor != NULL)
+	cw_params_cstring(&params, source);
+	if (position != NULL)
 		cw_params_jsonb(&params, position, strlen(position));
 	else
-		cw_params_jsonb(&params, "{}", 2);
+		cw_params_null(&params);
 	cw_params_bool(&params, events);
 	query = cw_pool_query(pool, &apply_stmt, &params, fn, arg);
 	cw_arena_free(&arena);

@@ -38,7 +38,7 @@ struct pgtest *store_env_start(void)
 const char *store_env_database(struct pgtest *pg)
 {
 	snprintf(conninfo, sizeof(conninfo), "%s dbname=original", pgtest_conninfo(pg));
-	store_env_exec(pg, "TRUNCATE transactions, models, system_metrics, rule_states, cursors, reorgs,"
+	store_env_exec(pg, "TRUNCATE transactions, models, system_metrics, rule_states, cursors, reorgs, source_blocks,"
 	               " suppressions RESTART IDENTITY CASCADE;"
 	               " DROP FUNCTION IF EXISTS strike, refuse CASCADE; DROP SEQUENCE IF EXISTS arm");
 	return conninfo;

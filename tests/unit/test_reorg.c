@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "chain/hex.h"
 #include "loop/loop.h"
 #include "state/state.h"
 #include "support/pgtest.h"
@@ -343,6 +344,55 @@ START_TEST(dropped_blocks_go_with_their_alerts)
 }
 END_TEST
 
+/* As the follower does before it hands a block over. */
+static void list_block(const struct chain *chain, int height)
+{
+	char sql[256], hash[CW_HASH_TEXT];
+	const struct cw_tx_in in = tx_at(chain, height, 0);
+
+	snprintf(sql, sizeof(sql), "INSERT INTO source_blocks VALUES ('chain:%llu', %d, '\\x%s')", (unsigned long long)chain->id,
+	         height, cw_hash_format(&in.tx.block_hash, hash) + 2);
+	store_env_exec(pg, sql);
+}
+
+/* Somebody else tells of blocks at the same heights and above, of a branch that no node has shown. */
+START_TEST(only_blocks_of_the_source_are_dropped)
+{
+	static struct chain chain, told;
+	struct count without;
+	struct cw_rewound what;
+
+	chain = (struct chain){ .id = 1 };
+	append_block(&chain, 2);
+	append_block(&chain, 2);
+	append_block(&chain, 2);
+	told = chain;
+	told.height = 0;
+	next_branch++;
+	for (int h = 0; h < 5; h++)
+		append_block(&told, 2);
+	follow(&chain, 0);
+	follow(&told, 0);
+	for (int h = 1; h < 3; h++)
+		list_block(&chain, h);
+	what = take_back(&chain, 1);
+	ck_assert_uint_eq(what.transactions, 4);
+	ck_assert_uint_eq(what.judged_again, 10);
+	ck_assert_int_eq(number("SELECT count(*) FROM transactions WHERE canonical"), 12);
+	ck_assert_int_eq(number("SELECT count(*) FROM source_blocks"), 0);
+	without = counted();
+	env_down();
+	env_up(conninfo, "v1");          /* a replay of what the tables say */
+	env_until_ready();
+	assert_same_state(counted(), without);
+	/* Further back than its list goes, all that names a block is taken to be of the source. */
+	list_block(&chain, 2);
+	what = take_back(&chain, 0);
+	ck_assert_uint_eq(what.transactions, 2 + 4);
+	ck_assert_int_eq(number("SELECT count(*) FROM transactions WHERE canonical"), 6);
+}
+END_TEST
+
 START_TEST(alert_that_keeps_evidence_lives_on)
 {
 	static struct chain chain;
@@ -537,6 +587,7 @@ int main(void)
 	tcase_add_test(tc, many_small_groups_keep_the_order_of_cursors);
 	tcase_add_test(tc, bad_cursor_fails_alone);
 	tcase_add_test(tc, dropped_blocks_go_with_their_alerts);
+	tcase_add_test(tc, only_blocks_of_the_source_are_dropped);
 	tcase_add_test(tc, alert_that_keeps_evidence_lives_on);
 	tcase_add_test(tc, a_suppressed_or_unknown_block_is_no_matter);
 	tcase_add_test(tc, events_are_left_for_receivers);
