@@ -174,7 +174,7 @@ void cw_reply_send(struct cw_request *req, int status, const char *content_type,
 	out = cw_exchange_out(x);
 	if (out != NULL) {
 		put_head(out, x, content_type, (int64_t)len);
-		if (body != NULL && x->method != CW_METHOD_HEAD && !has_no_body(status)) {
+		if (body != NULL && x->method != CW_METHOD_HEAD && !has_no_body(x->status)) {
 			cw_buf_add(out, body, len);
 			x->sent_bytes += len;
 		}
@@ -289,8 +289,8 @@ void cw_reply_begin(struct cw_request *req, int status, const char *content_type
 
 	if (!start(x, status, CW_ANSWER_BEGUN))
 		return;
-	x->chunked = x->minor == 1 && !has_no_body(status);
-	x->close = x->close || (x->minor == 0 && !has_no_body(status));   /* ends with the connection */
+	x->chunked = x->minor == 1 && !has_no_body(x->status);
+	x->close = x->close || (x->minor == 0 && !has_no_body(x->status));   /* ends with the connection */
 	out = cw_exchange_out(x);
 	if (out == NULL)
 		return;
