@@ -170,11 +170,12 @@ valgrind: deps
 # with forked processes (tests/coverage/counters.c), hence the script for the linker and sections of their own.
 COVERAGE ?= all
 COVERAGE_BUILD := build/coverage
-# gcc would write and clear the counters around exec(): they are not the child's alone.
+# gcc would write and clear the counters around exec(): they are not the child's alone. Without CW_TEST_BUILD: what follows
+# cw_bug() is reached, as in life.
 COVERAGE_EXEC := $(addprefix -fno-builtin-,fork execl execlp execle execv execvp execve)
 coverage: deps
 	@$(MAKE) -s -j$$(nproc) BUILD=$(COVERAGE_BUILD) SAN= \
-		CFLAGS="-O0 -g --coverage -fprofile-update=atomic -fdata-sections $(COVERAGE_EXEC) -DCW_FAULTS -DCW_TEST_BUILD" \
+		CFLAGS="-O0 -g --coverage -fprofile-update=atomic -fdata-sections $(COVERAGE_EXEC) -DCW_FAULTS" \
 		LDFLAGS="$(COVERAGE_BUILD)/counters.o -Wl,-T,tests/coverage/counters.ld -Wl,--wrap=__gcov_exit" coverage-build
 	@BUILD=$(COVERAGE_BUILD) COVERAGE="$(COVERAGE)" tests/coverage/coverage.sh
 coverage-build: $(BUILD)/counters.o

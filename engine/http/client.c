@@ -348,8 +348,7 @@ static void collect(struct cw_httpc *c)
 		struct cw_httpc_call *call;
 		char *private = NULL;
 
-		if (msg->msg != CURLMSG_DONE)
-			continue;
+		cw_assert(msg->msg == CURLMSG_DONE);   /* there is no other */
 		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
 		call = (struct cw_httpc_call *)(void *)private;
 		call->result = msg->data.result;

@@ -136,6 +136,9 @@ void cw_peer_touch(struct cw_peer *conn)
 
 /* ---- in ---- */
 
+/* Of TLS a record at most, and a whole one (RFC 8446, 5.1): nothing stays in OpenSSL of which no event would tell. */
+_Static_assert(CW_READ_BYTES >= 16384, "a TLS record must fit");
+
 static ssize_t read_some(struct cw_peer *conn, char *data, size_t len)
 {
 	ssize_t n;
@@ -425,10 +428,6 @@ static bool work(struct cw_peer *conn)
 		size_t before = cw_peer_out_pending(conn);
 
 		moved = parse_kept(conn);
-		if (conn->ssl != NULL && !conn->lingering && wants_input(conn) && cw_tls_pending(conn->ssl)) {
-			receive(conn);
-			moved = true;
-		}
 		if (conn->eof && !conn->closing && in_pending(conn) == 0 && !conn->dead)
 			end_of_input(conn);
 		if (conn->dead || conn->cut || !flush(conn))
@@ -463,10 +462,6 @@ void cw_peer_settle(struct cw_peer *conn)
 		return;
 	if (conn->last_sent)
 		drop_queue(conn);
-	if (conn->cut) {
-		cw_peer_close(conn);
-		return;
-	}
 	if (conn->server->draining && is_idle(conn) && in_pending(conn) == 0)
 		conn->closing = true;
 	if (conn->closing && conn->current != NULL && being_read(conn) == NULL)

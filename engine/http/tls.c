@@ -126,11 +126,6 @@ ssize_t cw_tls_write(struct ssl_st *ssl, const void *data, size_t len, bool *wan
 	return n == CW_IO_EOF ? CW_IO_FAIL : n;
 }
 
-bool cw_tls_pending(const struct ssl_st *ssl)
-{
-	return SSL_pending(ssl) > 0;
-}
-
 void cw_tls_shutdown(struct ssl_st *ssl)
 {
 	ERR_clear_error();

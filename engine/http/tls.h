@@ -23,8 +23,6 @@ enum { CW_IO_EOF = 0, CW_IO_AGAIN = -1, CW_IO_FAIL = -2 };
 /* Bytes moved, or one of these. `wants_write`: goes on when the descriptor is writable, whichever way it was. */
 ssize_t cw_tls_read(struct ssl_st *ssl, void *data, size_t len, bool *wants_write);
 ssize_t cw_tls_write(struct ssl_st *ssl, const void *data, size_t len, bool *wants_write);
-/* True if a read would give bytes that are here already, without the descriptor being readable. */
-bool cw_tls_pending(const struct ssl_st *ssl);
 /* Says that nothing more will be sent. */
 void cw_tls_shutdown(struct ssl_st *ssl);
 

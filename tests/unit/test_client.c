@@ -126,6 +126,69 @@ START_TEST(gets_and_posts)
 }
 END_TEST
 
+static char method_seen[16], agent_seen[64];
+
+static void note_request(void *arg, struct cw_request *req)
+{
+	struct cw_slice agent = cw_request_header(req, "user-agent");
+
+	(void)arg;
+	snprintf(method_seen, sizeof(method_seen), "%s", cw_method_name(req->head->method));
+	snprintf(agent_seen, sizeof(agent_seen), "%.*s", (int)agent.len, agent.p);
+	cw_reply_send(req, 200, NULL, req->body, req->body_len);
+}
+
+START_TEST(methods_and_settings_go_out_as_given)
+{
+	static const struct { const char *method, *body, *seen; } cases[] = {
+		{ NULL, NULL, "GET" }, { NULL, "{}", "POST" }, { "POST", NULL, "POST" }, { "PUT", "{}", "PUT" }, { "PATCH", "{}", "PATCH" },
+		{ "DELETE", NULL, "DELETE" }, { "GET", NULL, "GET" },
+	};
+	static const struct cw_httpc_conf conf = { .host_connections = 1, .idle_connections = 1, .user_agent = "something else" };
+	struct outcome o;
+
+	for (unsigned bit = CW_METHOD_GET; bit <= CW_METHOD_DELETE; bit <<= 1)
+		if (bit != CW_METHOD_HEAD)
+			httpd_route((enum cw_method)bit, "/method", 0, note_request);
+	cw_httpc_free(&client);
+	client = cw_httpc_new(httpd.loop, &conf);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct cw_httpc_request r = { .url = at("/method"), .method = cases[i].method, .body = cases[i].body, .connect_ms = 2000 };
+
+		r.len = r.body != NULL ? strlen(r.body) : 0;
+		start(&o, &r);
+		pump_until(&o.told, 1);
+		ck_assert_msg(o.status == 200, "%zu: %s", i, o.message);
+		ck_assert_str_eq(method_seen, cases[i].seen);
+		ck_assert_str_eq(o.body, cases[i].body != NULL ? cases[i].body : "");
+		ck_assert_str_eq(o.type, "");
+		ck_assert_str_eq(agent_seen, "something else");
+	}
+	httpd_wait_connections(1);
+}
+END_TEST
+
+/* Both are complete and would be told at the end of this turn. */
+START_TEST(free_between_an_answer_and_its_telling)
+{
+	struct cw_httpc_request r = { .url = at("/park") };
+	struct outcome o[2];
+
+	start(&o[0], &r);
+	start(&o[1], &r);
+	httpd_wait_parked(2);
+	httpd_answer(0, "a");
+	httpd_answer(1, "b");
+	for (int i = 0; i < 200 && o[0].told + o[1].told == 0; i++)
+		cw_loop_poll(httpd.loop);
+	cw_httpc_free(&client);
+	for (int i = 0; i < 20; i++)
+		cw_loop_poll(httpd.loop);
+	ck_assert_int_le(o[0].told, 1);
+	ck_assert_int_le(o[1].told, 1);
+}
+END_TEST
+
 START_TEST(connection_is_used_again)
 {
 	for (int i = 0; i < 20; i++)
@@ -228,17 +291,25 @@ START_TEST(what_cannot_be_called_is_refused_at_once)
 {
 	static const char *const urls[] = { "", "nothing", "/path", "ftp://host/", "file:///etc/passwd", "http://", "gopher://x",
 		                                "http://a b/", "https://", "javascript:1" };
-	const char *const bad[] = { "X: 1\r\nY: 2" }, *const worse[] = { "no colon" };
-	struct cw_httpc_request r = { .url = "http://127.0.0.1/", .headers = bad, .nheaders = 1 };
+	static const char *const bad[][1] = { { "X: 1\r\nY: 2" }, { "X: 1\nY" }, { "no colon" }, { ": no name" }, { "" } };
+	struct cw_httpc_request r = { .url = "http://127.0.0.1/" };
+	struct cw_httpc_call *none = NULL;
 	struct cw_err err;
 
-	for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++)
+	for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++) {
 		ck_assert_msg(cw_httpc_check_url(urls[i], &err) == -1 && err.code == CW_ERR_INVALID, "%s", urls[i]);
+		ck_assert_ptr_null(cw_httpc_start(client, &(struct cw_httpc_request){ .url = urls[i] }, note, NULL, &err));
+		ck_assert_int_eq(err.code, CW_ERR_INVALID);
+	}
 	ck_assert_int_eq(cw_httpc_check_url("https://user:pass@node.example:8545/v3/key?x=1", &err), 0);
-	ck_assert_ptr_null(cw_httpc_start(client, &r, note, NULL, &err));
-	ck_assert_int_eq(err.code, CW_ERR_INVALID);
-	r.headers = worse;
-	ck_assert_ptr_null(cw_httpc_start(client, &r, note, NULL, &err));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		r.headers = bad[i];
+		r.nheaders = 1;
+		ck_assert_ptr_null(cw_httpc_start(client, &r, note, NULL, &err));
+		ck_assert_int_eq(err.code, CW_ERR_INVALID);
+		ck_assert_ptr_nonnull(strstr(err.msg, "header 1 is not"));
+	}
+	cw_httpc_cancel(&none);
 }
 END_TEST
 
@@ -275,12 +346,13 @@ START_TEST(special_addresses)
 		"fd12::1", "ff02::1", "2001:db8::1", "2001::1", "2002:7f00:1::", "2002:a00:1::", "::7f00:1",
 	};
 	static const char *const yes[] = { "1.1.1.1", "8.8.8.8", "100.128.0.1", "172.32.0.1", "192.169.0.1", "2606:4700::1111",
-		                               "2a00:1450::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2001:4860::1" };
+		                               "2a00:1450::1", "2001:200::1", "2001:d00::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2001:4860::1" };
 
 	for (size_t i = 0; i < sizeof(no) / sizeof(*no); i++)
 		ck_assert_msg(special(no[i]), "%s", no[i]);
 	for (size_t i = 0; i < sizeof(yes) / sizeof(*yes); i++)
 		ck_assert_msg(!special(yes[i]), "%s", yes[i]);
+	ck_assert(cw_httpc_is_special(&(struct sockaddr){ .sa_family = AF_UNIX }));   /* what is no internet address */
 }
 END_TEST
 
@@ -372,6 +444,17 @@ START_TEST(retry_after_is_read)
 	ck_assert_int_eq((int)o.retry_after_ms, -1);
 	o = ask_canned("HTTP/1.1 503 No\r\nRetry-After: 99999999999\r\nContent-Length: 0\r\n\r\n");
 	ck_assert_int_eq((int)o.retry_after_ms, 86400000);
+	o = ask_canned("HTTP/1.1 503 No\r\nRetry-After: -5\r\nContent-Length: 0\r\n\r\n");
+	ck_assert_int_eq((int)o.retry_after_ms, 0);
+	o = ask_canned("HTTP/1.1 503 No\r\nRetry-After: 7 \r\nContent-Length: 0\r\n\r\n");
+	ck_assert_int_eq((int)o.retry_after_ms, 7000);
+	o = ask_canned("HTTP/1.1 503 No\r\nRetry-After: 7s\r\nContent-Length: 0\r\n\r\n");
+	ck_assert_int_eq((int)o.retry_after_ms, -1);
+	o = ask_canned("HTTP/1.1 503 No\r\nRetry-After:\r\nContent-Length: 0\r\n\r\n");
+	ck_assert_int_eq((int)o.retry_after_ms, -1);
+	o = ask_canned("HTTP/1.1 503 No\r\nRetry-After: 00000000000000000000000000000000000000000000000000000000000000000000000000"
+	               "0000007\r\nContent-Length: 0\r\n\r\n");
+	ck_assert_int_eq((int)o.retry_after_ms, 0);        /* of a value so long only the beginning is read */
 }
 END_TEST
 
@@ -462,6 +545,8 @@ int main(void)
 	tcase_add_checked_fixture(tc, up, down);
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, gets_and_posts);
+	tcase_add_test(tc, methods_and_settings_go_out_as_given);
+	tcase_add_test(tc, free_between_an_answer_and_its_telling);
 	tcase_add_test(tc, connection_is_used_again);
 	tcase_add_test(tc, answer_that_is_too_large_is_given_up);
 	tcase_add_test(tc, deadline_ends_a_call);
