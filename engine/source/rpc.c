@@ -23,6 +23,7 @@
 #define ASIDE_MIN_MS 250             /* after the first error; doubles */
 #define ASIDE_MAX_MS 30000
 #define WRONG_CHAIN_MS 10000
+#define BEHIND_POLLS 10              /* in a row: an endpoint that stands behind another by less than lag_blocks is left then */
 
 struct endpoint {
 	char *name, *url, *header;
@@ -51,6 +52,7 @@ struct cw_rpc {
 	bool finalized;
 	struct endpoint endpoints[CW_RPC_ENDPOINTS_MAX];
 	int n, best;                     /* best: -1 none */
+	int behind;                      /* polls in a row that saw another ahead of `best` */
 	int telling;                     /* endpoint whose answer is being told; -1 none */
 	struct cw_list calls;
 	int polling;                     /* polls without answer */
@@ -131,9 +133,14 @@ static void choose_best(struct cw_rpc *rpc)
 		                                 (e->head.number == b->head.number && e->weight > b->weight)))
 			best = i;
 	}
-	if (best >= 0 && rpc->best >= 0 && usable(&rpc->endpoints[rpc->best]) &&
-	    rpc->endpoints[best].head.number <= rpc->endpoints[rpc->best].head.number + (uint64_t)rpc->lag_blocks)
-		return;
+	if (best >= 0 && rpc->best >= 0 && usable(&rpc->endpoints[rpc->best])) {
+		uint64_t ours = rpc->endpoints[rpc->best].head.number, theirs = rpc->endpoints[best].head.number;
+
+		rpc->behind = theirs > ours ? rpc->behind + 1 : 0;
+		if (theirs <= ours + (uint64_t)rpc->lag_blocks && rpc->behind < BEHIND_POLLS)
+			return;
+	}
+	rpc->behind = 0;
 	if (best != rpc->best && best >= 0 && rpc->best >= 0)
 		cw_log(CW_LOG_INFO, "source", "another endpoint is followed", "source=%s endpoint=%s", rpc->source,
 		       rpc->endpoints[best].name);

@@ -1,8 +1,8 @@
 /* rpc.h - the nodes of one chain: JSON-RPC in batches over several endpoints, with failover.
  *
  * An endpoint is used once it has said that it is of the right chain. cw_rpc_poll asks all of them for chain id and head; the
- * best one is followed, and left only when it fails or another is ahead of it by more than `lag_blocks`: two nodes that
- * disagree about the newest block must not look like a reorg every second. Errors (no connection, 429, 5xx, what is no
+ * best one is followed, and left only when it fails or another is ahead of it by more than `lag_blocks`, or by less for ten
+ * polls: two nodes that disagree about the newest block must not look like a reorg every second. Errors (no connection, 429, 5xx, what is no
  * JSON-RPC) put an endpoint aside, each time for longer or as long as Retry-After says, and the call goes to another.
  * URLs may hold keys: names and labels are what is shown. Loop thread only. */
 #ifndef CW_SOURCE_RPC_H
