@@ -12,6 +12,7 @@
 #include "state/state.h"
 #include "support/rules_in_c.h"
 #include "support/store_env.h"
+#include "support/slow.h"
 
 struct pipeline_env env;
 
@@ -88,7 +89,7 @@ void env_turn(void)
 
 void env_until(const bool *flag, int ms)
 {
-	int64_t end = cw_clock_mono_us() + (int64_t)ms * 1000;
+	int64_t end = cw_clock_mono_us() + (int64_t)ms * 1000 * slow_factor();
 
 	while (!*flag) {
 		ck_assert_msg(cw_clock_mono_us() < end, "nothing happened for %d ms", ms);

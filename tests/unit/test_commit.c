@@ -18,6 +18,7 @@
 #include "support/pipeline_env.h"
 #include "support/rules_in_c.h"
 #include "support/store_env.h"
+#include "support/slow.h"
 
 static struct pgtest *pg, *shared;
 static struct pg_proxy *proxy;
@@ -446,7 +447,7 @@ START_TEST(server_killed_under_load)
 			turn_under_load(true);
 		kill(cw_cluster_pid(pgtest_cluster(pg)), signals[i]);
 	}
-	deadline = cw_clock_mono_us() + 15000000;
+	deadline = cw_clock_mono_us() + 15000000 * slow_factor();
 	while (load.acked < (long)load.next) {
 		ck_assert_msg(cw_clock_mono_us() < deadline, "%ld of %ld were answered", load.acked, (long)load.next);
 		turn_under_load(false);

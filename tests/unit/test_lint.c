@@ -122,6 +122,46 @@ static const struct { const char *params, *state, *line, *alert, *place; } uses[
 	{ "", ", m = window.count { key = 'form', span = '1h' }", "s.m:add(tx)", GOOD_ALERT, "4:103 bad-option" },
 	{ "", ", m = window.count { key = 'hash', span = '1h' }", "s.m:add(tx)", GOOD_ALERT, "4:103 unbounded-key" },
 	{ "", "", "local function h(t) return t.valu end if h(tx) then return end", GOOD_ALERT, "6:30 unknown-field" },
+	{ "", "", "", "score = 'x', dedup = tx.from, explain = { n = n }", "7:45 bad-alert" },
+	{ "", "", "", "score = {}, dedup = tx.from, explain = { n = n }", "7:45 bad-alert" },
+	{ "", "", "", "score = true, dedup = tx.from, explain = { n = n }", "7:45 bad-alert" },
+	{ "", "", "", "score = -math.huge, dedup = tx.from, explain = { n = n }", "7:45 bad-alert" },
+	{ "", "", "", "score = 1, confidence = false, dedup = tx.from, explain = { n = n }", "7:61 bad-alert" },
+	{ "", "", "", "score = 1, confidence = 7, dedup = tx.from, explain = { n = n }", "7:61 bad-alert" },
+	{ "", "", "", "score = 1, dedup = tx.from, explain = 'many'", "7:75 bad-alert" },
+	{ "", "", "", "score = 1, dedup = tx.from, explain = 3", "7:75 bad-alert" },
+	{ "", "", "", "score = 1, severity = 3, dedup = tx.from, explain = { n = n }", "7:59 bad-value" },
+	{ "", "", "", "'high', score = 1, dedup = tx.from, explain = { n = n }", "7:37 unknown-key" },
+	{ "", "", "if n == 9 then return alert() end", GOOD_ALERT, "6:23 bad-alert" },
+	{ "", "", "if n == 9 then return alert 'high' end", GOOD_ALERT, "6:23 bad-alert" },
+	{ "", "", "if n == 9 then return 'high' end", GOOD_ALERT, "6:23 bad-alert" },
+	{ "", "", "if n == 9 then return 3 end", GOOD_ALERT, "6:23 bad-alert" },
+	{ "", "", "function count() end", GOOD_ALERT, "6:10 global-write" },
+	{ "", "", "s.n = 3", GOOD_ALERT, "6:1 read-only" },
+	{ "", "", "s.n.x = 3", GOOD_ALERT, "6:1 read-only" },
+	{ "", "", "if s.n:get(3) then end", GOOD_ALERT, "6:8 bad-argument" },
+	{ "", "", "if s.n:get(nil) then end", GOOD_ALERT, "6:8 bad-argument" },
+	{ "", "", "if s.n:get(p) then end", GOOD_ALERT, "6:8 bad-argument" },
+	{ "", "", "if s.n:get(tx, 'from', 1) then end", GOOD_ALERT, "6:24 bad-argument" },
+	{ "", "", "if s.n:get(tx, 3) then end", GOOD_ALERT, "6:16 bad-argument" },
+	{ "", ", m = stat.robust { of = 'value' }", "s.m:add(tx, 'much')", GOOD_ALERT, "6:13 bad-argument" },
+	{ "", ", m = stat.robust { of = 'value' }", "s.m:add(tx, {})", GOOD_ALERT, "6:13 bad-argument" },
+	{ "", ", m = window.count()", "s.m:add(tx)", GOOD_ALERT, "4:82 bad-option" },
+	{ "", ", m = window.count { 'from', span = '1h' }", "s.m:add(tx)", GOOD_ALERT, "4:97 bad-option" },
+	{ "", ", m = window.count { span = true }", "s.m:add(tx)", GOOD_ALERT, "4:104 bad-option" },
+	{ ", w = false", ", m = window.count { span = p.w }", "s.m:add(tx)", GOOD_ALERT, "4:104 bad-option" },
+	{ ", w = -1", ", m = window.count { span = p.w }", "s.m:add(tx)", GOOD_ALERT, "4:1 refused" },
+	{ "", ", m = graph.cuont { }", "s.m:add(tx)", GOOD_ALERT, "4:88 unknown-primitive" },
+	{ ", k = 'from'", ", m = window.count { key = p.k, span = '1h' }", "if s.m:get(tx) > 3 then end", GOOD_ALERT,
+	  "6:4 may-be-nil" },
+	{ "", ", m = window.count { key = 'from+to', span = '1h' }", "if 3 < (s.m:get(tx)) then end", GOOD_ALERT,
+	  "6:9 may-be-nil" },
+	{ "", "", "if 3 < tx.gas_used then end", GOOD_ALERT, "6:8 may-be-nil" },
+	{ ", x = function() end", "", "n = n + p.x", GOOD_ALERT, "3:27 bad-param" },
+	{ ", x = nil", "", "n = n + p.x", GOOD_ALERT, "3:27 bad-param" },
+	{ "", "", "local function h(c, t) return c:get(t, 'form') end if h(s.n, tx) == 1 then return end", GOOD_ALERT,
+	  "6:40 unknown-field" },
+	{ "", "", "local a, b = s.n, p if a:get(tx) == b.limti then return end", GOOD_ALERT, "6:39 unknown-param" },
 	{ "", "", "local function h(c) return c:gett(tx) end if h(s.n) then return end", GOOD_ALERT, "6:30 unknown-method" },
 };
 
@@ -139,6 +179,17 @@ static const struct { const char *line; } silent[] = {
 	{ "local key = 'val' .. 'ue' if tx[key] == 0 then return end" },
 	{ "goto done ::done::" },
 	{ "local _, y = math.modf(n) n = y" },
+	{ "local name = 'n' if s[name]:get(tx) == 1 then return end" },
+	{ "local name = 'limit' if p[name] == 1 then return end" },
+	{ "local a = n local b = a local c = b if c == 3 then return end" },
+	{ "local function h() return 3 end if h() == 3 then return end" },
+	{ "--[[ a comment\nof two lines ]] --[==[ and ]] another ]==]" },
+	{ "local t = {} t.x = 3 t.x.y = 4" },
+	{ "local v = tx.valeu -- lint:allow unused-variable unknown-field" },
+	{ "if tx.fee == nil then return end" },
+	{ "local e = { score = 1, dedup = tx.from, explain = {} } if n == 9 then return alert(e) end" },
+	{ "local function make(e) return alert(e) end if n == 9 then return make({ score = 1 }) end" },
+	{ "local x = tx x = { valeu = 3 } if x.valeu == 3 then return end" },
 	{ "if tx.valeu then return end -- lint:allow unknown-field" },
 	{ "local function h(all) return all end if h(s).n:get(tx) == 1 then return end" },
 };
@@ -156,6 +207,20 @@ static const struct { const char *source, *place; } files[] = {
 	{ "", "1:1 no-rule" },
 	{ "x = = 3", "1:1 syntax" },
 	{ "\n\nlocal s = 'abc\n", "3:1 syntax" },
+	{ "return 'x'", "1:1 no-rule" },
+	{ "return rule('x')", "1:1 no-rule" },
+	{ "local s = [[ never ends", "1:1 syntax" },
+	{ "local s = [==[ wrong end ]=]", "1:1 syntax" },
+	{ "--[[ never ends", "1:1 syntax" },
+	{ "local s = 'a\\", "1:1 syntax" },
+	{ "local s = '\\300'", "1:1 syntax" },
+	{ "local s = '\\xg0'", "1:1 syntax" },
+	{ "x = 1e", "1:1 syntax" },
+	{ "x = 0x", "1:1 syntax" },
+	{ "x = 3y", "1:1 syntax" },
+	{ "goto nowhere", "1:1 syntax" },
+	{ "x = \"\xff\" @", "1:1 syntax" },
+	{ "\x1bLJ\x02\n", "1:1 syntax" },
 };
 
 START_TEST(files_that_are_no_rules)
@@ -207,6 +272,16 @@ static const struct { const char *params, *place; } overrides[] = {
 	  "not exist (did you mean \"x.a\"?) [unknown-rule]\n" },
 	{ "return {\n  ['x.a'] = { limti = 5 } }", "conf/rules.lua:2:15: error: rule \"x.a\" has no parameter \"limti\" (did you "
 	  "mean \"limit\"?) [unknown-param]\n" },
+	{ "return 3", NULL },
+	{ "return {", NULL },                                  /* the loader of parameters says it */
+	{ "return { 'x.a', ['x.a'] = 3, [1] = {} }", NULL },
+	{ "return { ['x.a'] = { 5, ['limit'] = 5 } }", NULL },
+	{ "return { ['x.a'] = { limit = -5 } }", NULL },
+	{ "return { ['x.a'] = { limit = 2 * 3 } }", NULL },
+	{ "return { ['x.a'] = { limit = {} } }", "conf/rules.lua:1:30: error: parameter \"limit\" of \"x.a\" must be a number like "
+	  "its default, not a list [bad-param]\n" },
+	{ "return { ['x.a'] = { limit = true } }", "conf/rules.lua:1:30: error: parameter \"limit\" of \"x.a\" must be a number "
+	  "like its default, not a boolean [bad-param]\n" },
 	{ "return { ['x.a'] = { limit = '5' } }", "conf/rules.lua:1:30: error: parameter \"limit\" of \"x.a\" must be a number like "
 	  "its default, not a text [bad-param]\n" },
 };
@@ -215,6 +290,61 @@ START_TEST(overrides_are_held_against_the_rules)
 {
 	lint(rule("", "", "", GOOD_ALERT), overrides[_i].params);
 	ck_assert_str_eq(text.data, overrides[_i].place != NULL ? overrides[_i].place : "");
+}
+END_TEST
+
+/* Declarations that are odd but for the rest good: what they say, and where. */
+static const struct { const char *head, *tests, *said; } heads[] = {
+	{ "description = 'Short.'", NULL, "a.lua:2:15: warning: rule: the description says little" },
+	{ "description = 'What it finds, and why.', status = 3", NULL, "error: \"status\" must be stable, experimental or shadow [bad-v" },
+	{ "description = 'What it finds, and why.', 'x'", NULL, "a.lua:2:42: error: rule: an entry without a name [unknown-key]" },
+	{ "description = 'What it finds, and why.', references = {}", NULL, "warning: rule: no \"references\"" },
+	{ "description = 'What it finds, and why.'", "{ { name = 'q', given = tx {}, expect = 'quiet' } }",
+	  "\"tests\" needs at least one that fires and one that stays quiet: 0 fire, 1 stay quiet [missing-tests]" },
+	{ "description = 'What it finds, and why.'", "{ { name = 'q', given = tx {}, expect = { alerts = 0 } } }",
+	  "0 fire, 1 stay quiet [missing-tests]" },
+	{ "description = 'What it finds, and why.'", "{ { name = 'q', given = tx {}, expect = { alerts = 2 } } }",
+	  "1 fire, 0 stay quiet [missing-tests]" },
+	{ "description = 'What it finds, and why.'", "{ { name = 'q', given = tx {}, expect = 3 } }", "[refused]" },
+	{ "description = 'What it finds, and why.'", "{ 3 }", "[refused]" },
+	{ "description = 'What it finds, and why.'", "3", "[refused]" },
+	{ "description = 'What it finds, and why.'", "{ { name = 'q', given = tx {}, expect = { alrets = 1 } } }",
+	  "expect: unknown key \"alrets\" (did you mean \"alerts\"?)" },
+	{ "description = 'What it finds, and why.', params = 3", NULL, "[refused]" },
+	{ "description = 'What it finds, and why.', params = { 3 }", NULL, "[refused]" },
+	{ "description = 'What it finds, and why.', state = function() return 3 end", NULL, "[refused]" },
+	{ "description = 'What it finds, and why.', state = function() return { window.count { span = '1h' } } end", NULL,
+	  "[refused]" },
+	{ "description = 'What it finds, and why.', state = 3", NULL, "[refused]" },
+};
+
+START_TEST(odd_declarations_are_told)
+{
+	char source[2000];
+
+	snprintf(source, sizeof(source), "return rule { id = 'x.a', version = '1.0.0', severity = 'low', title = 'Title',\n%s,\n"
+	         "evaluate = function(tx) if tx.value == 3 then return alert { score = 1, dedup = tx.from, explain = {} } end end,\n"
+	         "tests = %s }", heads[_i].head, heads[_i].tests != NULL ? heads[_i].tests :
+	         "{ { name = 'q', given = tx { value = 4 }, expect = 'quiet' }, { name = 'a', given = tx { value = 3 }, expect = 'alert' } }");
+	lint(source, NULL);
+	ck_assert_msg(strstr(text.data, heads[_i].said) != NULL, "%s\n%s", heads[_i].said, text.data);
+}
+END_TEST
+
+/* A rule of fields that come out of locals and functions is followed as far as the text goes, and no further. */
+START_TEST(parts_that_are_named_are_found)
+{
+	lint("local keys = { score = 1, dedup = 'x', explain = {} }\n"
+	     "local function evaluate(tx) if tx.valeu == 3 then return alert(keys) end end\n"
+	     "local text = 'What it finds, and why.'\n"
+	     "local same = text\n"
+	     "local tests = { { name = 'q', given = tx { value = 4 }, expect = 'quiet' } }\n"
+	     "local r = { id = 'x.a', version = '1.0.0', severity = 'low', title = 'Title', description = same,\n"
+	     "references = { 'r' }, false_positives = { 'f' }, tags = { 't' }, evaluate = evaluate, tests = tests }\n"
+	     "return rule(r)", NULL);
+	ck_assert_msg(strstr(text.data, "rules/a.lua:2:35: error: the transaction has no field \"valeu\"") != NULL, "%s", text.data);
+	ck_assert_msg(strstr(text.data, "rules/a.lua:5:15: error: \"tests\" needs at least one that fires") != NULL, "%s", text.data);
+	ck_assert_int_eq(result.n, 2);
 }
 END_TEST
 
@@ -335,6 +465,8 @@ int main(void)
 	tcase_add_test(tc, what_the_loader_refuses_is_a_finding);
 	tcase_add_test(tc, values_kept_in_the_file_are_refused);
 	tcase_add_loop_test(tc, overrides_are_held_against_the_rules, 0, (int)(sizeof(overrides) / sizeof(overrides[0])));
+	tcase_add_loop_test(tc, odd_declarations_are_told, 0, (int)(sizeof(heads) / sizeof(heads[0])));
+	tcase_add_test(tc, parts_that_are_named_are_found);
 	tcase_add_test(tc, the_same_id_twice);
 	tcase_add_test(tc, json_is_the_same);
 	tcase_add_test(tc, all_lua_of_the_repository_is_read);

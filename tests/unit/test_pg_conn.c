@@ -15,6 +15,7 @@
 #include "pg/cluster.h"
 #include "pg/result.h"
 #include "support/pgtest.h"
+#include "support/slow.h"
 
 static struct pgtest *pg;
 static struct cw_loop *loop;
@@ -91,7 +92,7 @@ static void on_death(void *arg, struct cw_conn *conn, const struct cw_err *err)
 static void run_until(const char *word)
 {
 	struct cw_timer *alarm_timer;
-	int64_t deadline = cw_clock_mono_us() + 10 * INT64_C(1000000);
+	int64_t deadline = cw_clock_mono_us() + 10 * INT64_C(1000000) * slow_factor();
 
 	alarm_timer = cw_timer_new(loop, (cw_loop_fn *)cw_loop_stop, loop);
 	while (strstr(journal, word) == NULL && cw_clock_mono_us() < deadline) {

@@ -18,6 +18,7 @@
 #include "pg/cluster.h"
 #include "pg/result.h"
 #include "support/pgtest.h"
+#include "support/slow.h"
 
 static struct pgtest *pg;
 static struct cw_loop *loop;
@@ -87,7 +88,7 @@ static void on_answer(void *arg, const struct cw_result *res, const struct cw_er
 static bool turn_until(bool (*done)(const char *), const char *word, int ms)
 {
 	struct cw_timer *wake = cw_timer_new(loop, (cw_loop_fn *)cw_loop_stop, loop);
-	int64_t deadline = cw_clock_mono_us() + ms * INT64_C(1000);
+	int64_t deadline = cw_clock_mono_us() + ms * INT64_C(1000) * slow_factor();
 
 	while (!done(word) && cw_clock_mono_us() < deadline) {
 		cw_timer_set(wake, 10);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -475,6 +476,194 @@ START_TEST(reset_gives_an_empty_arena)
 }
 END_TEST
 
+/* Writes `value` over `size` bytes at `at`, attaches, and puts the old bytes back. */
+static void refused_with(void *at, uint64_t value, size_t size)
+{
+	static const char refusal[] = "cannot attach to the state arena: it was made by another version or settings";
+	uint64_t before = 0;
+	int fds[CW_STATE_FDS];
+
+	memcpy(&before, at, size);
+	memcpy(at, &value, size);
+	dup_all(fds);
+	ck_assert(cw_state_attach(&conf, fds, &err) == NULL);
+	ck_assert_int_eq(err.code, CW_ERR_INVALID);
+	ck_assert_str_eq(err.msg, refusal);
+	memcpy(at, &before, size);
+}
+
+START_TEST(attaching_reads_what_the_files_say_of_themselves)
+{
+	struct cw_control *control = st->control;
+	struct cw_arena_head *arena = cw_arena_head(st);
+	struct cw_state *other;
+	int fds[CW_STATE_FDS];
+
+	refused_with(&control->max_bytes, conf.max_bytes * 2, sizeof(control->max_bytes));
+	refused_with(&control->journal_bytes, conf.journal_bytes / 2, sizeof(control->journal_bytes));
+	refused_with(&control->nslots, 7, sizeof(control->nslots));
+	refused_with(&arena->magic, 1, sizeof(arena->magic));
+	refused_with(&arena->layout, CW_ARENA_LAYOUT + 1, sizeof(arena->layout));
+	dup_all(fds);
+	other = cw_state_attach(&conf, fds, &err);
+	ck_assert_msg(other != NULL, "%s", err.msg);
+	cw_state_close(&other);
+}
+END_TEST
+
+static void limit(int resource, rlim_t value)
+{
+	struct rlimit now;
+
+	ck_assert_int_eq(getrlimit((__rlimit_resource_t)resource, &now), 0);
+	now.rlim_cur = value;
+	ck_assert_int_eq(setrlimit((__rlimit_resource_t)resource, &now), 0);
+}
+
+/* With room for 0, 1 and 2 more descriptors. */
+START_TEST(descriptors_run_out)
+{
+	static const char *const names[CW_STATE_FDS] = { "cw-state", "cw-journal", "cw-control" };
+	int free_fd = open("/dev/null", O_RDONLY);
+
+	close(free_fd);
+	for (int room = 0; room < CW_STATE_FDS; room++) {
+		limit(RLIMIT_NOFILE, (rlim_t)(free_fd + room));
+		ck_assert(cw_state_new(&conf, &err) == NULL);
+		ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+		ck_assert_msg(strstr(err.msg, names[room]) != NULL, "%s", err.msg);
+		ck_assert_msg(strstr(err.msg, "Too many open files") != NULL, "%s", err.msg);
+		ck_assert_int_eq(open("/dev/null", O_RDONLY), room > 0 ? free_fd : -1);   /* what was made is closed */
+		close(free_fd);
+	}
+}
+END_TEST
+
+#ifndef __SANITIZE_ADDRESS__   /* which has terabytes of address space */
+START_TEST(address_space_runs_out)
+{
+	static const size_t rooms[] = { 1 << 20, 18 << 20, (24 << 20) + (64 << 10) };   /* for none, the arena, all but the control file */
+
+	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+		unsigned long pages = 0;
+		FILE *f = fopen("/proc/self/statm", "r");
+
+		ck_assert_int_eq(fscanf(f, "%lu", &pages), 1);
+		fclose(f);
+		limit(RLIMIT_AS, pages * 4096 + rooms[i]);
+		ck_assert(cw_state_new(&conf, &err) == NULL);
+		limit(RLIMIT_AS, RLIM_INFINITY);
+		ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+		ck_assert_str_eq(err.msg, "could not map the state arena: Cannot allocate memory");
+	}
+	limit(RLIMIT_FSIZE, 1 << 20);
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert(cw_state_new(&conf, &err) == NULL);
+	ck_assert_str_eq(err.msg, "could not size memory file \"cw-state\" to 16777216 bytes: File too large");
+}
+END_TEST
+#endif
+
+START_TEST(a_log_can_be_populated)
+{
+	struct cw_state_conf full = conf;
+	struct cw_state *other;
+
+	full.populate = true;
+	other = cw_state_new(&full, &err);
+	ck_assert_msg(other != NULL, "%s", err.msg);
+	statework_run(st, 3, 0, 20);
+	statework_run(other, 3, 0, 20);
+	statework_same(st, other, "populated and not");
+	cw_state_close(&other);
+	cw_state_close(&other);   /* of nothing: nothing */
+}
+END_TEST
+
+/* What an arena that came from a file may not say. Each is written, told, and taken back. */
+START_TEST(an_arena_that_makes_no_sense_is_told)
+{
+	struct cw_arena_head *arena = cw_arena_head(st);
+	cw_ref first = cw_state_alloc(st, 1, 64), second = cw_state_alloc(st, 1, 64), chunk;
+	static const char header[] = "the arena's header makes no sense", list[] = "the arena's free list 3 makes no sense",
+	                  directory[] = "the arena's directory makes no sense";
+
+	open_root("rule/a", digest_a);
+	cw_state_free(st, 1, first, 64);
+	cw_state_free(st, 1, second, 64);
+	chunk = arena->roots;
+	ck_assert_int_eq(cw_arena_check(st, &err), 0);
+	const struct { void *at; uint64_t value; size_t size; const char *msg; } cases[] = {
+		{ &arena->magic, 0, 8, header },
+		{ &arena->layout, 1, 4, header },
+		{ &arena->brk, conf.max_bytes + 64, 8, header },
+		{ &arena->brk, 64, 8, header },
+		{ &arena->brk, arena->brk + 1, 8, header },
+		{ &arena->free[3], 1, 4, list },                       /* in the header */
+		{ &arena->free[3], UINT32_MAX, 4, list },              /* beyond the end */
+		{ &arena->free[3], first + 1, 4, list },               /* not on a line */
+		{ cw_state_ptr(st, first), second, 4, list },          /* a circle */
+		{ &arena->roots, UINT32_MAX, 4, directory },
+		{ &arena->roots, chunk + 1, 4, directory },
+		{ cw_state_ptr(st, chunk), chunk, 4, directory },      /* a circle */
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t before = 0;
+
+		memcpy(&before, cases[i].at, cases[i].size);
+		memcpy(cases[i].at, &cases[i].value, cases[i].size);
+		ck_assert_msg(cw_arena_check(st, &err) == -1, "case %zu", i);
+		ck_assert_int_eq(err.code, CW_ERR_INVALID);
+		ck_assert_msg(strcmp(err.msg, cases[i].msg) == 0, "case %zu: %s", i, err.msg);
+		memcpy(cases[i].at, &before, cases[i].size);
+	}
+	ck_assert_int_eq(cw_arena_check(st, &err), 0);
+}
+END_TEST
+
+START_TEST(a_full_arena_opens_no_root)
+{
+	char name[32];
+	int n = 0;
+
+	while (cw_state_try_alloc(st, 1, 2048) != 0)
+		;
+	while (snprintf(name, sizeof(name), "rule/%d", n), cw_state_root_open(st, name, digest_a) != NULL)
+		n++;
+	ck_assert_int_eq(n, 0);
+	ck_assert_uint_eq(cw_state_account(st, 0).refused, 1);
+	ck_assert(cw_state_root_next(st, NULL) == NULL);
+}
+END_TEST
+
+/* Names and owners that were never written so are no roots: not shown, not found. */
+START_TEST(roots_that_make_no_sense_are_passed_by)
+{
+	struct cw_state_root *a = open_root("rule/a", digest_a), *b = open_root("rule/b", digest_a);
+
+	memset(a->name, 'x', sizeof(a->name));
+	ck_assert(cw_state_root_next(st, NULL) == b);
+	b->owner = CW_STATE_OWNERS;
+	ck_assert(cw_state_root_next(st, NULL) == NULL);
+	b->owner = 1;
+	ck_assert(cw_state_root_next(st, NULL) == b);
+}
+END_TEST
+
+START_TEST(an_owner_that_cannot_be_is_a_bug)
+{
+	cw_state_account(st, CW_STATE_OWNERS);
+}
+END_TEST
+
+START_TEST(a_block_that_was_never_given_is_a_bug)
+{
+	cw_state_alloc(st, 1, 64);
+	cw_state_free(st, 2, 10000, 64);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- debug aid */
 
 START_TEST(open_batch_is_measured)
@@ -589,6 +778,17 @@ int main(void)
 	tcase_add_test(tc, another_process_attaches);
 	tcase_add_test(tc, the_same_stream_gives_the_same_bytes_in_two_processes);
 	tcase_add_test(tc, attaching_with_other_settings_or_files_is_refused);
+	tcase_add_test(tc, attaching_reads_what_the_files_say_of_themselves);
+	tcase_add_test(tc, descriptors_run_out);
+#ifndef __SANITIZE_ADDRESS__
+	tcase_add_test(tc, address_space_runs_out);
+#endif
+	tcase_add_test(tc, a_log_can_be_populated);
+	tcase_add_test(tc, an_arena_that_makes_no_sense_is_told);
+	tcase_add_test(tc, a_full_arena_opens_no_root);
+	tcase_add_test(tc, roots_that_make_no_sense_are_passed_by);
+	tcase_add_test_raise_signal(tc, an_owner_that_cannot_be_is_a_bug, SIGABRT);
+	tcase_add_test_raise_signal(tc, a_block_that_was_never_given_is_a_bug, SIGABRT);
 	tcase_add_test(tc, nobody_can_shrink_the_files);
 	tcase_add_test(tc, reset_gives_an_empty_arena);
 	tcase_add_test(tc, open_batch_is_measured);
