@@ -166,10 +166,11 @@ static int l_compare(lua_State *L)
 	struct cw_u256 amounts[2];
 
 	for (int i = 0; i < 2; i++) {
+		bool is_text = lua_type(L, i + 1) == LUA_TSTRING;   /* a number has lost digits, and would be made text */
 		size_t len;
 		const char *text = luaL_checklstring(L, i + 1, &len);
 
-		if (lua_type(L, i + 1) != LUA_TSTRING || !cw_u256_parse_decimal(&amounts[i], text, len))
+		if (!is_text || !cw_u256_parse_decimal(&amounts[i], text, len))
 			return luaL_argerror(L, i + 1, "decimal text of an amount expected");
 	}
 	lua_pushinteger(L, cw_u256_cmp(&amounts[0], &amounts[1]));

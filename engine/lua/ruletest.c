@@ -451,6 +451,8 @@ static void read_receipt(struct job *job, lua_State *L, int spec, uint64_t i, st
 		tx->status = number != 0;
 	}
 	if (read_whole(job, L, spec, "index", i, &number)) {
+		if (number > UINT32_MAX)
+			fail(job, L, "\"index\" is out of range");
 		tx->has |= CW_TX_HAS_INDEX;
 		tx->index = (uint32_t)number;
 	}
@@ -748,18 +750,20 @@ static void use_lists(struct job *job, lua_State *L, int test)
 static void check_number(struct job *job, lua_State *L, int expect, const char *key, double got)
 {
 	push_raw(L, expect, key);
-	if (!lua_isnil(L, -1) && (lua_type(L, -1) != LUA_TNUMBER || lua_tonumber(L, -1) != got))
-		fail(job, L, "expected %s = %s, got %.15g", key,
-		     lua_type(L, -1) == LUA_TNUMBER ? lua_tostring(L, -1) : luaL_typename(L, -1), got);
+	if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TNUMBER)
+		fail(job, L, "expect: \"%s\" must be a number, not a %s", key, luaL_typename(L, -1));
+	if (!lua_isnil(L, -1) && lua_tonumber(L, -1) != got)
+		fail(job, L, "expected %s = %s, got %.15g", key, lua_tostring(L, -1), got);
 	lua_pop(L, 1);
 }
 
 static void check_text(struct job *job, lua_State *L, int expect, const char *key, const char *got)
 {
 	push_raw(L, expect, key);
-	if (!lua_isnil(L, -1) && (lua_type(L, -1) != LUA_TSTRING || strcmp(lua_tostring(L, -1), got) != 0))
-		fail(job, L, "expected %s = \"%s\", got \"%s\"", key,
-		     lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1), got);
+	if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TSTRING)
+		fail(job, L, "expect: \"%s\" must be text, not a %s", key, luaL_typename(L, -1));
+	if (!lua_isnil(L, -1) && strcmp(lua_tostring(L, -1), got) != 0)
+		fail(job, L, "expected %s = \"%s\", got \"%s\"", key, lua_tostring(L, -1), got);
 	lua_pop(L, 1);
 }
 
