@@ -13,7 +13,7 @@
 
 #define SLOT_MAGIC        0x50474c53u
 #define BACKOFF_MIN_MS    100
-#define BACKOFF_MAX_MS    10000
+#define BACKOFF_MAX_MS    1000      /* clients wait: a database that is back is found within a second and a half */
 #define HOUSEKEEPING_MS   1000
 #define CONNECTING_MAX    4         /* at once: a new session costs the server some milliseconds of CPU */
 #define IDLE_TRANSACTION  "60000"   /* a script that never ends its transaction must not hold back vacuum for ever */
@@ -100,7 +100,7 @@ static void set_session(struct slot *slot)
 
 static void back_off(struct cw_pool *pool)
 {
-	int64_t ms = pool->failures < 8 ? (int64_t)BACKOFF_MIN_MS << (pool->failures - 1) : BACKOFF_MAX_MS;
+	int64_t ms = pool->failures < 5 ? (int64_t)BACKOFF_MIN_MS << (pool->failures - 1) : BACKOFF_MAX_MS;
 
 	if (ms > BACKOFF_MAX_MS)
 		ms = BACKOFF_MAX_MS;

@@ -51,8 +51,8 @@ end
 
 M.bin = os.getenv("CHAINWATCH_BIN") or "build/chainwatch"
 
-function M.tmpdir()
-  local _, dir = run("mktemp -d /tmp/cw-test-XXXXXX")
+function M.tmpdir(base)
+  local _, dir = run("mktemp -d " .. (base or "/tmp") .. "/cw-test-XXXXXX")
   dir = dir:gsub("%s+$", "")
   os.execute("chmod 755 " .. dir)
   return dir
