@@ -34,7 +34,7 @@ BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 CHECK     := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
-.PHONY: all help deps run test unit spec scenario lint fmt docs soak asan asan-unit asan-build tsan valgrind all-unit coverage coverage-build bench bench-detect bench-follow bench-rules fuzz fuzz-smoke install uninstall clean
+.PHONY: all help deps run test unit spec scenario lint fmt docs soak faults asan asan-unit asan-build tsan valgrind all-unit coverage coverage-build bench bench-detect bench-follow bench-rules fuzz fuzz-smoke install uninstall clean
 all: $(BUILD)/chainwatch
 
 help:
@@ -43,6 +43,7 @@ help:
 	@echo "make test       install what is missing, run every test"
 	@echo "make lint       compilers, clang-tidy, cppcheck, layers, luacheck, migrations"
 	@echo "make soak       reload after reload under load, with a ledger; RELOADS=500 for a short one"
+	@echo "make faults     kill, freeze, cut, fill the disk, turn the clock: a client's ledger after each; FAULT=disk for some"
 	@echo "make docs       write the generated pages and stubs anew (LUA_API, DETECTORS, scripts/meta)"
 	@echo "make coverage   lines and branches reached by the tests; COVERAGE=unit: by the unit tests alone"
 	@echo "make asan       every test under AddressSanitizer and UndefinedBehaviorSanitizer; asan-unit: unit tests alone"
@@ -150,6 +151,10 @@ asan-unit: asan-build
 	@tests/sanitize.sh asan unit
 asan-build: deps
 	@$(MAKE) -s -j$$(nproc) BUILD=build/asan SAN=address,undefined CFLAGS="$(TESTED_FLAGS)" all all-unit
+
+# Every fault there is a way to make, each under a client's ledger; some need root. FAULT=pattern for some of them.
+faults: $(BUILD)/chainwatch
+	@CHAINWATCH_BIN=$< luajit tests/fault/faults.lua
 
 # What threads touch: workers (passwords, checkpoints, archive, audit, mail, files of a reload), look-ups and cancels of
 # connections, the bus; what they share with the loop: logs, metrics, clock, memory.

@@ -142,7 +142,7 @@ static int collect(struct ingest *in)
 	b = &in->batches[slot];
 	if (status == 200)
 		return read_answers(in, b, reply) == 0 ? slot : -1;
-	if ((status == 0 || status == 503 || status == 429) && b->tries++ < RETRY_MAX) {
+	if ((status == 0 || status == 503 || status == 507 || status == 429) && b->tries++ < RETRY_MAX) {
 		usleep(status == 0 ? 1000000 : 500000);
 		send_batch(in, slot);
 		return collect(in);

@@ -16,6 +16,7 @@ static const struct {
 	[CW_ERR_TIMEOUT] = { "timeout", 503, 75 },
 	[CW_ERR_CANCELLED] = { "cancelled", 503, 75 },
 	[CW_ERR_DB] = { "database", 503, 69 },
+	[CW_ERR_FULL] = { "storage_full", 507, 75 },
 	[CW_ERR_SCRIPT] = { "script", 500, 1 },
 	[CW_ERR_INTERNAL] = { "internal", 500, 1 },
 };

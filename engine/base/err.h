@@ -18,6 +18,7 @@ enum cw_code {
 	CW_ERR_TIMEOUT,
 	CW_ERR_CANCELLED,
 	CW_ERR_DB,         /* PostgreSQL said no or is away; sqlstate tells */
+	CW_ERR_FULL,       /* PostgreSQL has no room on its disk: SQLSTATE 53100 */
 	CW_ERR_SCRIPT,     /* a Lua script failed */
 	CW_ERR_INTERNAL,
 };

@@ -253,6 +253,7 @@ static const char *public_detail(enum cw_code code)
 	case CW_ERR_TIMEOUT: return "the request could not be answered in time";
 	case CW_ERR_CANCELLED: return "the request was cancelled";
 	case CW_ERR_DB: return "the database could not answer";
+	case CW_ERR_FULL: return "the database has no room on its disk";
 	case CW_ERR_SCRIPT: return "the script behind this endpoint failed";
 	default: return "an internal error";
 	}
@@ -268,7 +269,7 @@ void cw_reply_error(struct cw_request *req, const struct cw_err *err)
 		problem.code = cw_code_name(CW_ERR_INTERNAL);
 	}
 	problem.detail = problem.status >= 500 ? public_detail(err->code) : err->msg;
-	if (problem.status == 503)
+	if (problem.status == 503 || problem.status == 507)
 		problem.retry_after_s = 1;
 	if (problem.status >= 500) {
 		char quoted[2 * sizeof(err->msg)];

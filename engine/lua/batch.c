@@ -175,7 +175,7 @@ static char *err_problem(const struct cw_err *err, struct cw_arena *arena)
 	struct cw_buf out = CW_BUF_INIT;
 	int status = cw_code_http_status(err->code);
 
-	put_problem(&out, status, cw_code_name(err->code), status >= 500 && status != 503 ? "internal error" : err->msg,
+	put_problem(&out, status, cw_code_name(err->code), status >= 500 && status != 503 && status != 507 ? "internal error" : err->msg,
 	            NULL);
 	return take_text(&out, arena);
 }
@@ -442,7 +442,8 @@ static struct cw_tx_in *read_all(struct batch *b, const struct cw_json *list)
 
 static void answer_busy(struct batch *b, const struct cw_err *err)
 {
-	struct cw_problem problem = { .status = 503, .code = "busy", .detail = err->msg, .retry_after_s = 1 };
+	struct cw_problem problem = { .status = cw_code_http_status(err->code), .code = cw_code_name(err->code),
+		                          .detail = err->msg, .retry_after_s = 1 };
 
 	cw_reply_problem(b->req, &problem);
 }

@@ -44,7 +44,7 @@ void cw_bind_push_error(lua_State *L, const struct cw_err *err, const char *deta
 	lua_setfield(L, -2, "message");
 	lua_pushinteger(L, status);
 	lua_setfield(L, -2, "status");
-	if (status == 503) {
+	if (status == 503 || status == 507) {
 		lua_pushinteger(L, 1);
 		lua_setfield(L, -2, "retry_after");
 	}

@@ -89,6 +89,8 @@ static enum cw_code code_of(const char *state, const char *text)
 		return CW_ERR_DENIED;
 	if (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0 || strcmp(state, "55P03") == 0)
 		return CW_ERR_BUSY;
+	if (strcmp(state, "53100") == 0)
+		return CW_ERR_FULL;
 	if (strcmp(state, "57014") == 0)
 		return strstr(text, "timeout") != NULL ? CW_ERR_TIMEOUT : CW_ERR_CANCELLED;
 	return CW_ERR_DB;

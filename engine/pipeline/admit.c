@@ -13,6 +13,10 @@ static const struct cw_err timeout_err = {
 	.code = CW_ERR_TIMEOUT,
 	.msg = "the transaction was not committed in time; it is still being tried",
 };
+static const struct cw_err full_err = {
+	.code = CW_ERR_FULL, .sqlstate = "53100",
+	.msg = "the database has no room on its disk; nothing is taken until it has",
+};
 static const struct cw_err stopped_err = { .code = CW_ERR_CANCELLED, .msg = "the engine is stopping" };
 
 struct keep *cw_keep_new(void)
@@ -157,6 +161,15 @@ static void on_deadline(void *arg)
 		p->stats.timeouts++;
 		submission_give_up(p, sub, &timeout_err);
 	}
+	set_deadline(p);
+	cw_admit_answer(p);
+}
+
+/* What is in groups and in the queue stays, and is tried until there is room. */
+void cw_admit_full(struct cw_pipeline *p)
+{
+	while (!cw_list_empty(&p->waiting))
+		submission_give_up(p, cw_list_entry(p->waiting.next, struct submission, link), &full_err);
 	set_deadline(p);
 	cw_admit_answer(p);
 }
@@ -330,6 +343,12 @@ uint64_t cw_pipeline_submit(struct cw_pipeline *pipeline, const struct cw_tx_in 
 	if (slots > cw_pipeline_room(p)) {
 		p->stats.refused++;
 		return cw_err_set(err, CW_ERR_BUSY, p->draining ? "the engine is stopping" : "the queue is full"), 0u;
+	}
+	/* As long as something is there that is tried again: else this one finds out. Sources wait in their queues. */
+	if (p->stream.full && p->load > 0 && source == NULL) {
+		p->stats.refused++;
+		*err = full_err;
+		return 0;
 	}
 	sub = submission_new(slots);
 	sub->n = n;

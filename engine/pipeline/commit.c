@@ -470,6 +470,7 @@ static void note_commit(struct stream *s, const struct group *g)
 	int64_t us = cw_clock_mono_us() - s->commit_sent_us;
 
 	s->attempts = 0;
+	s->full = false;
 	s->cohort = g->n;
 	s->commit_us += (us - s->commit_us) / 8;
 }

@@ -103,6 +103,8 @@ void cw_item_done(struct cw_pipeline *p, struct item *item);
 void cw_item_fail(struct cw_pipeline *p, struct item *item, const struct cw_err *err);
 void cw_item_requeue(struct cw_pipeline *p, struct item *item);   /* to the head of the queue */
 void cw_item_unref(struct item **item);
+/* The disk of the database has been full for a while: who waits is told so. */
+void cw_admit_full(struct cw_pipeline *p);
 /* Calls back every submission that is complete. Call it last: it may come back through submit. */
 void cw_admit_answer(struct cw_pipeline *p);
 /* What was to become of a rule goes on without the pipeline. */
@@ -218,6 +220,7 @@ struct stream {
 	struct cw_err err;               /* the first error since it was open */
 	struct group *culprit;           /* whose query had it; NULL: nobody's */
 	int attempts;                    /* failures in a row */
+	bool full;                       /* the last of them for want of room on the database's disk: nobody waits for that */
 	int64_t commit_sent_us, commit_us;   /* when the last COMMIT was sent; how long one takes, about */
 	size_t cohort;                   /* transactions of the last commit: as many come back, perhaps */
 	struct cw_timer *backoff;

@@ -9,6 +9,7 @@
 
 #define BACKOFF_FIRST_MS 10
 #define BACKOFF_MAX_MS 1000
+#define FULL_ATTEMPTS 7              /* about a second: a disk that is full for a moment costs nobody his answer */
 #define LEASE_AGAIN_US 1000000       /* for a further lane, when there was none to be had */
 
 /* Known keys are no error (ON CONFLICT), so this is an identity that was given out twice: see cw_ingest_reserve. */
@@ -93,7 +94,12 @@ void cw_stream_settle(struct cw_pipeline *p)
 	}
 	if (!data && s->attempts == 0 && s->err.code != CW_ERR_CANCELLED)
 		cw_log_err(CW_LOG_WARN, "pipeline", "a group could not be committed, trying again", &s->err);
+	if (s->err.code == CW_ERR_FULL && s->attempts == FULL_ATTEMPTS)
+		cw_log_err(CW_LOG_ERROR, "pipeline", "nothing can be stored", &s->err);
+	s->full = s->full || (s->err.code == CW_ERR_FULL && s->attempts >= FULL_ATTEMPTS);
 	cw_commit_recover(p);
+	if (s->full)
+		cw_admit_full(p);
 	if (data && any_lane(s)) {
 		s->state = STREAM_OPEN;
 		cw_commit_kick(p);

@@ -6,6 +6,7 @@ local RESPONSES = {
   [200] = { description = "the verdict; stored", schema = schemas.verdict },
   [400] = "not JSON", [415] = "not JSON by its media type", [422] = "not a transaction: each fault with its pointer",
   [503] = "too much at once, or the database is away: nothing was acknowledged, try again",
+  [507] = "the database has no room on its disk: nothing was acknowledged",
 }
 
 endpoint {
@@ -39,7 +40,7 @@ for _, path in ipairs { "/api/v1/predict/batch", "/api/v1/batch/predict" } do
         results = { type = "array", items = schemas.verdict }, count = { type = "integer" },
         anomalies = { type = "integer" }, duplicates = { type = "integer" } } } },
       [400] = RESPONSES[400], [413] = "too large", [415] = RESPONSES[415], [422] = RESPONSES[422],
-      [503] = RESPONSES[503],
+      [503] = RESPONSES[503], [507] = RESPONSES[507],
     },
     handler = function() return predict.batch() end,
   }

@@ -194,6 +194,79 @@ row {
 row { name = "SIGSTOP: all of PostgreSQL, 10 s", inject = stop(all_of_postgres), hold = 10, heal = cont }
 row { name = "SIGSTOP: engine, 10 s", inject = function(t) t.e:kill "STOP" end, hold = 10, heal = function(t) t.e:kill "CONT" end }
 
+-- ---- a disk that is full ----
+
+local function cannot_mount()
+  local can = engine.run("d=$(mktemp -d) && mount -t tmpfs -o size=1m none $d && umount $d && rmdir $d") == 0
+  return not can and "mounting a small disk takes root" or nil
+end
+
+local function disk(t, path, mb, owner)
+  sh("mkdir -p %s && mount -t tmpfs -o size=%dm,mode=0755 none %s%s", path, mb, path,
+    owner and " && chown " .. owner .. " " .. path .. " && chmod 700 " .. path or "")
+  t.disks = t.disks or {}
+  table.insert(t.disks, path)
+end
+
+local function fill(path)
+  for _, block in ipairs { "64k", "512" } do
+    engine.run(("dd if=/dev/zero of=%s/filler.%s bs=%s 2>/dev/null"):format(path, block, block))
+  end
+end
+local function free(path) sh("rm -f %s/filler.*", path) end
+
+row {
+  name = "disk full: data directory of the engine, PostgreSQL elsewhere, 4 s", external = true, strict = true, skip = cannot_mount,
+  sets = { "rules.checkpoint_s=1" },
+  prepare = function(t) disk(t, t.dir, 128) end,
+  inject = function(t)
+    engine.wait("a checkpoint", 15, function() return engine.read(t.dir .. "/state.ckpt") end)
+    fill(t.dir)
+  end,
+  hold = 4, heal = function(t) free(t.dir) end,
+  after = function(t)
+    os.remove(t.dir .. "/state.ckpt")
+    engine.wait("checkpoints to go on", 15, function() return engine.read(t.dir .. "/state.ckpt") end)
+  end,
+}
+
+row {
+  name = "disk full: all of PostgreSQL, 5 s", quick = true, skip = cannot_mount,
+  prepare = function(t) disk(t, t.dir .. "/pg", 400) end,
+  inject = function(t) fill(t.dir .. "/pg") end,
+  hold = 5, heal = function(t) free(t.dir .. "/pg") end,
+}
+
+row {
+  name = "disk full: tablespace of the transactions, 5 s", quick = true, skip = cannot_mount,
+  inject = function(t)
+    t.space = t.dir .. "-space"
+    disk(t, t.space, 64, "postgres")
+    t.sql("CREATE TABLESPACE small LOCATION '" .. t.space .. "'")
+    t.sql("ALTER TABLE transactions SET TABLESPACE small")
+    t.run:await(20)
+    fill(t.space)
+  end,
+  hold = 5, heal = function(t) free(t.space) end,
+}
+
+-- The server ends in a panic, and cannot start before there is room again.
+row {
+  name = "disk full: write-ahead log, 5 s", skip = cannot_mount,
+  started = function(t)
+    t.wal = t.dir .. "-wal"
+    t.e:stop()
+    disk(t, t.wal, 96, "postgres")
+    sh("cp -a %s/pg_wal/. %s/ && rm -rf %s/pg_wal && ln -s %s %s/pg_wal", t.data, t.wal, t.data, t.wal, t.data)
+    M.restart(t)
+  end,
+  inject = function(t)
+    fill(t.wal)
+    engine.run(("psql -X -q %q -c 'SELECT pg_switch_wal()'"):format(t.url))
+  end,
+  hold = 5, heal = function(t) free(t.wal) end,
+}
+
 -- ---- running one ----
 
 local function start(t)
@@ -204,19 +277,27 @@ local function start(t)
     t.data, t.url = t.base .. "/data", words:match("DATABASE_URL=(%S+)")
   end
   if r.prepare then r.prepare(t) end
-  t.env = ((t.env_before or r.env or "") .. (t.url and string.format(" DATABASE_URL='%s'", t.engine_url or t.url) or ""))
+  t.env = (r.env or "") .. (t.url and string.format(" DATABASE_URL='%s'", t.engine_url or t.url) or "")
   t.e = engine.start { dir = t.dir, sets = r.sets, env = t.env, flags = r.flags }
   t.data = t.data or t.dir .. "/pg/data"
   t.url = t.url or engine.read(t.dir .. "/database.url"):gsub("%s+$", "")
   t.sql = function(query)
     return sh("psql -X -q -A -t -v ON_ERROR_STOP=1 %q -c %q", t.url, query)
   end
+  if r.started then r.started(t) end
+end
+
+local function check(r, result)
+  local others = 0
+  for code, n in pairs(result.codes) do others = others + (code == 200 and 0 or n) end
+  result.problems = ledger.faults(result)
+  if r.strict and others > 0 then table.insert(result.problems, others .. " were not answered 200") end
 end
 
 local function go(t, result)
   local r = t.row
-  start(t)
-  t.run = ledger.start(t.e, r.clients or {})
+  if not t.e then start(t) end
+  t.run = ledger.start(t.e, r.clients or { read = 1 })
   t.run:await(60)
   if r.marks_at_once then t.run:mark() end
   r.inject(t)
@@ -227,17 +308,24 @@ local function go(t, result)
   t.run:await(100)
   if r.after then r.after(t) end
   for k, v in pairs(t.run:finish(t.sql)) do result[k] = v end
-  result.problems = ledger.faults(result)
-  local others = 0
-  for code, n in pairs(result.codes) do others = others + (code == 200 and 0 or n) end
-  if r.strict and others > 0 then table.insert(result.problems, others .. " were not answered 200") end
-  if r.allow_none == false and result.codes.none then table.insert(result.problems, result.codes.none .. " lines broke") end
-  t.e:stop { "" }
+  check(r, result)
+  if not t.shared then t.e:stop { "" } end
+end
+
+-- What an operator would look at.
+local function scene(t)
+  local ok, words = pcall(function()
+    return t.sql("SELECT pid, backend_type, state, wait_event_type, wait_event, now() - state_change, left(query, 90) FROM pg_stat_activity")
+      .. "\n" .. tostring(select(4, t.e:get "/health")) .. "\n" .. sh("tail -8 %s", t.e.log)
+  end)
+  return (ok and "" or "no scene: ") .. tostring(words)
 end
 
 local function clean(t)
   if t.frozen then kill("CONT", t.frozen) end
   if t.run and t.run.dir then os.execute("kill $(cat " .. t.run.dir .. "/pids 2>/dev/null) 2>/dev/null") end
+  t.run = nil
+  if t.shared then return end
   if t.e and t.e:alive() then
     t.e:kill "CONT"
     t.e:kill "TERM"
@@ -246,20 +334,39 @@ local function clean(t)
   end
   if t.row.clean then t.row.clean(t) end
   if t.base then engine.run("tests/support/pg.sh stop " .. t.base) end
-  if not os.getenv("KEEP") then os.execute("rm -rf " .. t.dir) end
+  for _, path in ipairs(t.disks or {}) do engine.run("umount " .. path .. " || umount -l " .. path) end
+  if not os.getenv("KEEP") then os.execute("rm -rf " .. t.dir .. " " .. t.dir .. "-*") end
 end
 
---- Runs a row: result of the ledger with `problems`, a list that is empty if all was well.
-function M.run(r)
-  local t = { row = r, dir = engine.tmpdir(MEMORY) }
-  local result = { problems = {}, codes = {} }
+local function new(r) return { row = r, dir = engine.tmpdir(MEMORY) } end
+
+--- Whether a row can run on an engine that others use, too.
+function M.shareable(r) return not (r.sets or r.env or r.flags or r.external or r.prepare or r.started) end
+
+--- An engine for several rows.
+function M.session()
+  local t = new {}
+  start(t)
+  t.shared = true
+  return t
+end
+
+function M.close(t)
+  t.shared = false
+  local ok, err = pcall(t.e.stop, t.e, { "" })
+  clean(t)
+  assert(ok, err)
+end
+
+--- Runs a row, on an engine of its own or that of a session: result of the ledger with `problems`, empty if all was well.
+function M.run(r, session)
+  local t = session or new(r)
+  local result = { problems = {}, codes = {}, t = t }
+  t.row = r
   local ok, err = xpcall(go, debug.traceback, t, result)
-  if not ok then
-    table.insert(result.problems, tostring(err))
-    if os.getenv("KEEP") then table.insert(result.problems, "kept: " .. t.dir) end
-  end
+  result.run = t.run
+  if not ok then result.problems = { tostring(err), scene(t), os.getenv("KEEP") and "kept: " .. t.dir or nil } end
   pcall(clean, t)
-  result.t = t
   return result
 end
 

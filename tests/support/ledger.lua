@@ -15,10 +15,11 @@ local M = {}
 local Run = {}
 Run.__index = Run
 
-local MODES = { "single", "batch", "ndjson" }
+local MODES = { "single", "batch", "ndjson", "read" }
+local READ = "0x0"              -- of answers to those who only look
 local runs = 0
 
---- opts: single, batch, ndjson (numbers of clients), seconds (at most), pause_ms (between two requests of a client)
+--- opts: single, batch, ndjson, read (numbers of clients), seconds (at most), pause_ms (between two requests of a client)
 function M.start(e, opts)
   opts = opts or {}
   local run = setmetatable({ e = e, dir = engine.tmpdir(), ledgers = {}, from = socket.gettime() }, Run)
@@ -50,7 +51,7 @@ end
 
 function Run:acknowledged()
   local n = 0
-  for _, entry in ipairs(self:entries()) do n = n + (entry.status == 200 and 1 or 0) end
+  for _, entry in ipairs(self:entries()) do n = n + (entry.status == 200 and entry.hash ~= READ and 1 or 0) end
   return n
 end
 
@@ -63,7 +64,7 @@ function Run:mark() self.marked = socket.gettime() end
 
 local function first_after(entries, at, client)
   for _, entry in ipairs(entries) do
-    if entry.status == 200 and entry.sent > at and (not client or entry.client == client) then return entry.answered end
+    if entry.status == 200 and entry.hash ~= READ and entry.sent > at and (not client or entry.client == client) then return entry.answered end
   end
 end
 
@@ -91,7 +92,7 @@ end
 local function longest_gap(entries, since)
   local last, gap = since, 0
   for _, entry in ipairs(entries) do
-    if entry.status == 200 and entry.answered > since then
+    if entry.status == 200 and entry.hash ~= READ and entry.answered > since then
       gap = math.max(gap, entry.answered - last)
       last = entry.answered
     end
@@ -105,7 +106,7 @@ local STORED = [[SELECT encode(t.hash, 'hex'), t.id, (SELECT count(*) FROM predi
 --- Stops the clients and compares. `sql` runs a query and gives its text, one line a row, columns separated by |.
 function Run:finish(sql)
   self:stop()
-  local r = { acknowledged = 0, stored = 0, doubled = 0, lost = 0, foreign = 0, codes = {}, entries = self:entries(),
+  local r = { acknowledged = 0, stored = 0, doubled = 0, lost = 0, foreign = 0, codes = {}, looks = {}, entries = self:entries(),
     resume_ms = self.resume_ms, after = {} }
   local known, seen = {}, {}
   for hash, id, predictions in sql(STORED):gmatch("(%x+)|(%d+)|(%d+)") do
@@ -115,8 +116,9 @@ function Run:finish(sql)
     known[hash] = tonumber(id)
   end
   for _, entry in ipairs(r.entries) do
-    r.codes[entry.status] = (r.codes[entry.status] or 0) + 1
-    if entry.status == 200 then
+    local codes = entry.hash == READ and r.looks or r.codes
+    codes[entry.status] = (codes[entry.status] or 0) + 1
+    if entry.status == 200 and entry.hash ~= READ then
       if not seen[entry.hash] then r.acknowledged = r.acknowledged + 1 end
       seen[entry.hash] = true
       if not known[entry.hash] then r.lost = r.lost + 1
@@ -142,8 +144,10 @@ function M.faults(r)
   must(r.twice == 0, "%d hashes are stored twice", r.twice)
   must(r.evidence == 0, "%d transactions are evidence of an alert twice", r.evidence)
   must(r.foreign == 0, "%d were acknowledged under another id than they are stored", r.foreign)
-  for code, n in pairs(r.codes) do
-    must(code == 200 or code == 503 or code == 507 or code == "none", "%d were answered %s", n, tostring(code))
+  for _, codes in ipairs { r.codes, r.looks } do
+    for code, n in pairs(codes) do
+      must(code == 200 or code == 503 or code == 507 or code == "none", "%d were answered %s", n, tostring(code))
+    end
   end
   return list
 end
