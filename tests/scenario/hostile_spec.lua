@@ -216,7 +216,6 @@ describe("hostile nodes", function()
     end)
     settled(e)
     -- Two nodes behind one address, one of which stands a little behind, are no reorg.
-    local before = e:sql "SELECT count(*) FROM reorgs"
     e:stop { "held up", "another chain" }
     e = follow("pair", "pair")
     for _ = 1, 10 do
