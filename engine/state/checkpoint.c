@@ -421,6 +421,7 @@ static int load_open(struct cw_state *st, int fd, const uint8_t *digest, struct 
 		return cw_err_set(err, CW_ERR_INVALID, "its state of %" PRIu64 " bytes does not fit into an arena of %zu",
 		                  header.used, st->max_bytes);
 	cw_arena_wipe(st);
+	cw_arena_back(st, header.used);
 	if (read_body(st, fd, &header, err) != 0)
 		return -1;
 	cw_journal_restart(st, header.seq, header.block);

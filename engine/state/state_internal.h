@@ -74,6 +74,7 @@ struct cw_state {
 	uint64_t granules;
 	size_t max_bytes, journal_bytes, control_bytes;
 	uint64_t nslots;              /* a power of two */
+	size_t backed;                /* bytes from the start for which huge pages were asked; of this handle */
 	int fds[CW_STATE_FDS];        /* arena, ring, control */
 };
 
@@ -101,6 +102,8 @@ void cw_rewind_end(struct cw_state *st);
 /* Forgets all marks and starts a log whose oldest mark is the arena as it is now. Ends what
  * cw_arena_wipe() began. */
 void cw_journal_restart(struct cw_state *st, uint64_t seq, uint64_t block);
+/* Asks for huge pages for the first `used` bytes, where that was not done yet. */
+void cw_arena_back(struct cw_state *st, size_t used);
 /* All zero, dirty bits too; the caller writes the header and calls cw_journal_restart(). */
 void cw_arena_wipe(struct cw_state *st);
 /* Header, free lists and directory of an arena that came from a file stay within their bounds. CW_ERR_INVALID. */

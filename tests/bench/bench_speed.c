@@ -1,7 +1,8 @@
 /* bench_speed.c - transactions a second through the rules, over the simulator's stream: `make bench-rules`.
  *
- *	bench_speed [transactions [each]]       default 200000; all of rules/, the simulator's address list included;
- *	                                        each: also what each rule costs alone
+ *	bench_speed [transactions [each|here|there]]   default 200000; all of rules/, the simulator's address list included;
+ *	                                        each: also what each rule costs alone; here, there: all rules once, in this
+ *	                                        process or across the boundary, for a profiler
  *
  * First in this process, as a function call each, then through an evaluator process as in live operation: ring, seccomp,
  * undo log, guards. CPU time of the thread or process that evaluates, so that others on the machine count less; best of
@@ -266,10 +267,20 @@ int main(int argc, char **argv)
 		if (is_foundation(file) && base.nrules < 8)
 			six[base.nrules++] = *file;
 	}
+	if (argc > 2 && strcmp(argv[2], "here") == 0) {
+		printf("in process %.0f ns\n", run_here(&bundle));
+		return 0;
+	}
+	if (argc > 2 && strcmp(argv[2], "there") == 0) {
+		double wall = 0;
+
+		printf("evaluator process %.0f ns\n", run_there(&bundle, &wall));
+		return 0;
+	}
 	printf("%zu transactions of the simulator, the last three quarters counted, best of %d\n", ntxs, TRIES);
 	bench("foundation", &base, 300000);
 	bench("all", &bundle, 100000);
-	for (int i = 0; argc > 2 && i < bundle.nrules; i++) {
+	for (int i = 0; argc > 2 && strcmp(argv[2], "each") == 0 && i < bundle.nrules; i++) {
 		struct cw_bundle one = bundle;
 
 		one.rules = &all[i];
