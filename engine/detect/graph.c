@@ -440,12 +440,17 @@ static void *graph_open(struct cw_state *st, struct cw_state_root *root, const u
 static void graph_prefetch(void *handle, const struct cw_tx *tx, int stage)
 {
 	const struct cw_graph *g = graph_of(handle);
-	struct cw_dict_key key;
+	unsigned slot = 2 * (unsigned)tx->seq;
 
-	if (cw_fieldset_key(tx, CW_FIELD_FROM, &key))
-		cw_dict_prefetch(g->dict, &key, stage);
-	if (cw_fieldset_key(tx, CW_FIELD_TO, &key))
-		cw_dict_prefetch(g->dict, &key, stage);
+	for (unsigned end = 0; end < 2; end++) {
+		struct cw_dict_key key;
+
+		if (stage > 0)
+			cw_dict_fetch_on(g->dict, slot + end, stage);
+		else if (cw_dict_ahead(g->dict, slot + end) &&
+		         cw_fieldset_key(tx, end == 0 ? CW_FIELD_FROM : CW_FIELD_TO, &key))
+			cw_dict_fetch(g->dict, slot + end, &key);
+	}
 }
 
 /* ---------------------------------------------------------------- the table */

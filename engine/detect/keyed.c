@@ -63,8 +63,10 @@ void cw_keyed_prefetch(void *handle, const struct cw_tx *tx, int stage)
 	const struct cw_keyed *k = handle;
 	struct cw_dict_key key;
 
-	if (cw_fieldset_key(tx, k->key, &key))
-		cw_dict_prefetch(k->dict, &key, stage);
+	if (stage > 0)
+		cw_dict_fetch_on(k->dict, (unsigned)tx->seq, stage);
+	else if (cw_dict_ahead(k->dict, (unsigned)tx->seq) && cw_fieldset_key(tx, k->key, &key))
+		cw_dict_fetch(k->dict, (unsigned)tx->seq, &key);
 }
 
 void *cw_keyed_find(const struct cw_keyed *k, const struct cw_tx *tx, double field)

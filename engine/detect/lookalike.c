@@ -102,6 +102,26 @@ static double lookalike_add(void *handle, const struct cw_tx *tx, double a, doub
 	return result;
 }
 
+/* Sender and receiver, as `add` without arguments; where a call names an account first, that is the receiver. */
+static void lookalike_prefetch(void *handle, const struct cw_tx *tx, int stage)
+{
+	struct lookalike *l = handle;
+	struct cw_dict_key key;
+
+	if (stage > 0) {
+		cw_dict_fetch_on(l->k.dict, (unsigned)tx->seq, stage);
+	} else if (cw_dict_ahead(l->k.dict, (unsigned)tx->seq)) {
+		const struct cw_address *other = cw_field_address(tx, CW_FIELD_ARG1);
+
+		if (other == NULL)
+			other = cw_field_address(tx, CW_FIELD_TO);
+		if (other == NULL)
+			return;
+		key_of(l, tx, &tx->from, other, &key);
+		cw_dict_fetch(l->k.dict, (unsigned)tx->seq, &key);
+	}
+}
+
 static void *lookalike_open(struct cw_state *st, struct cw_state_root *root, const union cw_opt_value *vals,
                             struct cw_err *err)
 {
@@ -142,5 +162,5 @@ const struct cw_primitive cw_key_lookalike = {
 	.source = "T. Tsuchiya and others, Blockchain address poisoning, USENIX Security 2025",
 	.example = "paid = key.lookalike { }   -- paid:like(tx, \"to\", \"from\"): the receiver once paid one like the sender",
 	.opts = lookalike_opts, .methods = lookalike_methods, .open = lookalike_open,
-	.close = cw_keyed_close, .drop = cw_keyed_drop,
+	.close = cw_keyed_close, .drop = cw_keyed_drop, .prefetch = lookalike_prefetch,
 };

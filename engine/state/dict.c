@@ -20,6 +20,8 @@
 #define PREFETCH_BYTES 256u       /* of an entry */
 #define WIDE_BUCKETS (1u << 19)
 #define HAND        8u            /* entries that compete for an eviction */
+#define REVIEW      1024u         /* transactions after which prefetching is looked at */
+#define PAYS        8u            /* it pays where one of so many transactions looks its key up */
 #define MAX_VALUE   (1u << 20)
 #define MAX_KEYS    (1u << 30)
 #define FULL_SHIFT  10u           /* 1024 buckets a segment, at most as many entries a slab */
@@ -53,9 +55,17 @@ struct entry {
 };
 _Static_assert(sizeof(struct entry) == 40, "24 bytes of value share the line");
 
+/* What is on its way, and whether it is worth it. Of this process, not of the state. */
+struct ahead {
+	uint32_t asked, used;         /* since the last review: transactions, look-ups */
+	bool pays;
+	uint32_t hash[CW_DICT_AHEAD]; /* by slot; 0: nothing is on its way */
+};
+
 struct cw_dict {
 	struct cw_state *st;
 	struct dict_head *head;
+	struct ahead *ahead;
 	uint64_t seed;
 	bool touch_parts;
 	cw_dict_evict_fn *evict;
@@ -120,6 +130,7 @@ static inline struct entry *look_up(const struct cw_dict *dict, const struct cw_
 	const struct bucket *bucket = bucket_at(dict, bucket_of(dict->head->buckets, hash));
 	uint32_t id = bucket->first & ~MORE;
 
+	dict->ahead->used++;
 	if (bucket->hash != hash && (bucket->first & MORE) == 0)
 		return NULL;
 	while (id != 0) {
@@ -291,6 +302,8 @@ struct cw_dict *cw_dict_open(struct cw_state *st, const struct cw_dict_conf *con
 		return NULL;
 	}
 	dict = cw_zalloc(sizeof(*dict));
+	dict->ahead = cw_zalloc(sizeof(*dict->ahead));
+	dict->ahead->pays = true;
 	dict->st = st;
 	dict->seed = cw_state_hash_seed(st);
 	dict->touch_parts = conf->touch_parts;
@@ -303,6 +316,8 @@ struct cw_dict *cw_dict_open(struct cw_state *st, const struct cw_dict_conf *con
 
 void cw_dict_close(struct cw_dict **dict)
 {
+	if (*dict != NULL)
+		cw_free((*dict)->ahead);
 	cw_free(*dict);
 	*dict = NULL;
 }
@@ -602,17 +617,35 @@ static void prefetch_entry(const struct cw_dict *dict, const struct entry *entry
 		__builtin_prefetch((const uint8_t *)entry + at);
 }
 
-void cw_dict_prefetch(const struct cw_dict *dict, const struct cw_dict_key *key, int stage)
+bool cw_dict_ahead(struct cw_dict *dict, unsigned slot)
+{
+	struct ahead *ahead = dict->ahead;
+
+	ahead->hash[slot % CW_DICT_AHEAD] = 0;
+	if (++ahead->asked == REVIEW) {
+		ahead->pays = ahead->used >= REVIEW / PAYS;
+		ahead->asked = ahead->used = 0;
+	}
+	return ahead->pays;
+}
+
+void cw_dict_fetch(struct cw_dict *dict, unsigned slot, const struct cw_dict_key *key)
 {
 	uint32_t hash = hash_of(dict, key);
-	const struct bucket *bucket = bucket_at(dict, bucket_of(dict->head->buckets, hash));
 
+	dict->ahead->hash[slot % CW_DICT_AHEAD] = hash;
+	__builtin_prefetch(bucket_at(dict, bucket_of(dict->head->buckets, hash)));
+}
+
+void cw_dict_fetch_on(const struct cw_dict *dict, unsigned slot, int stage)
+{
+	uint32_t hash = dict->ahead->hash[slot % CW_DICT_AHEAD];
+	const struct bucket *bucket;
 	const struct entry *entry;
 
-	if (stage == 0) {
-		__builtin_prefetch(bucket);
+	if (hash == 0)
 		return;
-	}
+	bucket = bucket_at(dict, bucket_of(dict->head->buckets, hash));
 	if (bucket->hash != hash && (bucket->first & MORE) == 0)
 		return;
 	entry = entry_at(dict, (bucket->first & ~MORE) - 1);

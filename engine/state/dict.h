@@ -50,9 +50,14 @@ void *cw_dict_upsert(struct cw_dict *dict, const struct cw_dict_key *key, int64_
 bool cw_dict_remove(struct cw_dict *dict, const struct cw_dict_key *key);
 /* Evicts one entry as an insert at the limit would, to make room for what values refer to. False when empty. */
 bool cw_dict_evict(struct cw_dict *dict);
-/* Stage 0 fetches the bucket, stage 1 the first entry of its chain and its dirty word, stage 2 the second one if the
- * first is another's. Ask some transactions ahead, in this order. */
-void cw_dict_prefetch(const struct cw_dict *dict, const struct cw_dict_key *key, int stage);
+/* Prefetching, some transactions before the look-up: first cw_dict_ahead(), which says whether it pays (false where few
+ * of those asked for were looked up lately), then cw_dict_fetch() for the bucket, later cw_dict_fetch_on() with stage 1 for
+ * the first entry of its chain and its dirty word, and with stage 2 for the second one if the first is another's. `slot`,
+ * taken modulo CW_DICT_AHEAD, tells apart what is on its way. Nothing of it changes what is found. */
+#define CW_DICT_AHEAD 32u
+bool cw_dict_ahead(struct cw_dict *dict, unsigned slot);
+void cw_dict_fetch(struct cw_dict *dict, unsigned slot, const struct cw_dict_key *key);
+void cw_dict_fetch_on(const struct cw_dict *dict, unsigned slot, int stage);
 /* Walk in slab order: start with *at = 0; false at the end. No changes meanwhile. Each out parameter may be NULL. */
 bool cw_dict_next(const struct cw_dict *dict, uint32_t *at, struct cw_dict_key *key, void **value, int64_t *time);
 

@@ -89,7 +89,11 @@ static void prefetch(void *ctx, const struct cw_tx *tx, int stage)
 		struct cw_dict_key key;
 
 		make_key(&key, tx->seq, i);
-		cw_dict_prefetch(dict, &key, stage);
+		if (stage == 0 && !cw_dict_ahead(dict, i))
+			continue;
+		cw_dict_fetch(dict, i, &key);    /* one dictionary stands for many here: its slots are not enough */
+		if (stage > 0)
+			cw_dict_fetch_on(dict, i, stage);
 	}
 }
 

@@ -157,8 +157,9 @@ static double update_run(enum kind kind)
 		struct stats *value;
 
 		if (kind == PREFETCHED && i + 16 < UPDATES) {
-			cw_dict_prefetch(dict, &stream[i + 16], 0);
-			cw_dict_prefetch(dict, &stream[i + 8], 1);
+			(void)cw_dict_ahead(dict, i + 16);
+			cw_dict_fetch(dict, i + 16, &stream[i + 16]);
+			cw_dict_fetch_on(dict, i + 8, 1);
 		}
 		if (kind == UPSERT || kind == PREFETCHED) {
 			value = cw_dict_upsert(dict, &stream[i], i, NULL);

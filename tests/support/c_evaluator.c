@@ -306,7 +306,10 @@ static void prefetch(void *ctx, const struct cw_tx *tx, int stage)
 	struct c_ctx *c = ctx;
 
 	memcpy(key.b, tx->from.b, sizeof(tx->from.b));
-	cw_dict_prefetch(c->senders, &key, stage);
+	if (stage > 0)
+		cw_dict_fetch_on(c->senders, (unsigned)tx->seq, stage);
+	else if (cw_dict_ahead(c->senders, (unsigned)tx->seq))
+		cw_dict_fetch(c->senders, (unsigned)tx->seq, &key);
 }
 
 static void set_enabled(void *ctx, uint32_t rule, bool enabled)

@@ -76,8 +76,28 @@ START_TEST(an_empty_one_has_nothing)
 	ck_assert(!cw_dict_remove(dict, &key));
 	ck_assert(!cw_dict_evict(dict));
 	ck_assert(!cw_dict_next(dict, &at, NULL, NULL, NULL));
-	cw_dict_prefetch(dict, &key, 0);
-	cw_dict_prefetch(dict, &key, 1);
+	ck_assert(cw_dict_ahead(dict, 7));
+	cw_dict_fetch(dict, 7, &key);
+	cw_dict_fetch_on(dict, 7, 1);
+	cw_dict_fetch_on(dict, 7, 2);
+}
+END_TEST
+
+/* Fetching stops where nobody looks up what was fetched, and goes on when somebody does. */
+START_TEST(fetching_in_vain_stops)
+{
+	struct cw_dict_key key = key_of(1);
+	unsigned slot = 0;
+
+	open_dict(8, 100);
+	for (int i = 0; i < 2000; i++)
+		(void)cw_dict_ahead(dict, slot++);
+	ck_assert(!cw_dict_ahead(dict, slot++));
+	for (int i = 0; i < 2000; i++) {
+		(void)cw_dict_ahead(dict, slot++);
+		ck_assert_int_eq(cw_dict_find(dict, &key) != NULL, 0);
+	}
+	ck_assert(cw_dict_ahead(dict, slot++));
 }
 END_TEST
 
@@ -508,6 +528,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, an_empty_one_has_nothing);
+	tcase_add_test(tc, fetching_in_vain_stops);
 	tcase_add_test(tc, keys_differ_in_any_byte);
 	tcase_add_test(tc, upsert_tells_new_from_old_and_keeps_the_later_time);
 	tcase_add_loop_test(tc, it_holds_what_a_plain_array_holds, 0, 6);
