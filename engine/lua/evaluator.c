@@ -37,6 +37,8 @@ struct context {
 	struct cw_rule_meter *meters, *own_meters;
 	struct cw_buf dropped, note;      /* verdicts of history; how the verdict at hand came about */
 	uint32_t turn;                    /* counts transactions, to sample */
+	uint32_t words;                   /* of the sets below: bit i % 64 of word i / 64 is rule i */
+	uint64_t calm[CW_RULES_MAX / 64], warming[CW_RULES_MAX / 64];
 };
 
 static struct cw_rule_meter *bound_meters;
@@ -310,6 +312,20 @@ static void show_state(const struct context *c, uint32_t i)
 	c->meters[i].owner = cw_rulestate_owner(rule);
 }
 
+/* Which rules take part as they are, and which of the others are to be looked at before each transaction. */
+static void sort_rules(struct context *c)
+{
+	c->words = (cw_rules_count(c->rules) + 63) / 64;
+	memset(c->calm, 0, sizeof(c->calm));
+	memset(c->warming, 0, sizeof(c->warming));
+	for (uint32_t i = 0; i < cw_rules_count(c->rules); i++) {
+		const struct cw_rule *rule = cw_rules_at(c->rules, i);
+
+		if (rule->enabled)
+			(rule->warming ? c->warming : c->calm)[i / 64] |= 1ull << (i % 64);
+	}
+}
+
 static int ops_attach(void *ctx, struct cw_state *st, struct cw_err *err)
 {
 	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
@@ -321,6 +337,7 @@ static int ops_attach(void *ctx, struct cw_state *st, struct cw_err *err)
 		return -1;
 	for (uint32_t i = 0; i < cw_rules_count(c->rules); i++)
 		show_state(c, i);
+	sort_rules(c);
 	return 0;
 }
 
@@ -355,7 +372,7 @@ static void judge(struct context *c, struct cw_rule *rule, struct cw_rule_meter 
 		cw_buf_puts(&c->note, c->note.len > 0 ? "," : "{\"rules\":[");
 		cw_rule_explain(c->rules, rule->live, &result, &c->note);
 	}
-	m->calls++;
+	m->calls += !result.skipped;
 	m->ticks += (uint64_t)result.ticks;
 	if (result.kind == CW_RULE_ALERTED) {
 		m->fires++;
@@ -380,30 +397,33 @@ static bool is_ready(struct context *c, uint32_t i)
 	cw_rulestate_set_seen(rule, c->st, CW_RULESTATE_COMPLETE);
 	cw_rulestate_set_from(rule, c->st, c->judged);
 	show_state(c, i);
+	sort_rules(c);
 	return true;
 }
 
 static void ops_evaluate(void *ctx, const struct cw_tx *tx, struct cw_buf *out, volatile uint32_t *running)
 {
 	struct context *c = CW_CAST(ctx, CONTEXT_MAGIC);
-	uint32_t n = cw_rules_count(c->rules);
 	bool sampled = c->turn++ % CW_METER_SAMPLE == 0;
 	uint64_t before = sampled ? now_ns() : 0;
 
 	cw_verdict_begin(out, tx->seq);
 	cw_rules_set_tx(c->rules, tx);
-	for (uint32_t i = 0; i < n; i++) {
-		if (!is_ready(c, i))
-			continue;
-		*running = i + 1;
-		judge(c, cw_rules_at(c->rules, i), &c->meters[i], out);
-		if (sampled) {
-			uint64_t after = now_ns();
+	for (uint32_t w = 0; w < c->words; w++)
+		for (uint64_t left = (c->calm[w] & cw_rules_wanted(c->rules, w)) | c->warming[w]; left != 0; left &= left - 1) {
+			uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(left);
 
-			measure(&c->meters[i], after - before);
-			before = after;
+			if ((c->calm[w] & left & -left) == 0 && !is_ready(c, i))
+				continue;
+			*running = i + 1;
+			judge(c, cw_rules_at(c->rules, i), &c->meters[i], out);
+			if (sampled) {
+				uint64_t after = now_ns();
+
+				measure(&c->meters[i], after - before);
+				before = after;
+			}
 		}
-	}
 	*running = 0;
 	c->judged = tx->seq;
 	if (c->note.len > 0) {
@@ -440,6 +460,7 @@ static void ops_warm(void *ctx, const struct cw_tx *tx, bool end, volatile uint3
 		show_state(c, i);
 		(void)is_ready(c, i);
 	}
+	sort_rules(c);
 	*running = 0;
 	cw_vm_tidy(cw_rules_vm(c->rules));
 }
@@ -464,6 +485,7 @@ static void ops_set_enabled(void *ctx, uint32_t rule, bool enabled)
 		show_state(c, rule);
 	}
 	r->enabled = enabled;
+	sort_rules(c);
 }
 
 static void bind_meters(struct cw_rule_meter *meters)

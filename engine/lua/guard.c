@@ -59,6 +59,12 @@ static void grant(int64_t have)
 	guard.rest = have - guard.left;
 }
 
+/* Only this thread changes it; a signal handler reads. So no locked instruction is needed. */
+static void add_depth(int by)
+{
+	atomic_store_explicit(&guard.depth, atomic_load_explicit(&guard.depth, memory_order_relaxed) + by, memory_order_relaxed);
+}
+
 void cw_guard_begin(struct cw_guard_frame *frame, const struct cw_budget *budget)
 {
 	*frame = (struct cw_guard_frame){
@@ -75,7 +81,7 @@ void cw_guard_begin(struct cw_guard_frame *frame, const struct cw_budget *budget
 	if (*guard.watched != 0)
 		*guard.watched = 0;
 	atomic_store_explicit(&guard.stop, CW_STOP_NONE, memory_order_relaxed);
-	atomic_fetch_add_explicit(&guard.depth, 1, memory_order_relaxed);
+	add_depth(1);
 }
 
 enum cw_stop cw_guard_end(const struct cw_guard_frame *frame, int64_t *ticks)
@@ -92,7 +98,7 @@ enum cw_stop cw_guard_end(const struct cw_guard_frame *frame, int64_t *ticks)
 	guard.looked_us = frame->looked_us;
 	guard.quantum = frame->quantum;
 	guard.cpu_time = frame->cpu_time;
-	atomic_fetch_sub_explicit(&guard.depth, 1, memory_order_relaxed);
+	add_depth(-1);
 	atomic_store_explicit(&guard.stop, frame->stop, memory_order_relaxed);
 	return why;
 }

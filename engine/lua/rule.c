@@ -273,6 +273,20 @@ static int bind_all(struct cw_rules *rules, const struct cw_json *params, struct
 	return 0;
 }
 
+static void sort_conditions(struct cw_rules *rules)
+{
+	for (uint32_t i = 0; i < rules->n; i++) {
+		const struct cw_when *when = rules->rules[i].live->when;
+		uint64_t bit = 1ull << (i % 64);
+
+		if (when == NULL)
+			rules->always[i / 64] |= bit;
+		for (unsigned sort = 0; when != NULL && sort < CW_WHEN_SORTS; sort++)
+			if (cw_when_possible(when, sort))
+				rules->possible[sort][i / 64] |= bit;
+	}
+}
+
 static int load_all(struct cw_rules *rules, const struct cw_bundle *bundle, struct cw_arena *arena, struct cw_err *err)
 {
 	const char *text = bundle->params_json != NULL ? bundle->params_json : "{}";
@@ -293,7 +307,10 @@ static int load_all(struct cw_rules *rules, const struct cw_bundle *bundle, stru
 			return -1;
 	if (check_candidates(rules, err) != 0 || check_params(rules, params, err) != 0)
 		return -1;
-	return bind_all(rules, params, err);
+	if (bind_all(rules, params, err) != 0)
+		return -1;
+	sort_conditions(rules);
+	return 0;
 }
 
 struct cw_rules *cw_rules_load(const struct cw_bundle *bundle, const struct cw_rules_conf *conf, struct cw_err *err)
@@ -356,6 +373,7 @@ void cw_rules_free(struct cw_rules **rules)
 		free_texts(&rule->tags);
 	}
 	cw_free(r->rules);
+	cw_free(r->fetches);
 	cw_vm_free(&r->vm);
 	cw_trace_free(&r->trace);
 	cw_buf_release(&r->features);
@@ -383,6 +401,24 @@ const struct cw_rules_conf *cw_rules_conf(const struct cw_rules *rules)
 	return &rules->conf;
 }
 
+/* In one row, so that prefetching does not walk through bindings, states and primitives. */
+static void list_fetches(struct cw_rules *rules)
+{
+	uint32_t n = 0;
+
+	cw_free(rules->fetches);
+	rules->fetches = cw_alloc((size_t)rules->n * CW_RULE_STATES_MAX * sizeof(*rules->fetches));
+	for (uint32_t i = 0; i < rules->n; i++) {
+		const struct cw_rule_bind *bind = rules->rules[i].live;
+
+		rules->first_fetch[i] = n;
+		for (int k = 0; k < bind->nstates; k++)
+			if (bind->states[k]->primitive->prefetch != NULL)
+				rules->fetches[n++] = (struct cw_rule_fetch){ bind->states[k]->primitive->prefetch, bind->states[k]->handle };
+	}
+	rules->first_fetch[rules->n] = n;
+}
+
 int cw_rules_attach(struct cw_rules *rules, struct cw_state *st, struct cw_err *err)
 {
 	cw_rulestate_tidy(rules, st);
@@ -392,12 +428,14 @@ int cw_rules_attach(struct cw_rules *rules, struct cw_state *st, struct cw_err *
 				cw_rule_bind_close(rules->rules[i].live);
 			return -1;
 		}
+	list_fetches(rules);
 	return 0;
 }
 
 struct cw_rule_plan *cw_rules_plan(struct cw_rules *rules, const struct cw_tx *tx)
 {
 	struct cw_rule_plan *plan = &rules->plans[tx->seq % CW_RULE_PLANS];
+	unsigned sort;
 
 	if (plan->seq == tx->seq && plan->view.tx != NULL && memcmp(&plan->hash, &tx->hash, sizeof(plan->hash)) == 0) {
 		plan->view.tx = tx;
@@ -407,10 +445,15 @@ struct cw_rule_plan *cw_rules_plan(struct cw_rules *rules, const struct cw_tx *t
 	plan->hash = tx->hash;
 	cw_rules_numbers(tx, plan->numbers);
 	cw_when_look(&plan->view, tx, plan->numbers);
-	memset(plan->wanted, 0, sizeof(plan->wanted));
-	for (uint32_t i = 0; i < rules->n; i++)
-		if (rules->rules[i].live != NULL && cw_when_wants(rules->rules[i].live->when, &plan->view))
-			plan->wanted[i / 64] |= 1ull << (i % 64);
+	sort = cw_when_sort(&plan->view);
+	for (uint32_t w = 0; w < (rules->n + 63) / 64; w++) {
+		uint64_t wanted = rules->always[w];
+
+		for (uint64_t left = rules->possible[sort][w]; left != 0; left &= left - 1)
+			if (cw_when_wants(rules->rules[w * 64 + (uint32_t)__builtin_ctzll(left)].live->when, &plan->view))
+				wanted |= left & -left;
+		plan->wanted[w] = wanted;
+	}
 	return plan;
 }
 
@@ -418,9 +461,18 @@ void cw_rules_prefetch(struct cw_rules *rules, const struct cw_tx *tx, int stage
 {
 	const struct cw_rule_plan *plan = cw_rules_plan(rules, tx);
 
-	for (uint32_t i = 0; i < rules->n; i++)
-		if (cw_rule_plan_wants(plan, i) && rules->rules[i].enabled)
-			cw_rule_bind_prefetch(rules->rules[i].live, tx, stage);
+	for (uint32_t w = 0; rules->fetches != NULL && w < (rules->n + 63) / 64; w++)
+		for (uint64_t left = plan->wanted[w]; left != 0; left &= left - 1) {
+			uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(left);
+
+			for (uint32_t k = rules->first_fetch[i]; k < rules->first_fetch[i + 1]; k++)
+				rules->fetches[k].fn(rules->fetches[k].handle, tx, stage);
+		}
+}
+
+uint64_t cw_rules_wanted(const struct cw_rules *rules, uint32_t word)
+{
+	return rules->trace != NULL ? UINT64_MAX : rules->plan->wanted[word];
 }
 
 /* --- what evaluate returned: read without raising, it is a script's table --- */

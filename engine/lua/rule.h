@@ -88,6 +88,9 @@ int cw_rules_attach(struct cw_rules *rules, struct cw_state *st, struct cw_err *
 /* Makes `tx` the current transaction: what the view shows and primitives read. Copied. */
 void cw_rules_set_tx(struct cw_rules *rules, const struct cw_tx *tx);
 void cw_rules_prefetch(struct cw_rules *rules, const struct cw_tx *tx, int stage);
+/* Bit i % 64 of word i / 64: the conditions of rule i hold for the current transaction, or it is to be explained why
+ * they do not (conf.trace). */
+uint64_t cw_rules_wanted(const struct cw_rules *rules, uint32_t word);
 
 /* What one rule said about the current transaction. Valid until the next call. */
 struct cw_rule_result {
@@ -124,7 +127,6 @@ void cw_rule_bind_free(struct cw_rules *rules, struct cw_rule_bind **bind);
 int cw_rule_bind_open(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_state *st, struct cw_err *err);
 void cw_rule_bind_close(struct cw_rule_bind *bind);      /* handles only; the state stays */
 void cw_rule_bind_push(struct cw_rules *rules, const struct cw_rule_bind *bind);   /* evaluate, tx, s, p */
-void cw_rule_bind_prefetch(struct cw_rule_bind *bind, const struct cw_tx *tx, int stage);
 void cw_rule_bind_describe(struct cw_rules *rules, const struct cw_rule_bind *bind, struct cw_buf *out);
 
 /* Pushes a JSON value as Lua value (null as nil). */

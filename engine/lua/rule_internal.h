@@ -27,12 +27,19 @@ struct cw_rule_refs {
 
 /* What is known of a transaction before it is judged: made when it is first prefetched, used again until then. */
 #define CW_RULE_PLANS 16              /* more than prefetch looks ahead */
+#define CW_RULE_WORDS (CW_RULES_MAX / 64)
 struct cw_rule_plan {
 	uint64_t seq;
 	struct cw_hash hash;
 	double numbers[CW_RULE_NUMBERS];
 	struct cw_when_view view;
-	uint64_t wanted[CW_RULES_MAX / 64];   /* bit i: the conditions of rule i hold */
+	uint64_t wanted[CW_RULE_WORDS];       /* bit i: the conditions of rule i hold */
+};
+
+/* A state that can be prefetched; those of rule i stand from first_fetch[i] up to first_fetch[i + 1]. */
+struct cw_rule_fetch {
+	void (*fn)(void *handle, const struct cw_tx *tx, int stage);
+	void *handle;
 };
 
 struct cw_rules {
@@ -49,6 +56,10 @@ struct cw_rules {
 	double numbers[CW_RULE_NUMBERS];
 	struct cw_when_view view;
 	struct cw_rule_plan plans[CW_RULE_PLANS];
+	uint64_t always[CW_RULE_WORDS];       /* rules without conditions */
+	uint64_t possible[CW_WHEN_SORTS][CW_RULE_WORDS];   /* rules with conditions that this sort does not rule out */
+	struct cw_rule_fetch *fetches;        /* while states are open */
+	uint32_t first_fetch[CW_RULES_MAX + 1];
 	const struct cw_rule_plan *plan;      /* of `tx` */
 	struct cw_vm_report report;
 	struct cw_trace *trace;           /* NULL: none */

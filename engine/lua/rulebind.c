@@ -722,16 +722,6 @@ void cw_rule_bind_push(struct cw_rules *rules, const struct cw_rule_bind *bind)
 	lua_rawgeti(L, LUA_REGISTRYINDEX, bind->p);
 }
 
-void cw_rule_bind_prefetch(struct cw_rule_bind *bind, const struct cw_tx *tx, int stage)
-{
-	for (int i = 0; i < bind->nstates; i++) {
-		const struct cw_rule_state *state = bind->states[i];
-
-		if (state->primitive->prefetch != NULL && state->handle != NULL)
-			state->primitive->prefetch(state->handle, tx, stage);
-	}
-}
-
 void cw_rule_bind_describe(struct cw_rules *rules, const struct cw_rule_bind *bind, struct cw_buf *out)
 {
 	lua_State *L = cw_vm_state(rules->vm);

@@ -117,6 +117,25 @@ static bool all_hold(const struct cw_when *when, const struct cw_when_view *view
 	return true;
 }
 
+unsigned cw_when_sort(const struct cw_when_view *view)
+{
+	unsigned kind = view->kind == KIND_TRANSFER ? 0 : view->kind == KIND_CALL ? 1 : 2;
+
+	return kind * 2 + (view->logs != 0);
+}
+
+bool cw_when_possible(const struct cw_when *when, unsigned sort)
+{
+	static const unsigned kind_of[] = { KIND_TRANSFER, KIND_CALL, KIND_CREATION };
+
+	if (when == NULL)
+		return true;
+	for (; when != NULL; when = when->next)
+		if ((when->kinds == 0 || (when->kinds & kind_of[sort / 2]) != 0) && (when->logs == 0 || sort % 2 != 0))
+			return true;
+	return false;
+}
+
 bool cw_when_wants(const struct cw_when *when, const struct cw_when_view *view)
 {
 	if (when == NULL)

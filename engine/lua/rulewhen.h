@@ -27,6 +27,11 @@ struct cw_when_view {
 };
 void cw_when_look(struct cw_when_view *view, const struct cw_tx *tx, const double *numbers);
 
+/* Transactions come in a few sorts that rule most conditions out at once: by kind, and with or without logs. */
+#define CW_WHEN_SORTS 6
+unsigned cw_when_sort(const struct cw_when_view *view);
+/* Might the conditions hold for a transaction of this sort? NULL: yes. */
+bool cw_when_possible(const struct cw_when *when, unsigned sort);
 /* Do all conditions hold? NULL: yes. */
 bool cw_when_wants(const struct cw_when *when, const struct cw_when_view *view);
 /* As a JSON list with a list for each alternative: its conditions, what the transaction has, whether they hold. */
