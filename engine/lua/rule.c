@@ -273,17 +273,16 @@ static int bind_all(struct cw_rules *rules, const struct cw_json *params, struct
 	return 0;
 }
 
-static void sort_conditions(struct cw_rules *rules)
+static void take_hints(struct cw_rules *rules)
 {
+	rules->hints = cw_zalloc(rules->n * sizeof(*rules->hints));
 	for (uint32_t i = 0; i < rules->n; i++) {
 		const struct cw_when *when = rules->rules[i].live->when;
-		uint64_t bit = 1ull << (i % 64);
 
 		if (when == NULL)
-			rules->always[i / 64] |= bit;
-		for (unsigned sort = 0; when != NULL && sort < CW_WHEN_SORTS; sort++)
-			if (cw_when_possible(when, sort))
-				rules->possible[sort][i / 64] |= bit;
+			rules->always[i / 64] |= 1ull << (i % 64);
+		else
+			cw_when_hint(when, &rules->hints[i]);
 	}
 }
 
@@ -309,7 +308,7 @@ static int load_all(struct cw_rules *rules, const struct cw_bundle *bundle, stru
 		return -1;
 	if (bind_all(rules, params, err) != 0)
 		return -1;
-	sort_conditions(rules);
+	take_hints(rules);
 	return 0;
 }
 
@@ -374,6 +373,7 @@ void cw_rules_free(struct cw_rules **rules)
 	}
 	cw_free(r->rules);
 	cw_free(r->fetches);
+	cw_free(r->hints);
 	cw_vm_free(&r->vm);
 	cw_trace_free(&r->trace);
 	cw_buf_release(&r->features);
@@ -435,7 +435,6 @@ int cw_rules_attach(struct cw_rules *rules, struct cw_state *st, struct cw_err *
 struct cw_rule_plan *cw_rules_plan(struct cw_rules *rules, const struct cw_tx *tx)
 {
 	struct cw_rule_plan *plan = &rules->plans[tx->seq % CW_RULE_PLANS];
-	unsigned sort;
 
 	if (plan->seq == tx->seq && plan->view.tx != NULL && memcmp(&plan->hash, &tx->hash, sizeof(plan->hash)) == 0) {
 		plan->view.tx = tx;
@@ -445,15 +444,10 @@ struct cw_rule_plan *cw_rules_plan(struct cw_rules *rules, const struct cw_tx *t
 	plan->hash = tx->hash;
 	cw_rules_numbers(tx, plan->numbers);
 	cw_when_look(&plan->view, tx, plan->numbers);
-	sort = cw_when_sort(&plan->view);
-	for (uint32_t w = 0; w < (rules->n + 63) / 64; w++) {
-		uint64_t wanted = rules->always[w];
-
-		for (uint64_t left = rules->possible[sort][w]; left != 0; left &= left - 1)
-			if (cw_when_wants(rules->rules[w * 64 + (uint32_t)__builtin_ctzll(left)].live->when, &plan->view))
-				wanted |= left & -left;
-		plan->wanted[w] = wanted;
-	}
+	memcpy(plan->wanted, rules->always, sizeof(plan->wanted));
+	for (uint32_t i = 0; i < rules->n; i++)
+		if (cw_when_might(&rules->hints[i], &plan->view) && cw_when_wants(rules->rules[i].live->when, &plan->view))
+			plan->wanted[i / 64] |= 1ull << (i % 64);
 	return plan;
 }
 

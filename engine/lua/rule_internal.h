@@ -57,7 +57,7 @@ struct cw_rules {
 	struct cw_when_view view;
 	struct cw_rule_plan plans[CW_RULE_PLANS];
 	uint64_t always[CW_RULE_WORDS];       /* rules without conditions */
-	uint64_t possible[CW_WHEN_SORTS][CW_RULE_WORDS];   /* rules with conditions that this sort does not rule out */
+	struct cw_when_hint *hints;           /* by rule */
 	struct cw_rule_fetch *fetches;        /* while states are open */
 	uint32_t first_fetch[CW_RULES_MAX + 1];
 	const struct cw_rule_plan *plan;      /* of `tx` */

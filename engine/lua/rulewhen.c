@@ -117,23 +117,30 @@ static bool all_hold(const struct cw_when *when, const struct cw_when_view *view
 	return true;
 }
 
-unsigned cw_when_sort(const struct cw_when_view *view)
+/* What holds for each alternative holds for all; a bound is kept only where there is one alternative. */
+void cw_when_hint(const struct cw_when *when, struct cw_when_hint *hint)
 {
-	unsigned kind = view->kind == KIND_TRANSFER ? 0 : view->kind == KIND_CALL ? 1 : 2;
+	bool any_log = false, any_selector = false;
 
-	return kind * 2 + (view->logs != 0);
-}
-
-bool cw_when_possible(const struct cw_when *when, unsigned sort)
-{
-	static const unsigned kind_of[] = { KIND_TRANSFER, KIND_CALL, KIND_CREATION };
-
-	if (when == NULL)
-		return true;
-	for (; when != NULL; when = when->next)
-		if ((when->kinds == 0 || (when->kinds & kind_of[sort / 2]) != 0) && (when->logs == 0 || sort % 2 != 0))
-			return true;
-	return false;
+	*hint = (struct cw_when_hint){ .number = -1, .listed = true };
+	if (when->next == NULL && when->nbounds > 0) {
+		hint->number = (int16_t)when->bounds[0].number;
+		hint->least = when->bounds[0].least;
+		hint->most = when->bounds[0].most;
+	}
+	for (; when != NULL; when = when->next) {
+		hint->kinds |= when->kinds != 0 ? when->kinds : KIND_TRANSFER | KIND_CALL | KIND_CREATION;
+		hint->logs |= when->logs;
+		any_log = any_log || when->logs == 0;
+		any_selector = any_selector || when->nselectors == 0;
+		hint->listed = hint->listed && when->sides != 0;
+		for (int i = 0; i < when->nselectors; i++)
+			hint->selectors |= 1ull << (when->selectors[i] % 64);
+	}
+	if (any_log)
+		hint->logs = 0;
+	if (any_selector)
+		hint->selectors = UINT64_MAX;
 }
 
 bool cw_when_wants(const struct cw_when *when, const struct cw_when_view *view)

@@ -27,11 +27,24 @@ struct cw_when_view {
 };
 void cw_when_look(struct cw_when_view *view, const struct cw_tx *tx, const double *numbers);
 
-/* Transactions come in a few sorts that rule most conditions out at once: by kind, and with or without logs. */
-#define CW_WHEN_SORTS 6
-unsigned cw_when_sort(const struct cw_when_view *view);
-/* Might the conditions hold for a transaction of this sort? NULL: yes. */
-bool cw_when_possible(const struct cw_when *when, unsigned sort);
+/* What most transactions fail at, side by side in one array for all rules: looked at first. */
+struct cw_when_hint {
+	uint64_t selectors;               /* bit selector % 64; all bits: no condition */
+	uint32_t logs;                    /* bits of enum cw_log_kind; 0: no condition */
+	uint8_t kinds;
+	bool listed;                      /* only with one end on a list */
+	int16_t number;                   /* in [least, most]; -1: no condition */
+	double least, most;
+};
+void cw_when_hint(const struct cw_when *when, struct cw_when_hint *hint);
+/* False: the conditions do not hold. True: they may. */
+static inline bool cw_when_might(const struct cw_when_hint *hint, const struct cw_when_view *view)
+{
+	return (hint->kinds & view->kind) != 0 && (hint->logs == 0 || (hint->logs & view->logs) != 0) &&
+	       (hint->selectors >> (view->selector % 64) & 1) != 0 &&
+	       (!hint->listed || view->listed[0] || view->listed[1]) &&
+	       (hint->number < 0 || (view->numbers[hint->number] >= hint->least && view->numbers[hint->number] <= hint->most));
+}
 /* Do all conditions hold? NULL: yes. */
 bool cw_when_wants(const struct cw_when *when, const struct cw_when_view *view);
 /* As a JSON list with a list for each alternative: its conditions, what the transaction has, whether they hold. */
