@@ -199,7 +199,7 @@ struct cw_state *cw_state_attach(const struct cw_state_conf *conf, const int fds
 		cw_err_set(err, CW_ERR_INVALID, "cannot attach to the state arena: it was made by another version or settings");
 		goto fail;
 	}
-	st->backed = cw_state_used(st) > HUGE_PAGE ? cw_state_used(st) / HUGE_PAGE * HUGE_PAGE : 0;
+	st->backed = cw_state_used(st);
 	return st;
 fail:
 	cw_state_close(&st);
@@ -245,6 +245,7 @@ void cw_arena_back(struct cw_state *st, size_t used)
 {
 	if (used <= HUGE_PAGE)
 		return;
+	st->backed = (st->backed + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
 	while (st->backed < used && st->max_bytes - st->backed >= HUGE_PAGE) {
 		(void)*(volatile uint8_t *)(st->hot.base + st->backed);   /* one with no page at all is refused */
 		(void)madvise(st->hot.base + st->backed, HUGE_PAGE, MADV_COLLAPSE);
@@ -366,7 +367,9 @@ static cw_ref take_fresh(struct cw_state *st, size_t size)
 
 	if (line > st->max_bytes - at)
 		return 0;
-	if (at + line > st->backed)
+	if (line > HUGE_PAGE)             /* much of it may never be used */
+		st->backed = at + line;
+	else if (at + line > st->backed)
 		cw_arena_back(st, at + line);
 	cw_state_touch(st, arena, CW_GRANULE);
 	arena->brk = at + line;
