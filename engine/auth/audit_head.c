@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -53,17 +54,18 @@ static int make_file(const char *path, struct cw_err *err)
 {
 	unsigned char seed[crypto_sign_SEEDBYTES];
 	char text[CW_AUDIT_KEY_TEXT + 1];
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), saved;
-	ssize_t n = -1;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), saved, n = -1;
 
 	randombytes_buf(seed, sizeof(seed));
 	sodium_bin2base64(text, sizeof(text), seed, sizeof(seed), BASE64);
 	if (fd >= 0) {
 		n = dprintf(fd, "%s\n", text);
-		if (n > 0 && fsync(fd) != 0)
+		if (n != CW_AUDIT_KEY_TEXT || fsync(fd) != 0)
 			n = -1;
 		saved = errno;
 		close(fd);
+		if (n < 0)
+			unlink(path);   /* half of a key would be in the way of the next start */
 		errno = saved;
 	}
 	sodium_memzero(seed, sizeof(seed));
@@ -82,8 +84,7 @@ int cw_audit_key_load(struct cw_audit_key *key, const char *path, bool make, str
 	bool good;
 
 	memset(key, 0, sizeof(*key));
-	if (sodium_init() < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not start the random number generator");
+	cw_assert(sodium_init() >= 0);
 	f = fopen(path, "re");
 	if (f == NULL && errno == ENOENT && make) {
 		if (make_file(path, err) != 0)
@@ -117,8 +118,8 @@ int cw_audit_key_parse(struct cw_audit_key *key, const char *public_text, struct
 	size_t len = 0;
 
 	memset(key, 0, sizeof(*key));
-	if (sodium_init() < 0 ||
-	    sodium_base642bin(key->public_key, sizeof(key->public_key), public_text, strlen(public_text), NULL, &len, &end,
+	cw_assert(sodium_init() >= 0);
+	if (sodium_base642bin(key->public_key, sizeof(key->public_key), public_text, strlen(public_text), NULL, &len, &end,
 	                      BASE64) != 0 ||
 	    *end != '\0' || len != sizeof(key->public_key))
 		return cw_err_set(err, CW_ERR_INVALID, "a public key is 43 characters of base64 (URL alphabet)");

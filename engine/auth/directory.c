@@ -331,9 +331,11 @@ struct cw_directory *cw_directory_new(struct cw_loop *loop, struct cw_pool *pool
 	return d;
 }
 
-static void drop_waiters(struct cw_list *list, const void *arg, bool all)
+/* Returns how many. */
+static int drop_waiters(struct cw_list *list, const void *arg, bool all)
 {
 	struct cw_list *at, *next;
+	int n = 0;
 
 	cw_list_each(at, next, list)
 	{
@@ -343,7 +345,9 @@ static void drop_waiters(struct cw_list *list, const void *arg, bool all)
 			continue;
 		cw_list_remove(&w->link);
 		cw_free(w);
+		n++;
 	}
+	return n;
 }
 
 void cw_directory_free(struct cw_directory **directory)
@@ -407,7 +411,7 @@ bool cw_directory_look_again(struct cw_directory *directory, cw_directory_fn *fn
 
 void cw_directory_forget(struct cw_directory *directory, const void *arg)
 {
-	drop_waiters(&directory->waiting, arg, false);
+	directory->nwaiting -= drop_waiters(&directory->waiting, arg, false);
 	drop_waiters(&directory->serving, arg, false);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -26,7 +27,8 @@ struct cw_keyring {
 
 struct cw_keyring *cw_keyring_new(void)
 {
-	return sodium_init() >= 0 ? cw_zalloc(sizeof(struct cw_keyring)) : NULL;
+	cw_assert(sodium_init() >= 0);
+	return cw_zalloc(sizeof(struct cw_keyring));
 }
 
 void cw_keyring_free(struct cw_keyring **ring)
@@ -152,10 +154,8 @@ struct cw_keyring *cw_keyring_load(const char *path, struct cw_err *err)
 	char line[LINE_MAX_BYTES + 128];
 	int number = 0, rc = 0;
 
-	if (f == NULL || ring == NULL) {
+	if (f == NULL) {
 		cw_keyring_free(&ring);
-		if (f != NULL)
-			fclose(f);
 		return NULL;
 	}
 	while (rc == 0 && fgets(line, sizeof(line), f) != NULL)
@@ -204,6 +204,9 @@ static int replace(const char *path, const struct cw_buf *text, struct cw_err *e
 	}
 	if (rc == 0 && rename(aside, path) == 0)
 		return 0;
+	saved = errno;
+	unlink(aside);
+	errno = saved;
 	return cw_err_set(err, CW_ERR_INTERNAL, "could not write \"%s\": %s", path, strerror(errno));
 }
 
@@ -214,8 +217,7 @@ int cw_keyring_rotate(const char *path, enum cw_token_alg alg, int keep, char ki
 	char base64[64];
 	int rc;
 
-	if (sodium_init() < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not start the random number generator");
+	cw_assert(sodium_init() >= 0);
 	randombytes_buf(bytes, 8);
 	sodium_bin2hex(kid, CW_TOKEN_KID, bytes, 8);
 	randombytes_buf(bytes, sizeof(bytes));

@@ -8,8 +8,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/assert.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "pg/pool.h"
 #include "store/identity.h"
 
@@ -31,8 +31,7 @@ static void checksum(const char *random, char out[CHECK_LEN])
 
 void cw_key_make(char out[CW_KEY_TEXT])
 {
-	if (sodium_init() < 0)
-		cw_log(CW_LOG_ERROR, "auth", "could not start the random number generator", NULL);
+	cw_assert(sodium_init() >= 0);
 	memcpy(out, PREFIX, PREFIX_LEN);
 	for (int i = 0; i < RANDOM_LEN; i++)
 		out[PREFIX_LEN + i] = alphabet[randombytes_uniform(62)];
@@ -62,8 +61,7 @@ void cw_token_make(const char *prefix, char out[CW_OPAQUE_TEXT])
 {
 	size_t at = strlen(prefix);
 
-	if (sodium_init() < 0)
-		cw_log(CW_LOG_ERROR, "auth", "could not start the random number generator", NULL);
+	cw_assert(sodium_init() >= 0);
 	memcpy(out, prefix, at);
 	while (at < CW_OPAQUE_TEXT - 1)
 		out[at++] = alphabet[randombytes_uniform(62)];
@@ -84,6 +82,8 @@ static int write_key(const char *path, char key[CW_KEY_TEXT], struct cw_err *err
 			n = -1;
 		saved = errno;
 		close(fd);
+		if (n != CW_KEY_TEXT)
+			unlink(path);   /* half of a key would be in the way of the next start */
 		errno = saved;
 	}
 	if (n == CW_KEY_TEXT)

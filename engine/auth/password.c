@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "loop/work.h"
@@ -51,8 +52,8 @@ bool cw_password_hash_now(const struct cw_password_conf *conf, const char *text,
                           char hash[CW_PASSWORD_HASH])
 {
 	_Static_assert(CW_PASSWORD_HASH >= crypto_pwhash_STRBYTES, "room for libsodium's text");
-	return sodium_init() >= 0 &&
-	       crypto_pwhash_str_alg(hash, text, len, passes_of(conf), memory_of(conf), crypto_pwhash_ALG_ARGON2ID13) == 0;
+	cw_assert(sodium_init() >= 0);
+	return crypto_pwhash_str_alg(hash, text, len, passes_of(conf), memory_of(conf), crypto_pwhash_ALG_ARGON2ID13) == 0;
 }
 
 /* libxcrypt: $2a$, $2b$, $2y$ as other systems write them. */
@@ -74,8 +75,7 @@ static bool verify_bcrypt(const char *text, size_t len, const char *hash)
 
 bool cw_password_verify_now(const char *text, size_t len, const char *hash)
 {
-	if (sodium_init() < 0)
-		return false;
+	cw_assert(sodium_init() >= 0);
 	if (strncmp(hash, "$argon2id$", 10) == 0)
 		return crypto_pwhash_str_verify(hash, text, len) == 0;
 	if (strncmp(hash, "$2", 2) == 0)
@@ -112,7 +112,7 @@ static void done(void *arg, bool ran)
 	struct cw_passwords *p = job->passwords;
 
 	p->under_way--;
-	if (job->fn != NULL && ran)
+	if (job->fn != NULL && ran && !p->closed)
 		job->fn(job->arg, &job->result);
 	sodium_free(job->text);
 	sodium_memzero(job, sizeof(*job));
@@ -126,7 +126,7 @@ static struct cw_password_job *submit(struct cw_passwords *p, const char *text, 
 {
 	struct cw_password_job *job;
 
-	if (p->closed || p->under_way >= p->conf.queue || len > CW_PASSWORD_MAX || sodium_init() < 0) {
+	if (p->under_way >= p->conf.queue || len > CW_PASSWORD_MAX) {
 		cw_err_set(err, len > CW_PASSWORD_MAX ? CW_ERR_INVALID : CW_ERR_BUSY,
 		           len > CW_PASSWORD_MAX ? "a password has at most %d bytes"
 		                                 : "%d passwords are being checked, try again later",
@@ -138,6 +138,7 @@ static struct cw_password_job *submit(struct cw_passwords *p, const char *text, 
 	    (struct cw_password_job){ .passwords = p, .fn = fn, .arg = arg, .conf = p->conf, .verify = verify, .len = len };
 	if (hash != NULL)
 		snprintf(job->hash, sizeof(job->hash), "%s", hash);
+	cw_assert(sodium_init() >= 0);
 	job->text = sodium_malloc(len + 1);
 	if (job->text != NULL) {
 		memcpy(job->text, text, len);

@@ -1,8 +1,10 @@
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sodium.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -155,6 +157,125 @@ START_TEST(keys)
 }
 END_TEST
 
+/* Each is a good head but for one thing. */
+START_TEST(what_is_no_head)
+{
+	static const struct { const char *was, *is; } changes[] = {
+		{ "{\"n\":3", "[\"n\":3" }, { "\"n\":3", "\"m\":3" }, { "\"n\":3", "\"n\":\"3\"" }, { "\"n\":3", "\"n\":-3" },
+		{ "\"n\":3", "\"n\":3.5" }, { "\"n\":3", "\"n\":99999999999999999999" }, { "\"seq\":30", "\"sequence\":30" },
+		{ "\"anchor_seq\":3", "\"anchor_seq\":null" }, { "\"hash\":\"03", "\"hash\":\"" }, { "\"hash\":\"03", "\"hash\":\"xx" },
+		{ "\"hash\":\"03", "\"hash\":3,\"x\":\"03" }, { "\"hash\":\"03", "\"rash\":\"03" },
+		{ "\"anchor_hash\":\"00", "\"anchor_hash\":\"" }, { "\"time\":\"20", "\"time\":\"nonsense" },
+		{ "\"time\":\"", "\"time\":7,\"x\":\"" }, { "\"time\"", "\"tide\"" }, { "\"signature\":\"", "\"signature\":\"AA" },
+		{ "\"signature\":\"", "\"signature\":\"*" }, { "\"signature\":\"", "\"signature\":\"\",\"x\":\"" },
+		{ "\"signature\":\"", "\"signature\":null,\"x\":\"" }, { "\"signature\"", "\"seal\"" }, { "{", "" }, { "}", "" },
+	};
+	struct cw_audit_head head = head_of(3), back;
+	struct cw_buf line = CW_BUF_INIT, changed = CW_BUF_INIT;
+
+	cw_audit_head_sign(&head, &key, &line);
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		const char *at = strstr(line.data, changes[i].was);
+
+		ck_assert_msg(at != NULL, "%zu: no %s in %s", i, changes[i].was, line.data);
+		cw_buf_clear(&changed);
+		cw_buf_add(&changed, line.data, (size_t)(at - line.data));
+		cw_buf_puts(&changed, changes[i].is);
+		cw_buf_puts(&changed, at + strlen(changes[i].was));
+		ck_assert_msg(cw_audit_head_parse(&back, changed.data, changed.len, &key, &err) != 0, "%s", changed.data);
+		ck_assert_msg(err.code == CW_ERR_INVALID, "%s: %s", changed.data, err.msg);
+	}
+	cw_buf_release(&line);
+	cw_buf_release(&changed);
+}
+END_TEST
+
+START_TEST(long_files_and_files_that_are_none)
+{
+	enum { MANY = 150 };
+	struct cw_buf line = CW_BUF_INIT;
+	struct cw_audit_head *heads;
+	size_t count;
+	FILE *f;
+
+	for (int n = 1; n <= MANY; n++) {
+		struct cw_audit_head head = head_of(n);
+
+		cw_audit_head_sign(&head, &key, &line);
+	}
+	ck_assert_int_eq(cw_audit_heads_append(in_folder("heads"), line.data, line.len, &err), 0);
+	heads = cw_audit_heads_read(in_folder("heads"), &key, &count, &err);
+	ck_assert_msg(heads != NULL, "%s", err.msg);
+	ck_assert_uint_eq(count, MANY);
+	for (int n = 1; n <= MANY; n++)
+		ck_assert_int_eq(heads[n - 1].seq, 10 * n);
+	cw_free(heads);
+	f = fopen(in_folder("heads"), "a");
+	fputs("nonsense\n", f);
+	fclose(f);
+	ck_assert_ptr_null(cw_audit_heads_read(in_folder("heads"), &key, &count, &err));
+	ck_assert_ptr_nonnull(strstr(err.msg, "151"));
+	ck_assert_int_eq(mkdir(in_folder("folder"), 0700), 0);
+	ck_assert_int_ne(cw_audit_heads_append(in_folder("folder"), line.data, line.len, &err), 0);
+	ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+	ck_assert_int_ne(cw_audit_heads_append(in_folder("none/heads"), line.data, line.len, &err), 0);
+	ck_assert_ptr_null(cw_audit_heads_read("/proc/self/mem/heads", &key, &count, &err));
+	cw_buf_release(&line);
+}
+END_TEST
+
+/* A disk that is full: nothing is left that would be in the way of the next try. */
+START_TEST(full_disk)
+{
+	struct rlimit limit = { 0, RLIM_INFINITY };
+	struct cw_audit_key other;
+	struct cw_buf line = CW_BUF_INIT;
+	struct cw_audit_head head = head_of(1);
+	struct stat st;
+
+	cw_audit_head_sign(&head, &key, &line);
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_ne(cw_audit_key_load(&other, in_folder("new.key"), true, &err), 0);
+	ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+	ck_assert_ptr_nonnull(strstr(err.msg, "could not write"));
+	ck_assert_int_ne(stat(in_folder("new.key"), &st), 0);
+	ck_assert_int_ne(cw_audit_heads_append(in_folder("heads"), line.data, line.len, &err), 0);
+	limit.rlim_cur = RLIM_INFINITY;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_eq(cw_audit_key_load(&other, in_folder("new.key"), true, &err), 0);
+	ck_assert_int_eq(cw_audit_heads_append(in_folder("heads"), line.data, line.len, &err), 0);
+	cw_audit_key_release(&other);
+	cw_buf_release(&line);
+}
+END_TEST
+
+START_TEST(key_files_that_are_refused)
+{
+	static const char *const texts[] = { "", "\n", "AAAA\n", "nonsense, and no base64 of 32 bytes at all\n",
+		                                 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n", "*\n" };
+	struct cw_audit_key other;
+	FILE *f;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		f = fopen(in_folder("bad.key"), "w");
+		fputs(texts[i], f);
+		fclose(f);
+		chmod(in_folder("bad.key"), 0600);
+		ck_assert_msg(cw_audit_key_load(&other, in_folder("bad.key"), true, &err) != 0, "%s", texts[i]);
+		ck_assert_int_eq(err.code, CW_ERR_INVALID);
+		ck_assert_int_ne(cw_audit_key_parse(&other, texts[i], &err), 0);
+		ck_assert_int_eq(err.code, CW_ERR_INVALID);
+	}
+	ck_assert_int_ne(cw_audit_key_load(&other, folder, true, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.msg, "must be a file"));
+	ck_assert_int_ne(cw_audit_key_load(&other, in_folder("none/a.key"), true, &err), 0);
+	ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+	ck_assert_int_ne(cw_audit_key_load(&other, in_folder("audit.key/a"), true, &err), 0);
+	ck_assert_int_eq(err.code, CW_ERR_INVALID);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("audit_head");
@@ -167,6 +288,10 @@ int main(void)
 	tcase_add_test(tc, signed_and_read_back);
 	tcase_add_test(tc, file_of_heads);
 	tcase_add_test(tc, keys);
+	tcase_add_test(tc, what_is_no_head);
+	tcase_add_test(tc, long_files_and_files_that_are_none);
+	tcase_add_test(tc, full_disk);
+	tcase_add_test(tc, key_files_that_are_refused);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -33,6 +33,10 @@ START_TEST(mistyped_keys_are_found)
 	}
 	ck_assert(!cw_key_well_formed(key, 43));
 	ck_assert(!cw_key_well_formed("", 0));
+	key[20] = '\0';
+	ck_assert(!cw_key_well_formed(key, 44));
+	key[20] = '-';
+	ck_assert(!cw_key_well_formed(key, 44));
 }
 END_TEST
 
@@ -56,6 +60,10 @@ START_TEST(role_lists_are_read_strictly)
 	ck_assert_uint_eq(roles, 0);
 	ck_assert(!cw_roles_parse_list("admin,root", &roles));
 	ck_assert(!cw_roles_parse_list("Admin", &roles));
+	ck_assert(!cw_roles_parse_list("admin,,service", &roles));
+	ck_assert_str_eq(cw_role_name(CW_ROLE_OPERATOR), "operator");
+	ck_assert_str_eq(cw_role_name(CW_ROLE_OPERATOR | CW_ROLE_ADMIN), "");   /* that is no single role */
+	ck_assert_str_eq(cw_role_name(0), "");
 }
 END_TEST
 

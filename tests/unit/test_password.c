@@ -1,5 +1,7 @@
 #include <check.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "auth/password.h"
 #include "base/err.h"
@@ -133,6 +135,40 @@ START_TEST(queue_is_bounded)
 	wait_for(2);
 	ck_assert_ptr_nonnull(cw_password_hash(passwords, "a", 1, on_result, NULL, &err));
 	wait_for(3);
+	char *long_one = calloc(1, CW_PASSWORD_MAX + 1);
+
+	memset(long_one, 'x', CW_PASSWORD_MAX + 1);
+	ck_assert_ptr_null(cw_password_hash(passwords, long_one, CW_PASSWORD_MAX + 1, on_result, NULL, &err));
+	ck_assert_int_eq(err.code, CW_ERR_INVALID);
+	ck_assert_ptr_nonnull(strstr(err.msg, "at most 1024 bytes"));
+	ck_assert_ptr_nonnull(cw_password_hash(passwords, long_one, CW_PASSWORD_MAX, on_result, NULL, &err));
+	wait_for(4);
+	free(long_one);
+}
+END_TEST
+
+/* The workers' own queue is full of other work. */
+static void nap(void *arg)
+{
+	(void)arg;
+	usleep(50000);
+}
+
+static void napped(void *arg, bool ran)
+{
+	(void)arg;
+	(void)ran;
+}
+
+START_TEST(workers_may_be_busy_with_other_things)
+{
+	struct cw_err err;
+
+	while (cw_work_submit(work, nap, napped, NULL) == 0)
+		continue;
+	ck_assert_ptr_null(cw_password_hash(passwords, "a", 1, on_result, NULL, &err));
+	ck_assert_int_eq(err.code, CW_ERR_BUSY);
+	ck_assert_int_eq(answers, 0);
 }
 END_TEST
 
@@ -153,7 +189,14 @@ START_TEST(freed_while_under_way)
 	struct cw_err err;
 
 	ck_assert_ptr_nonnull(cw_password_hash(passwords, "a", 1, on_result, NULL, &err));
-	cw_passwords_free(&passwords); /* the pool is freed by the fixture; nothing leaks, nothing is touched */
+	cw_passwords_free(&passwords); /* nothing leaks, nothing is touched, nobody is answered */
+	ck_assert_ptr_null(passwords);
+	for (int i = 0; i < 100; i++) {
+		cw_loop_poll(loop);
+		usleep(1000);
+	}
+	ck_assert_int_eq(answers, 0);
+	cw_passwords_free(&passwords);
 }
 END_TEST
 
@@ -163,7 +206,7 @@ START_TEST(policy)
 		"",         "1234567",          "password",   "PASSWORD",       "Password123",
 		"p4ssw0rd", "12345678",         "87654321",   "qwertyui",       "11111111",
 		"abcdabcd", "iloveyou!",        "2024winter", "letmein2024",    "admin123",
-		"1q2w3e4r", "passwordpassword", "trustno1",   "me@example.com", "\xff\xff\xff\xff\xff\xff\xff\xff"
+		"1q2w3e4r", "passwordpassword", "trustno1",   "me@example.com", "qwertzuiop", "!!password!!", "12qwertyui34", "\xff\xff\xff\xff\xff\xff\xff\xff"
 	};
 	static const char *const good[] = {
 		"correct horse",       "lower case only words",
@@ -177,6 +220,16 @@ START_TEST(policy)
 		ck_assert_msg(cw_password_fault(&cheap, good[i], strlen(good[i]), "me@example.com") == NULL, "%s: %s", good[i],
 		              cw_password_fault(&cheap, good[i], strlen(good[i]), "me@example.com"));
 	ck_assert_ptr_nonnull(cw_password_fault(&cheap, "nul\0inside", 10, NULL));
+	ck_assert_ptr_nonnull(strstr(cw_password_fault(&cheap, "marietta", 8, "Marietta@example.com"), "e-mail address"));
+	ck_assert_ptr_null(cw_password_fault(&cheap, "mariette", 8, "Marietta@example.com"));
+	ck_assert_ptr_null(cw_password_fault(&cheap, "me@example.com and more", 23, ""));
+	char *long_one = malloc(CW_PASSWORD_MAX + 1);
+
+	for (int i = 0; i <= CW_PASSWORD_MAX; i++)
+		long_one[i] = (char)('!' + (i * i + i / 7) % 90);
+	ck_assert_ptr_null(cw_password_fault(&cheap, long_one, CW_PASSWORD_MAX, NULL));
+	ck_assert_ptr_nonnull(strstr(cw_password_fault(&cheap, long_one, CW_PASSWORD_MAX + 1, NULL), "too long"));
+	free(long_one);
 }
 END_TEST
 
@@ -194,6 +247,7 @@ int main(void)
 	tcase_add_test(tc, other_hashes_are_nobodys);
 	tcase_add_test(tc, no_account_takes_the_same_work);
 	tcase_add_test(tc, queue_is_bounded);
+	tcase_add_test(tc, workers_may_be_busy_with_other_things);
 	tcase_add_test(tc, cancelled_ones_are_not_answered);
 	tcase_add_test(tc, freed_while_under_way);
 	tcase_add_test(tc, policy);

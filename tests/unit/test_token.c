@@ -1,11 +1,13 @@
 /* Tokens: the examples of RFC 7515 and RFC 8037, our own, and every way to tamper with them that we know. */
 #include <check.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -372,6 +374,75 @@ START_TEST(files_that_are_refused)
 }
 END_TEST
 
+START_TEST(a_ring_has_its_limits)
+{
+	static const char *const names[] = { "", "a b", "k\xc3\xa4se", "a.b", "123456789012345678901234567890123" };
+	unsigned char bytes[513] = { 1 };
+	struct cw_keyring *r = cw_keyring_new();
+	char kid[8];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		ck_assert_int_ne(cw_keyring_add(r, names[i], CW_TOKEN_HS256, bytes, 32, &err), 0);
+	static const struct { enum cw_token_alg alg; size_t len; } lengths[] = {
+		{ CW_TOKEN_HS256, 31 }, { CW_TOKEN_HS256, 513 }, { CW_TOKEN_EDDSA, 31 }, { CW_TOKEN_EDDSA, 33 },
+	};
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++)
+		ck_assert_int_ne(cw_keyring_add(r, "k", lengths[i].alg, bytes, lengths[i].len, &err), 0);
+	for (int i = 0; i < 16; i++) {
+		snprintf(kid, sizeof(kid), "k%d", i);
+		ck_assert_int_eq(cw_keyring_add(r, kid, CW_TOKEN_HS256, bytes, i == 0 ? 512 : 32, &err), 0);
+	}
+	ck_assert_int_ne(cw_keyring_add(r, "k16", CW_TOKEN_HS256, bytes, 32, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.msg, "more than 16"));
+	ck_assert_int_eq(cw_keyring_count(r), 16);
+	cw_keyring_free(&r);
+	cw_keyring_free(&r);
+}
+END_TEST
+
+static char *read_all(const char *path)
+{
+	static char text[4096];
+	FILE *f = fopen(path, "r");
+	size_t n = fread(text, 1, sizeof(text) - 1, f);
+
+	fclose(f);
+	text[n] = '\0';
+	return text;
+}
+
+START_TEST(rotation_keeps_comments_and_survives_a_full_disk)
+{
+	char path[] = "/tmp/cw-token-XXXXXX", aside[64], kid1[CW_TOKEN_KID], kid2[CW_TOKEN_KID], before[4096];
+	struct rlimit limit = { 0, RLIM_INFINITY };
+	int fd = mkstemp(path);
+
+	close(fd);
+	snprintf(aside, sizeof(aside), "%s.new", path);
+	ck_assert_int_eq(cw_keyring_rotate(path, CW_TOKEN_EDDSA, 3, kid1, &err), 0);
+	fd = open(path, O_WRONLY | O_APPEND);
+	ck_assert_int_eq((int)write(fd, "# a note\n\n", 10), 10);
+	close(fd);
+	ck_assert_int_eq(cw_keyring_rotate(path, CW_TOKEN_EDDSA, 1, kid2, &err), 0);
+	ck_assert_ptr_nonnull(strstr(read_all(path), "# a note\n\n"));
+	ck_assert_ptr_nonnull(strstr(read_all(path), kid2));
+	ck_assert_ptr_null(strstr(read_all(path), kid1));
+	snprintf(before, sizeof(before), "%s", read_all(path));
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_ne(cw_keyring_rotate(path, CW_TOKEN_EDDSA, 3, kid1, &err), 0);
+	limit.rlim_cur = RLIM_INFINITY;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+	ck_assert_str_eq(read_all(path), before);
+	ck_assert_int_ne(access(aside, F_OK), 0);      /* no half of it, with a key inside, is left */
+	unlink(path);
+	ck_assert_int_ne(cw_keyring_rotate("/nowhere/at/all", CW_TOKEN_EDDSA, 3, kid1, &err), 0);
+	ck_assert_int_ne(cw_keyring_rotate("/tmp", CW_TOKEN_EDDSA, 3, kid1, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.msg, "must be a file"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("token");
@@ -390,6 +461,8 @@ int main(void)
 	tcase_add_test(tc, keys_are_not_confused);
 	tcase_add_test(tc, two_keys_while_they_are_exchanged);
 	tcase_add_loop_test(tc, files_that_are_refused, 0, (int)(sizeof(files) / sizeof(*files)));
+	tcase_add_test(tc, a_ring_has_its_limits);
+	tcase_add_test(tc, rotation_keeps_comments_and_survives_a_full_disk);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
