@@ -11,6 +11,11 @@
 extern char cw_counters_begin[], cw_counters_end[];   /* counters.ld */
 void __real___gcov_exit(void);
 void __wrap___gcov_exit(void);
+void __gcov_dump(void);
+pid_t __wrap___gcov_fork(void);
+int __wrap___gcov_execve(const char *path, char *const argv[], char *const envp[]);
+int __wrap___gcov_execv(const char *path, char *const argv[]);
+int __wrap___gcov_execvp(const char *file, char *const argv[]);
 
 static pid_t owner;
 
@@ -32,4 +37,35 @@ void __wrap___gcov_exit(void)
 {
 	if (getpid() == owner)
 		__real___gcov_exit();
+}
+
+/* gcov's own write the counters and set them to zero before a fork, which is for counters that are copied: those who share them
+ * would lose what they have counted. */
+pid_t __wrap___gcov_fork(void)
+{
+	return fork();
+}
+
+static void write_before_exec(void)
+{
+	if (getpid() == owner)
+		__gcov_dump();
+}
+
+int __wrap___gcov_execve(const char *path, char *const argv[], char *const envp[])
+{
+	write_before_exec();
+	return execve(path, argv, envp);
+}
+
+int __wrap___gcov_execv(const char *path, char *const argv[])
+{
+	write_before_exec();
+	return execv(path, argv);
+}
+
+int __wrap___gcov_execvp(const char *file, char *const argv[])
+{
+	write_before_exec();
+	return execvp(file, argv);
 }

@@ -64,8 +64,8 @@ function M.start(opts)
   local e = setmetatable({ dir = opts.dir or M.tmpdir(), owns = not opts.dir }, Engine)
   local sets = {}
   if M.slow > 1 then               -- clocks that watch rules would take slow for stuck; what a test sets comes after
-    for name, ms in pairs { wall_ms = 50, hang_ms = 500, load_ms = 30000 } do
-      sets[#sets + 1] = "--set rules." .. name .. "=" .. ms * M.slow
+    for name, ms in pairs { ["rules.wall_ms"] = 50, ["rules.hang_ms"] = 500, ["rules.load_ms"] = 30000, ["http.reply_ms"] = 35000 } do
+      sets[#sets + 1] = "--set " .. name .. "=" .. ms * M.slow
     end
   end
   for _, s in ipairs(opts.sets or {}) do sets[#sets + 1] = "--set '" .. s .. "'" end

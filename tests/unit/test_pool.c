@@ -88,7 +88,7 @@ static void on_answer(void *arg, const struct cw_result *res, const struct cw_er
 static bool turn_until(bool (*done)(const char *), const char *word, int ms)
 {
 	struct cw_timer *wake = cw_timer_new(loop, (cw_loop_fn *)cw_loop_stop, loop);
-	int64_t deadline = cw_clock_mono_us() + ms * INT64_C(1000) * slow_factor();
+	int64_t deadline = cw_clock_mono_us() + ms * INT64_C(1000);
 
 	while (!done(word) && cw_clock_mono_us() < deadline) {
 		cw_timer_set(wake, 10);
@@ -119,12 +119,12 @@ static bool never(const char *word)
 
 static void run_until(const char *word)
 {
-	ck_assert_msg(turn_until(seen, word, 10000), "waited for \"%s\", saw \"%s\"", word, journal);
+	ck_assert_msg(turn_until(seen, word, 10000 * slow_factor()), "waited for \"%s\", saw \"%s\"", word, journal);
 }
 
 static void run_until_quiet(void)
 {
-	ck_assert(turn_until(quiet, NULL, 10000));
+	ck_assert(turn_until(quiet, NULL, 10000 * slow_factor()));
 }
 
 static void expect(const char *words)
