@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs the suites (unit, lua, scenario; all by default) or single files (tests/scenario/x_spec.lua, test_x) and closes with the line "N passed, N failed".
+# Runs the suites (unit, lua, scenario; all by default) or single files (tests/scenario/x_spec.lua, test_x); closes with the
+# line "N passed, N failed". JOBS run at once (default 2).
 # TEST_SECONDS limits one file (default 600); UNIT_UNDER is a command to run unit tests under, such as valgrind.
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
@@ -34,19 +35,30 @@ run_one() {   # name, command...
 	echo $? >"$log.rc"
 }
 
-# Two at a time: the machine of the tests has two cores.
-run_all() {   # lines "name command" on stdin
-	local name cmd names=()
+# Lines "name command" on stdin. What waits longest begins first, so that nothing is left to wait for alone at the end.
+slow='delivery_spec backup_spec follow_spec kill_spec operation_docs_spec migrate_spec state_spec secrets_spec'
+run_all() {
+	local name cmd names=() lines first
+	lines=$(cat)
+	first=$(for name in $slow; do grep -E "^[a-z]+-$name\.lua " <<<"$lines"; done)
 	while read -r name cmd; do
+		[ -n "$name" ] || continue
 		names+=("$name")
 		# shellcheck disable=SC2086
 		run_one "$name" $cmd &
 		while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-2}" ]; do wait -n; done
-	done
+	done < <(printf '%s\n' "$first"; grep -vxF -e "${first:-none}" <<<"$lines")
 	wait
+	mapfile -t names < <(printf '%s\n' "${names[@]}" | sort)
 	for name in "${names[@]}"; do count "$name" "$out/$name.log" "$(cat "$out/$name.log.rc")"; done
 }
 
+spec() {   # tests/fault/x_spec.lua is called fault-x_spec.lua: two folders may have one of a name
+	local name=${1#tests/}
+	echo "${name//\//-} busted --lua=luajit -o TAP $1"
+}
+
+: >"$out/list"
 for suite in $suites; do
 	case $suite in
 	unit)
@@ -55,13 +67,13 @@ for suite in $suites; do
 		done >>"$out/list" ;;
 	lua)
 		for t in tests/lua/*_spec.lua; do
-			[ -e "$t" ] && echo "$(basename "$t") busted --lua=luajit -o TAP $t"
+			[ -e "$t" ] && spec "$t"
 		done >>"$out/list" ;;
 	scenario)
 		for t in tests/scenario/*_spec.lua tests/reload/*_spec.lua tests/fault/*_spec.lua; do
-			[ -e "$t" ] && echo "$(basename "$t") busted --lua=luajit -o TAP $t"
+			[ -e "$t" ] && spec "$t"
 		done >>"$out/list" ;;
-	*_spec.lua) echo "$(basename "$suite") busted --lua=luajit -o TAP $suite" >>"$out/list" ;;
+	*_spec.lua) spec "$suite" >>"$out/list" ;;
 	test_*) echo "$suite ${UNIT_UNDER:-} $build/unit/$suite" >>"$out/list" ;;
 	*) echo "unknown suite $suite" >&2; exit 2 ;;
 	esac
