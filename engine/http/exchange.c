@@ -14,6 +14,7 @@
 
 #define SPARE_MAX 256
 #define DROP_MAX 65536             /* of a body nobody wants: read it to keep the connection, beyond it close */
+#define EARLY_MS 500               /* a refusal waits so long for the chunks behind its head */
 #define BODY_FIRST 65536           /* room made at once for a body of known length */
 #define CLIENT_GONE 499            /* in log and metrics only, as nginx counts it */
 
@@ -166,6 +167,16 @@ static void dequeue(struct cw_peer *conn, struct cw_exchange *x)
 		conn->current = NULL;
 }
 
+static void give_held(struct cw_exchange *x)
+{
+	struct cw_buf *out = cw_exchange_out(x);
+
+	if (out == NULL || out == &x->held)
+		return;
+	cw_buf_add(out, x->held.data, x->held.len);
+	cw_buf_release(&x->held);
+}
+
 /* Moves on behind replies that are complete. A request that is not wholly read yet stays, so that its rest is not
  * taken for the next one, unless the connection ends with it. */
 static void advance(struct cw_peer *conn)
@@ -173,19 +184,15 @@ static void advance(struct cw_peer *conn)
 	struct cw_exchange *x, *next;
 
 	while (!conn->dead && !conn->last_sent && (x = first_of(conn)) != NULL && x->answer == CW_ANSWER_SENT) {
-		if (x == conn->current && !x->close)
+		if (x->early || (x == conn->current && !x->close))
 			return;
 		if (x->close)
 			conn->closing = conn->last_sent = true;
 		dequeue(conn, x);
 		cw_exchange_release(x);
 		next = first_of(conn);
-		if (next != NULL && next->held.len > 0 && !conn->last_sent) {
-			struct cw_buf *out = cw_exchange_out(next);
-
-			cw_buf_add(out, next->held.data, next->held.len);
-			cw_buf_release(&next->held);
-		}
+		if (next != NULL && next->held.len > 0)
+			give_held(next);
 	}
 }
 
@@ -196,7 +203,7 @@ struct cw_buf *cw_exchange_out(struct cw_exchange *x)
 
 	if (conn == NULL || conn->dead || conn->last_sent || conn->cut)
 		return NULL;
-	if (first_of(conn) != x)
+	if (first_of(conn) != x || x->early)
 		return &x->held;
 	if (conn->out.cap == 0 && server->nspare_out > 0)
 		conn->out = server->spare_out[--server->nspare_out];
@@ -211,6 +218,14 @@ bool cw_exchange_is_last(const struct cw_exchange *x)
 		return false;
 	/* The body is still to come. After 100 Continue was withheld nobody knows whether it will (RFC 9110 10.1.1). */
 	return x->expects || x->req.head->content_length > DROP_MAX;
+}
+
+/* Chunks are awaited for a moment before their request is refused: if their framing is broken, that is what the client,
+ * and whoever sits between, must hear. Not where the client waits for a word before it sends them, or while draining. */
+bool cw_exchange_is_early(const struct cw_exchange *x)
+{
+	return x->req.conn != NULL && x->req.head != NULL && x->req.head->chunked && x->stage != CW_STAGE_RUN && !x->streams &&
+	       !x->expects && !x->server->draining;
 }
 
 size_t cw_exchange_pending(const struct cw_exchange *x)
@@ -298,10 +313,42 @@ void cw_exchange_answered(struct cw_exchange *x)
 		cw_exchange_release(x);
 		return;
 	}
+	if (x->early) {
+		x->req.deadline_us = cw_clock_mono_us() + EARLY_MS * 1000;
+		cw_peer_touch(conn);
+		return;
+	}
 	account(x, x->status);
 	if (first_of(conn) == x)
 		advance(conn);
 	cw_peer_touch(conn);
+}
+
+/* The early answer stands. */
+static void give_early(struct cw_exchange *x)
+{
+	x->early = false;
+	account(x, x->status);
+	give_held(x);
+}
+
+void cw_exchange_give_early(struct cw_exchange *x)
+{
+	struct cw_peer *conn = x->req.conn;
+
+	give_early(x);
+	if (first_of(conn) == x)
+		advance(conn);
+}
+
+/* The early answer is withdrawn: there is a better one. */
+static void withdraw_early(struct cw_exchange *x)
+{
+	x->early = x->cache_control = false;
+	x->answer = CW_ANSWER_NONE;
+	x->sent_bytes = 0;
+	cw_buf_clear(&x->held);
+	cw_buf_clear(&x->headers);
 }
 
 /* ---- giving up ---- */
@@ -312,6 +359,8 @@ void cw_exchange_drop(struct cw_exchange *x)
 	cw_abort_fn *fn = x->on_abort;
 
 	dequeue(conn, x);
+	if (x->early)
+		account(x, CLIENT_GONE);
 	if (!x->owned) {
 		cw_exchange_release(x);
 		return;
@@ -376,6 +425,8 @@ void cw_peer_fail(struct cw_peer *conn, int status, const char *code, const char
 		                          .retry_after_s = status == 503 ? 1 : 0 };
 
 	conn->closing = true;
+	if (x->early)
+		withdraw_early(x);
 	if (x->answer == CW_ANSWER_SENT) {
 		x->close = true;
 		if (first_of(conn) == x)
@@ -467,6 +518,14 @@ static void call_handler(struct cw_exchange *x)
 	x->req.route->fn(x->req.route->arg, &x->req);   /* x may be gone */
 }
 
+/* A body that would have to be decoded first. */
+static bool is_encoded(const struct cw_exchange *x)
+{
+	struct cw_slice coding = cw_request_header(&x->req, "content-encoding");
+
+	return coding.p != NULL && !cw_slice_is(coding, "identity") && (x->req.head->chunked || x->req.head->content_length > 0);
+}
+
 /* Behind the gate: what has no route is answered, what has one gets its body read. */
 static void admit(struct cw_peer *conn, struct cw_exchange *x)
 {
@@ -483,6 +542,11 @@ static void admit(struct cw_peer *conn, struct cw_exchange *x)
 		if (x->router != NULL)
 			cw_router_match(x->router, &x->req, &allowed);
 		answer_unmatched(x, allowed);
+		return;
+	}
+	if (is_encoded(x)) {
+		cw_reply_problem(&x->req, &(struct cw_problem){ .status = 415, .code = "content_encoding",
+		                                                .detail = "bodies are taken without Content-Encoding only" });
 		return;
 	}
 	cw_parser_set_body_limit(x->parser, route->body_limit > 0 ? route->body_limit : conn->server->conf.limits.body);
@@ -534,8 +598,11 @@ static void on_piece(struct cw_peer *conn, struct cw_exchange *x, struct cw_slic
 	conn->phase_bytes += piece.len;
 	if (x->answer == CW_ANSWER_SENT || (x->streams && x->on_body == NULL)) {
 		x->dropped_bytes += piece.len;
-		if (x->answer == CW_ANSWER_SENT && x->dropped_bytes > DROP_MAX)
-			cw_peer_fail(conn, 413, "content_too_large", "");   /* answered already: only ends the connection */
+		if (x->answer != CW_ANSWER_SENT || x->dropped_bytes <= DROP_MAX)
+			return;
+		if (x->early)
+			give_early(x);
+		cw_peer_fail(conn, 413, "content_too_large", "");   /* answered already: only ends the connection */
 		return;
 	}
 	if (x->streams) {
@@ -560,6 +627,8 @@ static void on_complete(struct cw_peer *conn, struct cw_exchange *x)
 	conn->current = NULL;
 	conn->closing = conn->closing || !x->keep_alive;
 	if (x->answer == CW_ANSWER_SENT) {
+		if (x->early)
+			give_early(x);
 		if (first_of(conn) == x)
 			advance(conn);
 		return;

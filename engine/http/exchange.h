@@ -86,6 +86,7 @@ struct cw_exchange {
 	bool expects;                  /* the client waits for 100 Continue */
 	bool streams, paused;          /* body to be handed over in pieces */
 	bool chunked;                  /* reply framing */
+	bool early;                    /* refused before its chunks have come: the reply is held, until req.deadline_us */
 	bool full;                     /* the handler was told to pause producing */
 	bool cache_control;            /* the handler has set it */
 	unsigned generation;           /* of the server's limits, which the parser has */
@@ -113,6 +114,10 @@ void cw_exchange_time_out(struct cw_exchange *x);
 /* Waits for something other than the client's bytes. */
 bool cw_exchange_is_blocked(const struct cw_exchange *x);
 
+/* Whether a whole reply given now is early; asked when its head is written. */
+bool cw_exchange_is_early(const struct cw_exchange *x);
+/* The chunks did not come in time: the reply goes out. x may be gone afterwards. */
+void cw_exchange_give_early(struct cw_exchange *x);
 /* Where the next bytes of this reply go; NULL: nowhere. */
 struct cw_buf *cw_exchange_out(struct cw_exchange *x);
 /* Whether this reply must be the last of its connection; asked when its head is written. */

@@ -6,7 +6,7 @@
  *      before a request; more or other than one space between the parts of the request line
  *      Content-Length together with Transfer-Encoding, repeated, or anything but digits; Transfer-Encoding repeated, in
  *      HTTP/1.0, or without `chunked` as its last and only chunked coding
- *      Host missing (1.1), repeated, empty or not a host; an absolute target that names another authority
+ *      Content-Type repeated; Host missing (1.1), repeated, empty or not a host; an absolute target that names another authority
  *      target with raw spaces, control or 8-bit characters, `#`, a broken %-escape or %00 in the path
  *      chunk sizes that are not 1 to 16 hex digits, overflow, have a sign or prefix; chunks that do not end in CR LF;
  *      malformed or endless chunk extensions; malformed trailers, and trailers that would change the framing
@@ -49,7 +49,7 @@ struct cw_parser {
 	unsigned headers_cap;
 	struct cw_slice authority;   /* of an absolute target */
 	bool https;
-	unsigned host, length, coding;   /* number of that header from 1; 0: none */
+	unsigned host, length, coding, type;   /* number of that header from 1; 0: none */
 	bool empty_line, close, keep, known_method;
 	size_t section;          /* bytes of the header or trailer section so far */
 	unsigned trailers;
@@ -184,7 +184,7 @@ void cw_parser_next(struct cw_parser *parser)
 	parser->head.chunked = parser->head.expect_continue = false;
 	parser->head.content_length = -1;
 	parser->authority = (struct cw_slice){ NULL, 0 };
-	parser->host = parser->length = parser->coding = 0;
+	parser->host = parser->length = parser->coding = parser->type = 0;
 	parser->empty_line = parser->close = parser->keep = false;
 	parser->section = 0;
 	parser->trailers = 0;
@@ -263,25 +263,44 @@ static void grow(struct cw_parser *p, struct text *t, size_t need)
 	t->cap = cap;
 }
 
-enum line { LINE_MORE, LINE_WHOLE, LINE_LONG };
+enum line { LINE_MORE, LINE_WHOLE, LINE_LONG, LINE_CR };
 
-/* Moves bytes up to and with the next LF into the text. A line may have `max` bytes with its end. */
+/* Whether a CR without LF behind it ends in [from, end of the text). */
+static bool has_bare_cr(const struct text *t, size_t from)
+{
+	const char *c = t->p + from, *end = t->p + t->len;
+
+	while (c < end && (c = memchr(c, '\r', (size_t)(end - c))) != NULL && ++c < end)
+		if (*c != '\n')
+			return true;
+	return false;
+}
+
+/* Moves bytes up to and with the next LF into the text. A line may have `max` bytes with its end. A CR alone is found with
+ * the byte behind it: whoever takes it for the end of a line would wait for an answer. */
 static enum line take_line(struct cw_parser *p, struct text *t, const char **at, const char *end, size_t max)
 {
 	const char *lf = *at < end ? memchr(*at, '\n', (size_t)(end - *at)) : NULL;
-	size_t n = (size_t)((lf != NULL ? lf + 1 : end) - *at);
+	size_t n = (size_t)((lf != NULL ? lf + 1 : end) - *at), room = max - (t->len - t->line), from = t->len;
+	bool fits = n <= room;
 
-	if (t->len - t->line + n > max)
-		return LINE_LONG;
+	if (!fits)
+		n = room;
 	if (n > 0) {
 		if (t->cap - t->len < n)
 			grow(p, t, t->len + n);
 		memcpy(t->p + t->len, *at, n);
 		t->len += n;
 		*at += n;
+		if (has_bare_cr(t, from > t->line ? from - 1 : from))
+			return LINE_CR;
 	}
+	if (!fits)
+		return LINE_LONG;
 	return lf != NULL ? LINE_WHOLE : LINE_MORE;
 }
+
+#define BARE_CR "a CR without LF"
 
 /* The whole line without its end; false if that is not CR LF. */
 static bool line_slice(struct cw_parser *p, struct text *t, struct cw_slice *line)
@@ -471,6 +490,10 @@ static bool note_field(struct cw_parser *p, const struct cw_header *f)
 	case 10:
 		if (cw_slice_is(f->name, "connection"))
 			read_connection(p, f->value);
+		return true;
+	case 12:
+		if (cw_slice_is(f->name, "content-type"))
+			return once(p, &p->type, "Content-Type came twice");
 		return true;
 	case 14:
 		if (cw_slice_is(f->name, "content-length"))
@@ -747,6 +770,7 @@ static void feed_request_line(struct cw_parser *p, const char **at, const char *
 	switch (take_line(p, &p->text, at, end, p->limits.request_line + 2)) {
 	case LINE_MORE: return;
 	case LINE_LONG: fail(p, 414, "the request line is too long"); return;
+	case LINE_CR: fail(p, 400, BARE_CR); return;
 	case LINE_WHOLE: break;
 	}
 	if (!line_slice(p, &p->text, &line))
@@ -771,6 +795,7 @@ static bool section_line(struct cw_parser *p, struct text *t, const char **at, c
 	switch (take_line(p, t, at, end, p->limits.headers + 2 - p->section)) {
 	case LINE_MORE: return false;
 	case LINE_LONG: return fail(p, 431, "the headers are too long");
+	case LINE_CR: return fail(p, 400, BARE_CR);
 	case LINE_WHOLE: break;
 	}
 	p->section += t->len - t->line;
@@ -792,6 +817,7 @@ static void feed_tail(struct cw_parser *p, const char **at, const char *end)
 		switch (take_line(p, &p->tail, at, end, CHUNK_LINE_MAX)) {
 		case LINE_MORE: return;
 		case LINE_LONG: fail(p, 400, "a chunk size line is too long"); return;
+		case LINE_CR: fail(p, 400, BARE_CR); return;
 		case LINE_WHOLE: break;
 		}
 		if (line_slice(p, &p->tail, &line))

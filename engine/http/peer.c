@@ -393,9 +393,12 @@ void cw_peer_sweep(struct cw_peer *conn, int64_t now_us)
 	cw_list_each(link, tmp, &conn->queue) {
 		struct cw_exchange *x = cw_list_entry(link, struct cw_exchange, link);
 
-		if (!x->owned || x->answer != CW_ANSWER_NONE || x->req.deadline_us > now_us)
+		if (x->req.deadline_us > now_us || (!x->early && (!x->owned || x->answer != CW_ANSWER_NONE)))
 			continue;
-		cw_exchange_time_out(x);   /* may drop more of the queue: look again at the next sweep */
+		if (x->early)
+			cw_exchange_give_early(x);
+		else
+			cw_exchange_time_out(x);   /* may drop more of the queue: look again at the next sweep */
 		changed = true;
 		break;
 	}

@@ -158,6 +158,7 @@ static bool start(struct cw_exchange *x, int status, enum cw_answer answer)
 	}
 	x->status = status;
 	x->close = cw_exchange_is_last(x);
+	x->early = answer == CW_ANSWER_SENT && cw_exchange_is_early(x);
 	x->answer = answer;
 	return true;
 }

@@ -2,6 +2,7 @@
 #ifndef CW_LUA_BIND_H
 #define CW_LUA_BIND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct cw_arena;
@@ -40,6 +41,8 @@ void cw_bind_push_error(struct lua_State *L, const struct cw_err *err, const cha
 
 /* Pushes a value: objects and arrays as tables, null as json.null, integers beyond 2^53 as strings. May raise. */
 void cw_bind_push_json(struct lua_State *L, const struct cw_json *value);
+/* Whether a value is a table that was an array in JSON, or was marked as one. */
+bool cw_bind_is_array(struct lua_State *L, int index);
 /* Appends the value at `index`; raises on what has no JSON form, naming it. */
 void cw_bind_put_json(struct lua_State *L, int index, struct cw_buf *out);
 

@@ -203,6 +203,13 @@ static int l_read_body(lua_State *L)
 	return 4;
 }
 
+/* is_array(value) -> whether it is a table that was an array in JSON */
+static int l_is_array(lua_State *L)
+{
+	lua_pushboolean(L, cw_bind_is_array(L, 1));
+	return 1;
+}
+
 /* --- engine --- */
 
 /* health() -> database ok, evaluator ok */
@@ -456,6 +463,7 @@ void cw_bind_engine(lua_State *L)
 		{ "parse_address", l_parse_address },
 		{ "suggest", l_suggest },
 		{ "read_body", l_read_body },
+		{ "is_array", l_is_array },
 		{ "health", l_health },
 		{ "metrics", l_metrics },
 		{ "ruleset", l_ruleset },

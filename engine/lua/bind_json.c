@@ -170,6 +170,11 @@ void cw_bind_push_json(lua_State *L, const struct cw_json *value)
 	}
 }
 
+bool cw_bind_is_array(lua_State *L, int index)
+{
+	return lua_istable(L, index) && has_mt(L, index, ARRAY_MT);
+}
+
 /* The buffer is owned by a userdata, so that an error while encoding leaks nothing. */
 static int buf_gc(lua_State *L)
 {

@@ -125,7 +125,8 @@ local function endpoint(decl)
 	end
 	check_specs(what, decl.params)
 	check_body(what, decl.body)
-	decl.plain = decl.params == nil and not (decl.body and decl.body.fields) and not decl.path:find("{", 1, true)
+	decl.plain = decl.params == nil and not decl.path:find("{", 1, true)
+		and (decl.method == "GET" or decl.body ~= nil and not decl.body.fields)
 	decl.file = loading
 	endpoints[#endpoints + 1] = decl
 	return decl
@@ -133,6 +134,7 @@ end
 
 -- --- checking a request ----------------------------------------------------------------------------------------
 
+-- Each takes the declaration, the value, and whether it came as text (query and path) and not with a type of its own.
 local CHECKS = {
 	string = function(spec, v)
 		if type(v) ~= "string" then return nil, "must be a string" end
@@ -141,18 +143,20 @@ local CHECKS = {
 		end
 		return v
 	end,
-	boolean = function(_, v)
-		if v == true or v == "true" or v == "1" then return true end
-		if v == false or v == "false" or v == "0" then return false end
+	boolean = function(_, v, text)
+		if v == true or text and (v == "true" or v == "1") then return true end
+		if v == false or text and (v == "false" or v == "0") then return false end
 		return nil, "must be true or false"
 	end,
-	number = function(_, v)
-		local n = type(v) == "number" and v or type(v) == "string" and v:find("^%-?%d+%.?%d*$") and tonumber(v)
+	number = function(_, v, text)
+		local n = type(v) == "number" and v
+			or text and type(v) == "string" and v:find("^%-?%d+%.?%d*$") and tonumber(v)
 		if not n then return nil, "must be a number" end
 		return n
 	end,
-	integer = function(_, v)
-		local n = type(v) == "number" and v or type(v) == "string" and v:find("^%-?%d+$") and #v < 17 and tonumber(v)
+	integer = function(_, v, text)
+		local n = type(v) == "number" and v
+			or text and type(v) == "string" and v:find("^%-?%d+$") and #v < 17 and tonumber(v)
 		if not n or n ~= floor(n) then return nil, "must be a whole number" end
 		return n
 	end,
@@ -172,8 +176,11 @@ local CHECKS = {
 		end
 		return v:lower()
 	end,
-	object = function(_, v) if type(v) ~= "table" then return nil, "must be an object" end return v end,
-	array = function(_, v) if type(v) ~= "table" then return nil, "must be an array" end return v end,
+	object = function(_, v)
+		if type(v) ~= "table" or C.engine.is_array(v) then return nil, "must be an object" end
+		return v
+	end,
+	array = function(_, v) if not C.engine.is_array(v) then return nil, "must be an array" end return v end,
 }
 
 local function range_fault(spec, v)
@@ -184,14 +191,14 @@ local function range_fault(spec, v)
 	if spec.max and v > spec.max then return format("must be at most %s", spec.max) end
 end
 
-local function check_value(spec, v)
+local function check_value(spec, v, text)
 	if spec.allowed then
 		if spec.allowed[v] then return v end
 		local names = {}
 		for i, e in ipairs(spec.enum) do names[i] = tostring(e) end
 		return nil, "must be one of " .. concat(names, ", ")
 	end
-	local value, fault = CHECKS[spec.type](spec, v)
+	local value, fault = CHECKS[spec.type](spec, v, text)
 	if fault == nil and value ~= nil then fault = range_fault(spec, value) end
 	if fault then return nil, fault end
 	return value
@@ -203,8 +210,8 @@ local function nearest(name, specs)
 	return C.engine.suggest(name, names)
 end
 
---- Checks a table of raw values against specs. Returns values, or nil and a list of faults.
-local function check_values(specs, raw, prefix)
+--- Checks a table of raw values (all of them text, or out of JSON) against specs. Returns values, or nil and faults.
+local function check_values(specs, raw, prefix, text)
 	local values, faults = {}, nil
 	for name, spec in pairs(specs) do
 		local v = raw[name]
@@ -216,7 +223,7 @@ local function check_values(specs, raw, prefix)
 				values[name] = spec.default
 			end
 		else
-			local value, fault = check_value(spec, v)
+			local value, fault = check_value(spec, v, text)
 			if fault then
 				faults = faults or {}
 				faults[#faults + 1] = { pointer = prefix .. name, detail = fault }
@@ -257,7 +264,7 @@ local function read_params(ep, req)
 	local raw, message = req_raw()
 	if not raw then return problem(400, "query_malformed", message) end
 	ep.specs = ep.specs or path_specs(ep.path, ep.params)
-	local values, faults = check_values(ep.specs, raw, "")
+	local values, faults = check_values(ep.specs, raw, "", true)
 	if not values then return problem(400, "parameter_invalid", say(faults), { errors = faults }) end
 	req.params = values
 end
@@ -265,22 +272,25 @@ end
 local function read_body(ep, req)
 	local text = req.body
 	local kind = req:header("Content-Type")
-	if kind and not kind:lower():find("^application/[%w.+-]*json")
+	if text ~= "" and kind and not kind:lower():find("^application/[%w.+-]*json")
 		and not kind:lower():find("^application/x%-www%-form%-urlencoded") then
 		return problem(415, "media_type", "the body must be application/json")
 	end
-	if text == "" and not ep.body.required then
+	if text == "" and ep.body.required == false then
 		text = "{}"
 	end
 	local value, status, code, detail = C.engine.read_body(text)
 	if status then return problem(status, code, detail) end
-	if type(value) ~= "table" or value[1] ~= nil then
+	if type(value) ~= "table" or C.engine.is_array(value) then
 		return problem(422, "body_invalid", "the body must be a JSON object")
 	end
 	local values, faults = check_values(ep.body.fields, value, "/")
 	if not values then return problem(422, "body_invalid", say(faults), { errors = faults }) end
 	req.data = values
 end
+
+--- Where nothing is declared nothing is taken: what a client sends, and expects to count, is not dropped silently.
+local NOTHING = { body = { required = false, fields = {} } }
 
 local REQUEST = { __index = req_index, __metatable = false }
 
@@ -292,8 +302,10 @@ local function entry(ep)
 	if status then return status, kind, body, more end
 	if ep.body and ep.body.fields then
 		status, kind, body, more = read_body(ep, req)
-		if status then return status, kind, body, more end
+	elseif not ep.body and ep.method ~= "GET" then
+		status, kind, body, more = read_body(NOTHING, req)
 	end
+	if status then return status, kind, body, more end
 	return ep.handler(req)
 end
 
