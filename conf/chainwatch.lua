@@ -70,7 +70,8 @@ return {
 		                                            --   to; empty: audit.heads in data_dir (restart)
 		-- key = "",                                -- file of the key that signs them; empty: audit.key in
 		                                            --   $CREDENTIALS_DIRECTORY, else in data_dir (restart)
-		-- export_s = 300,                          -- so often; 0: never
+		-- export_s = 60,                           -- so often; 0: never
+		-- export_rows = 500,                       -- and after so many entries, looked at every 2 s
 	},
 	database = {
 		-- url = "",                               -- postgresql:// address; empty: a private PostgreSQL under data_dir

@@ -21,6 +21,10 @@
 
 #define FIRST_MS 1000
 #define OFF_MS   60000 /* looks whether it was switched on */
+#define CHECK_MS 2000  /* looks how far the log has come */
+#define LAST_MS  1000  /* at the end */
+
+enum finishing { GOES_ON = 0, WANTS_LAST, READS_LAST };
 
 struct cw_audit_export {
 	struct cw_loop *loop;
@@ -30,7 +34,11 @@ struct cw_audit_export {
 	struct cw_audit_key key;
 	struct cw_audit_head last; /* the last one written; n 0: none */
 	char path[512];
-	int64_t every_s;
+	int64_t every_s, every_rows;
+	int64_t written_us; /* when the last head was found up to date or written; monotonic */
+	enum finishing finishing;
+	void (*done)(void *arg);
+	void *done_arg;
 	uint64_t query;
 	struct append *append; /* under way */
 	bool failing;
@@ -47,9 +55,26 @@ struct append {
 	int rc;
 };
 
+static void begin(void *arg);
+
 static void rest(struct cw_audit_export *x)
 {
-	cw_timer_set(x->timer, x->every_s > 0 ? 1000 * x->every_s : OFF_MS);
+	if (x->finishing == WANTS_LAST) {
+		x->finishing = READS_LAST;
+		begin(x);
+	} else if (x->finishing == READS_LAST) {
+		cw_timer_clear(x->timer);
+		x->done(x->done_arg);
+	} else {
+		cw_timer_set(x->timer, x->every_s == 0 ? OFF_MS : 1000 * x->every_s < CHECK_MS ? 1000 * x->every_s : CHECK_MS);
+	}
+}
+
+/* Time, or enough entries, or the end. */
+static bool is_due(const struct cw_audit_export *x, const struct cw_audit_head *head)
+{
+	return x->last.n == 0 || x->finishing != GOES_ON || head->seq - x->last.seq >= x->every_rows ||
+	       cw_clock_mono_us() - x->written_us >= 1000000 * x->every_s;
 }
 
 static void say(struct cw_audit_export *x, const struct cw_err *err)
@@ -79,6 +104,7 @@ static void on_appended(void *arg, bool ran)
 			say(x, a->rc != 0 ? &a->err : NULL);
 			if (a->rc == 0) {
 				x->last = a->head;
+				x->written_us = cw_clock_mono_us();
 				cw_metric_set(cw_gauge("chainwatch_audit_exported_seq",
 				                       "Entry of the audit log up to which a signed head "
 				                       "was exported.",
@@ -166,11 +192,14 @@ static void on_head(void *arg, const struct cw_result *res, const struct cw_err 
 	    cw_gauge("chainwatch_audit_broken", "1: the audit log does not continue the head that was signed last.", NULL),
 	    0);
 	if (head.seq == 0 || (head.seq == x->last.seq && memcmp(head.hash, x->last.hash, 32) == 0)) {
+		x->written_us = cw_clock_mono_us();
 		say(x, NULL);
 		rest(x);
-		return;
+	} else if (is_due(x, &head)) {
+		write_head(x, &head);
+	} else {
+		rest(x);
 	}
-	write_head(x, &head);
 }
 
 static void begin(void *arg)
@@ -188,20 +217,11 @@ static void begin(void *arg)
 /* Goes on where the file ends. One that was tampered with is left alone, for whoever looks into it. */
 static void read_last(struct cw_audit_export *x)
 {
-	struct cw_err error, *err = &error;
-	size_t count = 0;
-	struct cw_audit_head *heads = cw_audit_heads_read(x->path, &x->key, &count, err);
+	struct cw_err err;
 
-	if (heads == NULL) {
-		x->broken = err->code != CW_ERR_NOT_FOUND;
-		if (x->broken)
-			cw_log_err(CW_LOG_ERROR, "audit", "heads of the audit log are not exported: the file is not as it was left",
-			           err);
-		return;
-	}
-	if (count > 0)
-		x->last = heads[count - 1];
-	cw_free(heads);
+	x->broken = cw_audit_heads_last(x->path, &x->key, &x->last, &err) != 0;
+	if (x->broken)
+		cw_log_err(CW_LOG_ERROR, "audit", "heads of the audit log are not exported: the file is not as it was left", &err);
 }
 
 struct cw_audit_export *cw_audit_export_new(struct cw_engine *e, struct cw_err *err)
@@ -225,13 +245,43 @@ struct cw_audit_export *cw_audit_export_new(struct cw_engine *e, struct cw_err *
 	}
 	read_last(x);
 	x->every_s = e->config->audit_export_s;
+	x->every_rows = e->config->audit_export_rows;
 	cw_timer_set(x->timer, FIRST_MS);
 	return x;
 }
 
+static void on_last_late(void *arg)
+{
+	struct cw_audit_export *x = arg;
+
+	if (x->query != 0)
+		cw_pool_cancel(x->pool, x->query);
+	x->query = 0;
+	cw_log(CW_LOG_WARN, "audit", "the last head of the audit log could not be exported in time", NULL);
+	x->done(x->done_arg);
+}
+
+bool cw_audit_export_finish(struct cw_audit_export *x, void (*done)(void *arg), void *arg)
+{
+	if (x == NULL || x->every_s == 0 || x->broken || x->finishing != GOES_ON)
+		return false;
+	x->done = done;
+	x->done_arg = arg;
+	x->finishing = WANTS_LAST;
+	cw_timer_free(&x->timer);
+	x->timer = cw_timer_new(x->loop, on_last_late, x);
+	cw_timer_set(x->timer, LAST_MS);
+	if (x->query == 0 && x->append == NULL)
+		rest(x);
+	return true;
+}
+
 void cw_audit_export_apply(struct cw_audit_export *x, const struct cw_config *config)
 {
-	if (x == NULL || x->every_s == config->audit_export_s)
+	if (x == NULL)
+		return;
+	x->every_rows = config->audit_export_rows;
+	if (x->every_s == config->audit_export_s || x->finishing != GOES_ON)
 		return;
 	x->every_s = config->audit_export_s;
 	cw_timer_set(x->timer, FIRST_MS);

@@ -9,12 +9,14 @@
 #include <string.h>
 
 #include "auth/audit_head.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 
 #define SLICE         "5000" /* rows fetched at once */
 #define FIELD_SEQ     0
 #define FIELD_ID      1
+#define FIELD_TIME    2
 #define FIELD_TYPE    3
 #define FIELD_DETAILS 13
 
@@ -84,6 +86,9 @@ static void fault(struct verify *v, int64_t seq, int64_t id, const char *format,
 	va_end(ap);
 }
 
+/* Of the entries themselves; then there is no point in reading on. */
+#define chain_fault(v, ...) ((v)->report->chain_good = false, fault(v, __VA_ARGS__))
+
 static bool read_hex(const char *text, uint8_t out[32])
 {
 	size_t len = 0;
@@ -110,10 +115,12 @@ static void check_heads(struct verify *v, int64_t seq, int64_t id, const uint8_t
 		if (h->seq < seq)
 			continue;
 		v->report->heads_checked++;
-		if (memcmp(h->hash, hash, 32) != 0)
+		if (memcmp(h->hash, hash, 32) == 0)
+			v->report->agreed_seq = v->report->good ? seq : v->report->agreed_seq;
+		else
 			fault(v, seq, id,
 			      "the chain up to entry %" PRId64 " is not the one whose head was signed (line %" PRId64
-			      " of the heads): it was written anew",
+			      " of the heads): it was written anew, or restored from a backup",
 			      seq, h->n);
 	}
 }
@@ -134,26 +141,30 @@ static void check_entry(struct verify *v, const PGresult *res, int row)
 	v->report->last_seq = seq;
 	if (!read_hex(PQgetvalue(res, row, CW_AUDIT_FIELDS), previous) ||
 	    !read_hex(PQgetvalue(res, row, CW_AUDIT_FIELDS + 1), hash)) {
-		fault(v, seq, id, "entry %" PRId64 " has no hash", seq);
+		chain_fault(v, seq, id, "entry %" PRId64 " has no hash", seq);
 		return;
 	}
 	cw_audit_hash(previous, fields, made);
 	if (seq > v->expected)
-		fault(v, v->expected, 0, "entries %" PRId64 " to %" PRId64 " are missing", v->expected, seq - 1);
+		chain_fault(v, v->expected, 0, "entries %" PRId64 " to %" PRId64 " are missing", v->expected, seq - 1);
 	else if (seq > v->head.anchor_seq && seq < v->expected)
-		fault(v, seq, id, "entry %" PRId64 " is there twice: one was put in", seq);
+		chain_fault(v, seq, id, "entry %" PRId64 " is there twice: one was put in", seq);
 	else if (memcmp(made, hash, 32) != 0)
-		fault(v, seq, id, "the content of entry %" PRId64 " is not what its hash was made of: it was changed", seq);
+		chain_fault(v, seq, id, "the content of entry %" PRId64 " is not what its hash was made of: it was changed", seq);
 	else if (seq > v->head.anchor_seq && memcmp(previous, v->previous, 32) != 0)
-		fault(v, seq, id,
+		chain_fault(v, seq, id,
 		      "entry %" PRId64 " does not continue the one before it: one of them was put in or written anew", seq);
 	if (strcmp(fields[FIELD_TYPE], "audit.anchor") == 0)
 		note_anchor(v, fields[FIELD_DETAILS]);
+	if (strcmp(fields[FIELD_TYPE], "database.restore") == 0) {
+		v->report->restored_seq = seq;
+		cw_time_format(strtoll(fields[FIELD_TIME], NULL, 10), v->report->restored_at);
+	}
 	if (seq <= v->head.anchor_seq)
 		return; /* left over by retention, which goes by time */
 	memcpy(v->previous, hash, 32);
 	v->expected = seq + 1;
-	if (v->report->good)
+	if (v->report->chain_good)
 		check_heads(v, seq, id, hash);
 }
 
@@ -195,7 +206,7 @@ static int read_entries(struct verify *v, struct cw_err *err)
 		for (int i = 0; i < rows; i++)
 			check_entry(v, res, i);
 		PQclear(res);
-	} while (rows > 0 && v->report->good);
+	} while (rows > 0 && v->report->chain_good);
 	return 0;
 }
 
@@ -204,13 +215,13 @@ static void check_end(struct verify *v)
 	const struct cw_audit_head *head = &v->head;
 
 	if (v->expected <= head->seq)
-		fault(v, v->expected, 0, "entries %" PRId64 " to %" PRId64 " are missing at the end", v->expected, head->seq);
+		chain_fault(v, v->expected, 0, "entries %" PRId64 " to %" PRId64 " are missing at the end", v->expected, head->seq);
 	else if (v->expected > head->seq + 1)
-		fault(v, head->seq + 1, 0, "the head is at entry %" PRId64 ", but there are entries behind it", head->seq);
+		chain_fault(v, head->seq + 1, 0, "the head is at entry %" PRId64 ", but there are entries behind it", head->seq);
 	else if (memcmp(v->previous, head->hash, 32) != 0)
-		fault(v, head->seq, 0, "the head is not that of the last entry, %" PRId64, head->seq);
+		chain_fault(v, head->seq, 0, "the head is not that of the last entry, %" PRId64, head->seq);
 	if (head->anchor_seq > 0 && v->anchor_noted != head->anchor_seq)
-		fault(v, 0, 0, "entries up to %" PRId64 " are gone, and no entry says that retention deleted them",
+		chain_fault(v, 0, 0, "entries up to %" PRId64 " are gone, and no entry says that retention deleted them",
 		      head->anchor_seq);
 	for (size_t i = 0; i < v->nheads; i++) {
 		const struct cw_audit_head *h = &v->heads[i];
@@ -218,7 +229,7 @@ static void check_end(struct verify *v)
 		if (h->seq > head->seq)
 			fault(v, head->seq + 1, 0,
 			      "a head at entry %" PRId64 " was signed (line %" PRId64 "), but the log ends at %" PRId64
-			      ": it was cut off or written anew",
+			      ": it was cut off, written anew, or restored from a backup",
 			      h->seq, h->n, head->seq);
 		if (h->seq != head->anchor_seq || h->seq == 0)
 			continue;
@@ -276,7 +287,7 @@ int cw_audit_verify(const char *conninfo, const struct cw_audit_head *heads, siz
 	qsort(sorted, nheads, sizeof(*sorted), by_seq);
 	v.heads = sorted;
 	memset(report, 0, sizeof(*report));
-	report->good = true;
+	report->good = report->chain_good = true;
 	report->heads = (int64_t)nheads;
 	v.conn = open_snapshot(conninfo, err);
 	if (v.conn != NULL && read_head(v.conn, &v.head, err) == 0) {

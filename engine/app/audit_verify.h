@@ -20,6 +20,10 @@ struct cw_audit_report {
 	bool good;
 	int64_t bad_seq, bad_id; /* 0: not of one entry */
 	char why[300];
+	bool chain_good;         /* the entries themselves are; then only the signed heads say something else */
+	int64_t agreed_seq;      /* the last entry whose head was signed and is the same; 0: none */
+	int64_t restored_seq;    /* the newest entry database.restore; 0: none */
+	char restored_at[40];
 };
 
 /* `heads` in the order of the file. 0: the report is filled, good or not; -1: it could not be read. */

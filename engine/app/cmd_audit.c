@@ -72,6 +72,22 @@ static int read_heads(const struct audit *a, struct cw_audit_head **heads, size_
 	return 0;
 }
 
+/* The entries are whole and only the signed heads disagree: that is what a restore looks like, and what a forger makes. */
+static void print_way_on(const struct cw_audit_report *r)
+{
+	if (r->agreed_seq > 0)
+		printf("     The entries that are there are whole, and up to entry %" PRId64 " they are what was signed.\n",
+		       r->agreed_seq);
+	else
+		printf("     The entries that are there are whole, but none of them is one whose head was signed.\n");
+	if (r->restored_seq > 0)
+		printf("     Entry %" PRId64 " says that the database was restored, %s.\n", r->restored_seq, r->restored_at);
+	else
+		printf("     No entry says that the database was restored.\n");
+	printf("     If it was, and by you: keep audit.heads with the record of the restore (mv it away, stop and start the\n"
+	       "     engine); a new file begins. If not, somebody has changed the log.\n");
+}
+
 static void print_report(const struct audit *a, const struct cw_audit_report *r)
 {
 	struct cw_buf out = CW_BUF_INIT;
@@ -84,13 +100,15 @@ static void print_report(const struct audit *a, const struct cw_audit_report *r)
 			       r->anchor_seq > 0 ? " (what is older was deleted by retention)" : "");
 		else
 			printf("BAD: %s\n", r->why);
+		if (!r->good && r->chain_good && r->heads > 0)
+			print_way_on(r);
 		return;
 	}
 	cw_buf_printf(&out,
-	              "{\"good\":%s,\"entries\":%" PRId64 ",\"first\":%" PRId64 ",\"last\":%" PRId64
+	              "{\"good\":%s,\"chain_good\":%s,\"agreed\":%" PRId64 ",\"restored\":%" PRId64 ",\"entries\":%" PRId64 ",\"first\":%" PRId64 ",\"last\":%" PRId64
 	              ",\"head\":{\"seq\":%" PRId64 ",\"hash\":\"%s\"},\"anchor\":%" PRId64 ",\"heads\":%" PRId64
 	              ",\"heads_compared\":%" PRId64 ",\"bad\":",
-	              r->good ? "true" : "false", r->entries, r->first_seq, r->last_seq, r->head_seq, r->head_hash,
+	              r->good ? "true" : "false", r->chain_good ? "true" : "false", r->agreed_seq, r->restored_seq, r->entries, r->first_seq, r->last_seq, r->head_seq, r->head_hash,
 	              r->anchor_seq, r->heads, r->heads_checked);
 	if (r->good) {
 		cw_buf_puts(&out, "null}");

@@ -97,6 +97,41 @@ static int restart_engine(struct work *w, struct cw_err *err)
 	return cw_err_set(err, CW_ERR_TIMEOUT, "the engine is not back after %d seconds: see its log", BACK_WAIT_S);
 }
 
+/* The log has gone back with everything else: an entry says so, for whoever compares it with signed heads. */
+static void note(const struct work *w, const char *conninfo, const char *what)
+{
+	static const char sql[] =
+		"INSERT INTO audit_logs (event_type, resource, action, status, severity, details) SELECT 'database.restore',"
+		" 'database', $1, 'success', 'critical', json_build_object('restored', $2::text, 'by', session_user)"
+		" WHERE EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('audit_logs') AND attname = 'seq')";
+	const char *values[] = { w->undo ? "undo" : "restore", what };
+	struct cw_err err;
+
+	if (cw_pg_run(conninfo, sql, values, 2, &err) != 0)
+		fprintf(stderr, "chainwatch restore: the restore could not be noted in the audit log: %s\n", err.msg);
+}
+
+/* In the private PostgreSQL that the engine has started; it says there where. */
+static void note_living(const struct work *w, const char *what)
+{
+	struct cw_arena *arena = cw_arena_new();
+	char path[PATH_MAX];
+	struct cw_err err;
+	size_t len;
+	const char *text = NULL;
+	char *url = NULL;
+
+	if (path_of(path, w->backup.base, "database.url", &err) == 0)
+		text = cw_file_read(path, 4096, &len, arena, &err);
+	if (text != NULL)
+		url = cw_arena_strndup(arena, text, strcspn(text, "\r\n"));
+	if (url != NULL)
+		note(w, url, what);
+	else
+		fprintf(stderr, "chainwatch restore: the restore could not be noted in the audit log: %s\n", err.msg);
+	cw_arena_free(&arena);
+}
+
 static void tell(struct work *w, const char *what, const char *old)
 {
 	double s = (double)(cw_clock_mono_us() - w->down_from_us) / 1e6;
@@ -184,8 +219,11 @@ static int swap_clusters(struct work *w, const char *name, const char *what, str
 		db = cw_cli_database(&w->cli, w->config);
 		if (db == NULL)
 			return cw_err_set(err, CW_ERR_DB, "the restored PostgreSQL does not start");
+		note(w, cw_cli_database_conninfo(db), what);
 		cw_cli_database_done(&db);
 	}
+	if (w->engine != 0)
+		note_living(w, what);
 	tell(w, what, old);
 	return 0;
 }
@@ -336,6 +374,7 @@ static int restore_logical(struct work *w)
 	if (fill_database(w, admin, fresh, path, &err) != 0 || swap_databases(w, admin, living, fresh, old, &err) != 0 ||
 	    restart_engine(w, &err) != 0)
 		return fail(w, &err);
+	note(w, w->conninfo, path);
 	tell(w, path, old);
 	return 0;
 }
@@ -386,6 +425,7 @@ static int afterwards(struct work *w)
 	snprintf(fresh, sizeof(fresh), "%s_old_%lld", living, (long long)time(NULL) + 1);
 	if (swap_databases(w, admin, living, old, fresh, &err) != 0 || restart_engine(w, &err) != 0)
 		return fail(w, &err);
+	note(w, w->conninfo, "the database before the restore");
 	tell(w, "the database before the restore", fresh);
 	return 0;
 }

@@ -123,7 +123,7 @@ static int set_password(struct user *u)
 		return rc;
 	if (cw_sql_do(u->conn, &err, "BEGIN", 0, NULL) < 0)
 		return fail(u, &err);
-	n = cw_sql_do(u->conn, &err, "UPDATE users SET hashed_password = $2 WHERE lower(email) = lower($1)", 2, values);
+	n = cw_sql_do(u->conn, &err, "UPDATE users SET hashed_password = $2, token_epoch = token_epoch + 1 WHERE lower(email) = lower($1)", 2, values);
 	if (n > 0 && cw_sql_do(u->conn, &err,
 	                       "UPDATE auth_sessions SET revoked_at = now(), revoked_reason = 'password' WHERE"
 	                       " revoked_at IS NULL AND user_id = (SELECT id FROM users WHERE lower(email) = lower($1))",

@@ -95,7 +95,8 @@ static const struct setting settings[] = {
 	    "file that signed heads of the audit log are appended to; empty: audit.heads in data_dir"),
 	TXT("audit", "key", NULL, audit_key, "", RESTART,
 	    "file of the key that signs them; empty: audit.key in $CREDENTIALS_DIRECTORY, else in data_dir"),
-	INT("audit", "export_s", audit_export_s, "300", 0, 86400, RELOAD, "so often; 0: never"),
+	INT("audit", "export_s", audit_export_s, "60", 0, 86400, RELOAD, "so often; 0: never"),
+	INT("audit", "export_rows", audit_export_rows, "500", 1, 1000000, RELOAD, "and after so many entries, looked at every 2 s"),
 
 	TXT("database", "url", "DATABASE_URL", database_url, "", RESTART | SECRET,
 	    "postgresql:// address; empty: a private PostgreSQL under data_dir"),

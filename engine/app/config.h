@@ -42,7 +42,7 @@ struct cw_config {
 	int nroutes;
 	/* audit */
 	const char *audit_heads, *audit_key;
-	int64_t audit_export_s;
+	int64_t audit_export_s, audit_export_rows;
 	/* database */
 	const char *database_url;        /* "" : a private cluster under data_dir */
 	const char *shared_buffers;

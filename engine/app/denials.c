@@ -32,6 +32,8 @@ struct cw_denials {
 	struct kind others; /* beyond KINDS */
 	struct kind writing;
 	bool busy;
+	void (*done)(void *arg); /* at the end */
+	void *done_arg;
 };
 
 static void write_next(struct cw_denials *d);
@@ -43,6 +45,8 @@ static void on_written(void *arg, const struct cw_err *err)
 	d->busy = false;
 	if (err == NULL) {
 		write_next(d);
+		if (!d->busy && d->done != NULL)
+			d->done(d->done_arg);
 		return;
 	}
 	/* Back to the others of its kind, or to those beyond. */
@@ -50,7 +54,10 @@ static void on_written(void *arg, const struct cw_err *err)
 		d->kinds[d->nkinds++] = d->writing;
 	else
 		d->others.count += d->writing.count;
-	cw_timer_set(d->timer, NEXT_MS);
+	if (d->done != NULL)
+		d->done(d->done_arg); /* the writer has logged what it could not write */
+	else
+		cw_timer_set(d->timer, NEXT_MS);
 }
 
 static void write_kind(struct cw_denials *d, const struct kind *k)
@@ -104,6 +111,21 @@ struct cw_denials *cw_denials_new(struct cw_loop *loop, struct cw_pool *pool)
 	d->timer = cw_timer_new(loop, flush, d);
 	d->writer = cw_audit_writer_new(pool);
 	return d;
+}
+
+bool cw_denials_finish(struct cw_denials *denials, void (*done)(void *arg), void *arg)
+{
+	struct cw_denials *d = denials;
+
+	if (d == NULL || d->done != NULL)
+		return false;
+	cw_timer_clear(d->timer);
+	write_next(d);
+	if (!d->busy)
+		return false;
+	d->done = done;
+	d->done_arg = arg;
+	return true;
 }
 
 void cw_denials_free(struct cw_denials **denials)

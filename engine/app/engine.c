@@ -14,11 +14,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "app/audit_export.h"
 #include "app/backup.h"
 #include "app/backup_job.h"
 #include "app/bundle.h"
 #include "app/checkpoints.h"
 #include "app/config.h"
+#include "app/denials.h"
 #include "app/eval.h"
 #include "app/gate.h"
 #include "app/identity.h"
@@ -457,11 +459,28 @@ static int start_scripts(struct cw_engine *e, struct cw_err *err)
 
 /* --- signals and the end --- */
 
-static void on_drained_pipeline(void *arg)
+static void on_exported(void *arg)
 {
 	struct cw_engine *e = arg;
 
 	cw_loop_stop(e->loop);
+}
+
+/* Everything is in the log now: its head is signed. */
+static void on_noted(void *arg)
+{
+	struct cw_engine *e = arg;
+
+	if (!cw_audit_export_finish(e->audit_export, on_exported, e))
+		cw_loop_stop(e->loop);
+}
+
+static void on_drained_pipeline(void *arg)
+{
+	struct cw_engine *e = arg;
+
+	if (!cw_denials_finish(e->gate.denials, on_noted, e))
+		on_noted(e);
 }
 
 static void on_drained_server(void *arg)

@@ -76,6 +76,19 @@ static int64_t wait_us(const struct cw_attempts *a, const struct slot *s)
 	return 1000000 * (wait_s < a->conf.max_wait_s ? wait_s : a->conf.max_wait_s);
 }
 
+void cw_attempts_merge(struct cw_attempts *attempts, const char *name, size_t len, int64_t failures, int64_t last_us)
+{
+	struct slot *s;
+
+	if (failures <= 0)
+		return;
+	s = find(attempts, name, len, true);
+	if (failures > s->failures)
+		s->failures = failures < UINT32_MAX ? (uint32_t)failures : UINT32_MAX;
+	if (last_us > s->last_us)
+		s->last_us = last_us;
+}
+
 int64_t cw_attempts_begin(struct cw_attempts *attempts, const char *name, size_t len, int64_t now_us)
 {
 	struct slot *s = find(attempts, name, len, true);

@@ -2,8 +2,8 @@
  *
  * Counted by the name that was tried, whether there is such an account or not, so that nothing can be learnt from it; by
  * the account and not by the address, so that many addresses do not help. The wait is capped, so that it is no weapon
- * against the account's owner either. Memory is bounded: the entries that were quiet longest make room. Nothing is
- * stored; a restart forgets. */
+ * against the account's owner either. Memory is bounded: the entries that were quiet longest make room. What is stored, and
+ * shared by engines, is the caller's business (table login_failures): it is merged in before an attempt. */
 #ifndef CW_AUTH_ATTEMPTS_H
 #define CW_AUTH_ATTEMPTS_H
 
@@ -23,6 +23,9 @@ struct cw_attempts *cw_attempts_new(const struct cw_attempts_conf *conf);
 void cw_attempts_free(struct cw_attempts **attempts);
 void cw_attempts_configure(struct cw_attempts *attempts, const struct cw_attempts_conf *conf);
 
+/* What other engines, or this one before it was started, have counted: `failures`, the last one at last_us. The larger count
+ * and the later time hold. */
+void cw_attempts_merge(struct cw_attempts *attempts, const char *name, size_t len, int64_t failures, int64_t last_us);
 /* Milliseconds until an attempt is allowed; 0: now, and it has begun: end it with one of the two below. While there is a
  * wait between attempts they come one at a time. */
 int64_t cw_attempts_begin(struct cw_attempts *attempts, const char *name, size_t len, int64_t now_us);

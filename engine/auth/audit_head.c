@@ -257,6 +257,38 @@ struct cw_audit_head *cw_audit_heads_read(const char *path, const struct cw_audi
 	return heads;
 }
 
+int cw_audit_heads_last(const char *path, const struct cw_audit_key *key, struct cw_audit_head *head,
+                        struct cw_err *err)
+{
+	char tail[2 * LINE_MAX_BYTES + 1], *line, *end;
+	FILE *f = fopen(path, "re");
+	long size = -1;
+	size_t n = 0;
+
+	memset(head, 0, sizeof(*head));
+	if (f == NULL && errno == ENOENT)
+		return 0;
+	if (f != NULL && fseek(f, 0, SEEK_END) == 0 && (size = ftell(f)) >= 0 &&
+	    fseek(f, size > (long)sizeof(tail) - 1 ? size - (long)sizeof(tail) + 1 : 0, SEEK_SET) == 0)
+		n = fread(tail, 1, sizeof(tail) - 1, f);
+	if (f == NULL || size < 0 || ferror(f)) {
+		cw_err_set(err, CW_ERR_INVALID, "could not read \"%s\": %s", path, strerror(errno));
+		if (f != NULL)
+			fclose(f);
+		return -1;
+	}
+	fclose(f);
+	tail[n] = '\0';
+	end = memrchr(tail, '\n', n); /* behind it: what a crash left of a line */
+	if (end == NULL)
+		return size > (long)n ? cw_err_set(err, CW_ERR_INVALID, "\"%s\" does not end in a signed head", path) : 0;
+	line = memrchr(tail, '\n', (size_t)(end - tail));
+	line = line != NULL ? line + 1 : tail;
+	if (cw_audit_head_parse(head, line, (size_t)(end - line), key, err) == 0)
+		return 0;
+	return cw_err_wrap(err, "the last line of \"%s\"", path);
+}
+
 /* What a crash left of a line was never complete, and would spoil the next one. */
 static int cut_torn_line(int fd)
 {

@@ -46,6 +46,9 @@ int cw_audit_head_parse(struct cw_audit_head *head, const char *line, size_t len
  * Free with cw_free. */
 struct cw_audit_head *cw_audit_heads_read(const char *path, const struct cw_audit_key *key, size_t *count,
                                           struct cw_err *err);
+/* The last whole line of a file; n 0: it has none, or there is no such file. Cheap however long the file is. */
+int cw_audit_heads_last(const char *path, const struct cw_audit_key *key, struct cw_audit_head *head,
+                        struct cw_err *err);
 /* Appends and syncs; blocks. */
 int cw_audit_heads_append(const char *path, const char *line, size_t len, struct cw_err *err);
 

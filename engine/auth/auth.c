@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 
-const char *cw_auth_token(const struct cw_auth *auth, const char *token, size_t len, struct cw_identity *out)
+const char *cw_auth_claims(const struct cw_auth *auth, const char *token, size_t len, struct cw_claims *claims)
 {
 	struct cw_token_rules rules = {
 		.issuer = auth->conf.issuer,
@@ -14,19 +14,23 @@ const char *cw_auth_token(const struct cw_auth *auth, const char *token, size_t 
 		.leeway_s = auth->conf.leeway_s,
 		.now_s = cw_clock_wall_us() / 1000000,
 	};
+
+	return cw_token_verify(auth->keyring, token, len, &rules, claims);
+}
+
+const char *cw_auth_token(const struct cw_auth *auth, const char *token, size_t len, struct cw_identity *out)
+{
 	struct cw_claims claims;
-	const char *wrong = cw_token_verify(auth->keyring, token, len, &rules, &claims);
+	const char *wrong = cw_auth_claims(auth, token, len, &claims);
 
 	if (wrong != NULL)
 		return wrong;
-	if (!cw_directory_session(auth->directory, claims.user_id, claims.session_id, out))
-		return CW_AUTH_UNKNOWN;
-	return NULL;
+	return cw_directory_session(auth->directory, &claims, out) ? NULL : CW_AUTH_UNKNOWN;
 }
 
-void cw_auth_issue(const struct cw_auth *auth, int64_t user_id, int64_t session_id, struct cw_buf *out)
+void cw_auth_issue(const struct cw_auth *auth, int64_t user_id, int64_t session_id, int64_t epoch, struct cw_buf *out)
 {
-	struct cw_claims claims = { .user_id = user_id, .session_id = session_id };
+	struct cw_claims claims = { .user_id = user_id, .session_id = session_id, .epoch = epoch };
 	unsigned char random[16];
 
 	claims.issued_s = claims.not_before_s = cw_clock_wall_us() / 1000000;

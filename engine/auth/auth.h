@@ -36,7 +36,9 @@ struct cw_auth {
 
 /* The access token of a request: NULL and who it is, or what is wrong. */
 const char *cw_auth_token(const struct cw_auth *auth, const char *token, size_t len, struct cw_identity *out);
-/* Appends a new access token for this session. */
-void cw_auth_issue(const struct cw_auth *auth, int64_t user_id, int64_t session_id, struct cw_buf *out);
+/* The claims of an access token that is ours and has not expired; what is wrong otherwise. Revoked ones are ours, too. */
+const char *cw_auth_claims(const struct cw_auth *auth, const char *token, size_t len, struct cw_claims *claims);
+/* Appends a new access token for this session, of the user's epoch as the database has it. */
+void cw_auth_issue(const struct cw_auth *auth, int64_t user_id, int64_t session_id, int64_t epoch, struct cw_buf *out);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "auth/keys.h"
 #include "auth/role.h"
+#include "auth/token.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -33,6 +34,7 @@ struct key_entry {
 
 struct user_entry {
 	uint32_t roles;
+	int64_t epoch;
 };
 
 struct waiter {
@@ -48,7 +50,8 @@ struct cw_directory {
 	struct cw_map *keys;                     /* SHA-256 -> struct key_entry */
 	struct cw_map *users;                    /* id -> struct user_entry */
 	struct cw_map *ended;                    /* session id -> its number, any pointer */
-	struct cw_map *fresh_keys, *fresh_users; /* being read */
+	struct cw_map *revoked;                  /* id of a token -> any pointer */
+	struct cw_map *fresh_keys, *fresh_users, *fresh_ended; /* being read */
 	struct cw_list waiting, serving;         /* for the next reading, for this one */
 	int nwaiting;
 	uint64_t query, touch_query, purge_query;
@@ -71,6 +74,13 @@ static void drop(struct cw_map **map)
 	while ((value = cw_map_next(*map, &at, NULL, NULL)) != NULL)
 		cw_free(value);
 	cw_map_free(map);
+}
+
+/* One without things in it. */
+static void drop_set(struct cw_map **set)
+{
+	if (*set != NULL)
+		cw_map_free(set);
 }
 
 /* --- when keys were used --- */
@@ -164,6 +174,7 @@ static void read_failed(struct cw_directory *d, const struct cw_err *err)
 	d->failing = true;
 	drop(&d->fresh_keys);
 	drop(&d->fresh_users);
+	drop_set(&d->fresh_ended);
 	answer(d, err);
 	rest(d);
 }
@@ -223,12 +234,14 @@ static struct cw_map *users_of(const struct cw_result *res)
 
 		if (cw_roles_parse_list(cw_result_text(res, row, CW_USER_ROLES, NULL), &roles))
 			e->roles = cw_roles_expand(roles);
+		e->epoch = cw_result_i64(res, row, CW_USER_EPOCH);
 		cw_free(cw_map_put(users, &id, sizeof(id), e));
 	}
 	return users;
 }
 
-static void on_ended(void *arg, const struct cw_result *res, const struct cw_err *err)
+/* The last of what is read: from here on everything is as it was read, together. */
+static void on_revoked(void *arg, const struct cw_result *res, const struct cw_err *err)
 {
 	struct cw_directory *d = arg;
 
@@ -241,18 +254,39 @@ static void on_ended(void *arg, const struct cw_result *res, const struct cw_err
 	drop(&d->keys);
 	drop(&d->users);
 	cw_map_free(&d->ended);
+	cw_map_free(&d->revoked);
 	d->keys = d->fresh_keys;
 	d->users = d->fresh_users;
-	d->fresh_keys = d->fresh_users = NULL;
-	d->ended = cw_map_new();
+	d->ended = d->fresh_ended;
+	d->fresh_keys = d->fresh_users = d->fresh_ended = NULL;
+	d->revoked = cw_map_new();
 	for (int row = 0; row < cw_result_rows(res); row++) {
-		int64_t id = cw_result_i64(res, row, 0);
+		size_t len;
+		const char *id = cw_result_text(res, row, 0, &len);
 
-		cw_map_put(d->ended, &id, sizeof(id), d);
+		cw_map_put(d->revoked, id, len, d);
 	}
 	d->version = d->fresh_version;
 	d->whole_us = cw_clock_mono_us();
 	read_done(d);
+}
+
+static void on_ended(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct cw_directory *d = arg;
+
+	d->query = 0;
+	if (err != NULL) {
+		read_failed(d, err);
+		return;
+	}
+	d->fresh_ended = cw_map_new();
+	for (int row = 0; row < cw_result_rows(res); row++) {
+		int64_t id = cw_result_i64(res, row, 0);
+
+		cw_map_put(d->fresh_ended, &id, sizeof(id), d);
+	}
+	d->query = cw_identity_revoked_tokens(d->pool, on_revoked, d);
 }
 
 static void on_users(void *arg, const struct cw_result *res, const struct cw_err *err)
@@ -325,6 +359,7 @@ struct cw_directory *cw_directory_new(struct cw_loop *loop, struct cw_pool *pool
 	d->keys = cw_map_new();
 	d->users = cw_map_new();
 	d->ended = cw_map_new();
+	d->revoked = cw_map_new();
 	d->purged_us = cw_clock_wall_us();
 	cw_list_init(&d->waiting);
 	cw_list_init(&d->serving);
@@ -370,7 +405,9 @@ void cw_directory_free(struct cw_directory **directory)
 	drop(&d->users);
 	drop(&d->fresh_keys);
 	drop(&d->fresh_users);
+	drop_set(&d->fresh_ended);
 	cw_map_free(&d->ended);
+	cw_map_free(&d->revoked);
 	cw_free(d);
 }
 
@@ -433,13 +470,16 @@ bool cw_directory_key(struct cw_directory *directory, const char *token, size_t 
 	return true;
 }
 
-bool cw_directory_session(const struct cw_directory *directory, int64_t user_id, int64_t session_id,
-                          struct cw_identity *out)
+bool cw_directory_session(const struct cw_directory *directory, const struct cw_claims *claims, struct cw_identity *out)
 {
-	const struct user_entry *user = cw_map_get(directory->users, &user_id, sizeof(user_id));
+	const struct user_entry *user = cw_map_get(directory->users, &claims->user_id, sizeof(claims->user_id));
 
-	if (user == NULL || cw_map_get(directory->ended, &session_id, sizeof(session_id)) != NULL)
+	if (user == NULL || user->epoch != claims->epoch ||
+	    cw_map_get(directory->ended, &claims->session_id, sizeof(claims->session_id)) != NULL ||
+	    cw_map_get(directory->revoked, claims->id, strlen(claims->id)) != NULL)
 		return false;
-	*out = (struct cw_identity){ .user_id = user_id, .session_id = session_id, .roles = user->roles };
+	*out = (struct cw_identity){
+		.user_id = claims->user_id, .session_id = claims->session_id, .roles = user->roles
+	};
 	return true;
 }

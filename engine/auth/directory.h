@@ -1,4 +1,4 @@
-/* directory.h - who may enter now: API keys, active users, ended sessions, all in memory.
+/* directory.h - who may enter now: API keys, active users, what was signed out, all in memory.
  *
  * Read again when something has changed (one small query a second tells), so a revocation holds within a second on every
  * engine, a check costs one hash, and a database that is away locks nobody out. What this engine changes itself holds
@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cw_claims;
 struct cw_directory;
 struct cw_err;
 struct cw_loop;
@@ -29,9 +30,9 @@ void cw_directory_free(struct cw_directory **directory);
 void cw_directory_start(struct cw_directory *directory, cw_directory_fn *done, void *arg);
 
 bool cw_directory_key(struct cw_directory *directory, const char *token, size_t len, struct cw_identity *out);
-/* The bearer of an access token of this session; roles are those that the user has now. */
-bool cw_directory_session(const struct cw_directory *directory, int64_t user_id, int64_t session_id,
-                          struct cw_identity *out);
+/* The bearer of an access token with these claims; roles are those that the user has now. False: its user, its session or
+ * itself has been signed out, or they are newer than what has been read. */
+bool cw_directory_session(const struct cw_directory *directory, const struct cw_claims *claims, struct cw_identity *out);
 
 /* `fn` when everything that is committed by now has been read; with an error if it could not be. */
 void cw_directory_refresh(struct cw_directory *directory, cw_directory_fn *fn, void *arg);

@@ -104,9 +104,9 @@ void cw_token_sign(const struct cw_keyring *ring, const struct cw_claims *claims
 	cw_buf_puts(&text, ",\"aud\":");
 	cw_json_put_cstring(&text, audience);
 	cw_buf_printf(&text,
-	              ",\"sub\":\"%" PRId64 "\",\"sid\":\"%" PRId64 "\",\"iat\":%" PRId64 ",\"nbf\":%" PRId64
+	              ",\"sub\":\"%" PRId64 "\",\"sid\":\"%" PRId64 "\",\"epoch\":%" PRId64 ",\"iat\":%" PRId64 ",\"nbf\":%" PRId64
 	              ",\"exp\":%" PRId64 ",\"jti\":\"%s\"}",
-	              claims->user_id, claims->session_id, claims->issued_s, claims->not_before_s, claims->expires_s,
+	              claims->user_id, claims->session_id, claims->epoch, claims->issued_s, claims->not_before_s, claims->expires_s,
 	              claims->id);
 	cw_buf_putc(out, '.');
 	put_base64(out, text.data, text.len);
@@ -195,6 +195,7 @@ static bool read_id(const struct cw_json *payload, const char *name, int64_t *ou
 	return *out > 0;
 }
 
+/* A moment, or another number that is not negative. */
 static bool read_time(const struct cw_json *payload, const char *name, int64_t *out)
 {
 	const struct cw_json *value = cw_json_get(payload, name);
@@ -219,6 +220,8 @@ static const char *check_claims(const struct cw_json *payload, const struct cw_t
 	if (!read_time(payload, "exp", &out->expires_s) || !read_time(payload, "iat", &out->issued_s) ||
 	    !read_time(payload, "nbf", &out->not_before_s))
 		return "the token lacks its times";
+	if (cw_json_get(payload, "epoch") != NULL && !read_time(payload, "epoch", &out->epoch))
+		return "the token's claims are malformed";
 	if (rules->now_s >= out->expires_s + rules->leeway_s)
 		return "the token has expired";
 	if (rules->now_s + rules->leeway_s < out->not_before_s || rules->now_s + rules->leeway_s < out->issued_s)

@@ -24,6 +24,7 @@ enum cw_token_alg { CW_TOKEN_HS256 = 1, CW_TOKEN_EDDSA };
 
 struct cw_claims {
 	int64_t user_id, session_id; /* sub and sid */
+	int64_t epoch;               /* of the user, when it was issued */
 	int64_t issued_s, not_before_s, expires_s;
 	char id[33]; /* jti */
 };

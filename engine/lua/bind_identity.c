@@ -1,16 +1,18 @@
 /* bind_identity.c - table `auth`: what endpoints need to let people in; hashes of passwords never reach Lua.
  *
- *   auth.login(email, password)      -> user | nil, err     waits; user.rehash: a better hash, to be stored
- *   auth.verify(user_id, password)   -> the same for a user that is known
+ *   auth.login(email, password, past)    -> user | nil, err     waits; user.rehash: a better hash, to be stored
+ *   auth.verify(user_id, password, past) -> the same for a user that is known; past: a row of login_failures, or nil
+ *   auth.account(email or user_id)   -> hashed_name of login_failures
  *   auth.hash(password)              -> hash | nil, err     waits
  *   auth.refresh()                   -> true | nil, err     waits: what is committed by now decides who may enter
  *   auth.fault(password, email)      -> what is wrong with a new password, or nil
- *   auth.issue(user_id, session_id)  -> access token, seconds
+ *   auth.issue(user_id, session_id, token_epoch) -> access token, seconds
+ *   auth.claims(token)               -> {user_id=, session_id=, jti=, expires_at=} of a good access token, or nil
  *   auth.new_key()                   -> key, its prefix, its digest
  *   auth.new_token(prefix)           -> token, its digest
  *   auth.digest(text)                -> "0x..." SHA-256
  *   auth.allow()                     -> true | nil, err     one from the address's bucket for logins
- *   auth.settings()                  -> {registration=, session_s=}, as they are now
+ *   auth.settings()                  -> {registration=, session_s=, forget_s=}, as they are now
  *
  * A wrong password, an unknown address and an account that is switched off are one error, take the same work, and are
  * answered on the same quarter of a second. Failures are counted by account (auth/attempts.h). */
@@ -236,13 +238,35 @@ static int begin_verify(lua_State *L, struct login *w, const struct cw_args *arg
 }
 
 /* One account however it is written: the database compares in lower case, too. */
-static void name_account(struct login *w, const char *email, size_t len)
+static void name_account(char name[NAME_MAX_BYTES], const char *email, size_t len)
 {
-	size_t n = len < sizeof(w->name) - 1 ? len : sizeof(w->name) - 1;
+	size_t n = len < NAME_MAX_BYTES - 1 ? len : NAME_MAX_BYTES - 1;
 
 	for (size_t i = 0; i < n; i++)
-		w->name[i] = (char)tolower((unsigned char)email[i]);
-	w->name[n] = '\0';
+		name[i] = (char)tolower((unsigned char)email[i]);
+	name[n] = '\0';
+}
+
+static void name_user(char name[NAME_MAX_BYTES], int64_t id)
+{
+	snprintf(name, NAME_MAX_BYTES, "#%lld", (long long)id);
+}
+
+/* A row of login_failures at `index`, if there is one: what was counted elsewhere, or before this engine's start. */
+static void merge_past(lua_State *L, int index, const struct login *w)
+{
+	lua_Number failures, age_s;
+
+	if (!lua_istable(L, index))
+		return;
+	lua_getfield(L, index, "failures");
+	lua_getfield(L, index, "age_s");
+	failures = lua_tonumber(L, -2);
+	age_s = lua_tonumber(L, -1);
+	lua_pop(L, 2);
+	if (failures >= 1 && failures < 1e9 && age_s >= 0 && age_s < 1e9)
+		cw_attempts_merge(w->env->auth->attempts, w->name, strlen(w->name), (int64_t)failures,
+		                  cw_clock_mono_us() - (int64_t)(1e6 * age_s));
 }
 
 static int l_login(lua_State *L)
@@ -262,7 +286,8 @@ static int l_login(lua_State *L)
 	cw_args_init(&args, &cw_users_by_email, cw_job_arena(job));
 	if (cw_args_set(&args, "email", email, len, &err) != 0)
 		return refuse_err(L, &err);
-	name_account(w, email, len);
+	name_account(w->name, email, len);
+	merge_past(L, 3, w);
 	return begin_verify(L, w, &args);
 }
 
@@ -279,7 +304,8 @@ static int l_verify(lua_State *L)
 		return refuse(L, 401, "invalid_credentials", "the password is wrong", 0);
 	cw_args_init(&args, &cw_users_secret, cw_job_arena(job));
 	cw_args_int(&args, "id", id);
-	snprintf(w->name, sizeof(w->name), "#%lld", (long long)id);
+	name_user(w->name, id);
+	merge_past(L, 3, w);
 	return begin_verify(L, w, &args);
 }
 
@@ -389,9 +415,10 @@ static int l_issue(lua_State *L)
 {
 	const struct cw_auth *auth = auth_of(L);
 	int64_t user = (int64_t)luaL_checknumber(L, 1), session = (int64_t)luaL_checknumber(L, 2);
+	int64_t epoch = (int64_t)luaL_checknumber(L, 3);
 	struct cw_buf token = CW_BUF_INIT;
 
-	cw_auth_issue(auth, user, session, &token);
+	cw_auth_issue(auth, user, session, epoch, &token);
 	lua_pushlstring(L, token.data, token.len);
 	cw_buf_release(&token);
 	lua_pushnumber(L, (lua_Number)auth->conf.access_s);
@@ -440,6 +467,42 @@ static int l_digest(lua_State *L)
 	return 1;
 }
 
+static int l_account(lua_State *L)
+{
+	char name[NAME_MAX_BYTES];
+	size_t len;
+	const char *email;
+
+	if (lua_type(L, 1) == LUA_TNUMBER) {
+		name_user(name, (int64_t)lua_tonumber(L, 1));
+	} else {
+		email = luaL_checklstring(L, 1, &len);
+		name_account(name, email, len);
+	}
+	push_digest(L, name);
+	return 1;
+}
+
+static int l_claims(lua_State *L)
+{
+	size_t len;
+	const char *token = luaL_checklstring(L, 1, &len);
+	struct cw_claims claims;
+
+	if (cw_auth_claims(auth_of(L), token, len, &claims) != NULL)
+		return 0;
+	lua_createtable(L, 0, 4);
+	lua_pushnumber(L, (lua_Number)claims.user_id);
+	lua_setfield(L, -2, "user_id");
+	lua_pushnumber(L, (lua_Number)claims.session_id);
+	lua_setfield(L, -2, "session_id");
+	lua_pushstring(L, claims.id);
+	lua_setfield(L, -2, "jti");
+	lua_pushnumber(L, (lua_Number)claims.expires_s);
+	lua_setfield(L, -2, "expires_at");
+	return 1;
+}
+
 static int l_allow(lua_State *L)
 {
 	struct cw_auth *auth = auth_of(L);
@@ -467,6 +530,8 @@ static int l_settings(lua_State *L)
 	lua_setfield(L, -2, "registration");
 	lua_pushnumber(L, (lua_Number)conf->session_s);
 	lua_setfield(L, -2, "session_s");
+	lua_pushnumber(L, (lua_Number)conf->attempts.forget_s);
+	lua_setfield(L, -2, "forget_s");
 	return 1;
 }
 
@@ -477,6 +542,7 @@ void cw_bind_identity(lua_State *L)
 		{ "refresh", l_refresh }, { "collect", l_collect }, { "fault", l_fault },
 		{ "issue", l_issue },     { "new_key", l_new_key }, { "new_token", l_new_token },
 		{ "digest", l_digest },   { "allow", l_allow },     { "settings", l_settings },
+		{ "account", l_account }, { "claims", l_claims },
 		{ NULL, NULL },
 	};
 

@@ -670,6 +670,7 @@ local globals = {
 		hash = waits(C.auth.hash, C.auth.collect), refresh = waits(C.auth.refresh, C.auth.collect),
 		fault = C.auth.fault, issue = C.auth.issue, new_key = C.auth.new_key, new_token = C.auth.new_token,
 		digest = C.auth.digest, allow = C.auth.allow, settings = C.auth.settings,
+		account = C.auth.account, claims = C.auth.claims,
 	},
 	anomalies = { stream = C.engine.stream_anomalies, newest = C.engine.newest_anomaly },
 	db = db,

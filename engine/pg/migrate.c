@@ -249,6 +249,31 @@ static int fail_step(const struct cw_migration *step, bool up, const PGresult *r
 	return -1;
 }
 
+/* The entry in the audit log, once there is one that chains its entries; PL/pgSQL looks at the table when it comes to the
+ * statement only. Version, name and checksum are of letters and digits (pg/migration_file.c). */
+static void put_audit(struct cw_buf *out, const struct cw_migration *step, const char *direction)
+{
+	cw_buf_printf(out,
+	              "DO $audit$ BEGIN IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('audit_logs')"
+	              " AND attname = 'seq') THEN\n"
+	              "INSERT INTO audit_logs (event_type, resource, action, status, severity, details) VALUES"
+	              " ('schema.migrate', 'schema', '%s', 'success', 'warning', json_build_object("
+	              "'version', '%s', 'name', '%s', 'checksum', '%s', 'by', session_user));\n"
+	              "END IF; END $audit$;\n",
+	              direction, step->version, step->name, step->checksum);
+}
+
+static int audit(PGconn *conn, const struct cw_migration *step, const char *direction, struct cw_err *err)
+{
+	struct cw_buf sql = CW_BUF_INIT;
+	int rc;
+
+	put_audit(&sql, step, direction);
+	rc = exec(conn, sql.data, "could not note the migration in the audit log", err);
+	cw_buf_release(&sql);
+	return rc;
+}
+
 static int record(PGconn *conn, const struct cw_migration *step, const char *direction, double seconds,
                   struct cw_err *err)
 {
@@ -270,7 +295,7 @@ static int record(PGconn *conn, const struct cw_migration *step, const char *dir
 	if (!succeeded(res))
 		rc = fail(err, res, "could not record the migration");
 	PQclear(res);
-	return rc;
+	return rc == 0 ? audit(conn, step, direction, err) : -1;
 }
 
 /* The SQL itself, then the record; inside the caller's transaction if there is one. */
@@ -517,6 +542,7 @@ static void put_step(struct cw_buf *out, const struct cw_migration *step, bool u
 		cw_buf_printf(out, "DELETE FROM schema_migrations WHERE version = '%s';\n", step->version);
 	cw_buf_printf(out, "INSERT INTO schema_migrations_log (version, name, direction, checksum, duration_ms) VALUES "
 	                   "('%s', '%s', '%s', '%s', 0);\n", step->version, step->name, up ? "up" : "down", step->checksum);
+	put_audit(out, step, up ? "up" : "down");
 	if (transaction)
 		cw_buf_puts(out, "COMMIT;\n");
 }

@@ -15,11 +15,15 @@ static const struct cw_stmt keys = {
 static const struct cw_stmt version = { "identity_version", "SELECT version FROM auth_version" };
 
 static const struct cw_stmt users = {
-	"identity_users", "SELECT id, array_to_string(roles, ',') FROM users WHERE is_active",
+	"identity_users", "SELECT id, array_to_string(roles, ','), token_epoch::bigint FROM users WHERE is_active",
 };
 
 static const struct cw_stmt ended = {
 	"identity_ended_sessions", "SELECT id FROM auth_sessions WHERE revoked_at > now() - interval '25 hours'",
+};
+
+static const struct cw_stmt revoked = {
+	"identity_revoked_tokens", "SELECT jti FROM revoked_tokens WHERE expires_at > now() - interval '10 minutes'",
 };
 
 static const struct cw_stmt touch = {
@@ -30,7 +34,10 @@ static const struct cw_stmt touch = {
 
 static const struct cw_stmt purge = {
 	"identity_purge",
-	"DELETE FROM auth_sessions WHERE id IN (SELECT id FROM auth_sessions WHERE expires_at < now() - interval '7 days'"
+	"WITH tokens AS (DELETE FROM revoked_tokens WHERE expires_at < now() - interval '1 hour'),"
+	" names AS (DELETE FROM login_failures WHERE last_at < greatest(now() - interval '1 day',"
+	"  (SELECT last_at FROM login_failures ORDER BY last_at DESC OFFSET 100000 LIMIT 1)))"
+	" DELETE FROM auth_sessions WHERE id IN (SELECT id FROM auth_sessions WHERE expires_at < now() - interval '7 days'"
 	" ORDER BY expires_at LIMIT 1000)",
 };
 
@@ -67,6 +74,11 @@ uint64_t cw_identity_users(struct cw_pool *pool, cw_query_fn *fn, void *arg)
 uint64_t cw_identity_ended_sessions(struct cw_pool *pool, cw_query_fn *fn, void *arg)
 {
 	return cw_pool_read(pool, &ended, NULL, fn, arg);
+}
+
+uint64_t cw_identity_revoked_tokens(struct cw_pool *pool, cw_query_fn *fn, void *arg)
+{
+	return cw_pool_read(pool, &revoked, NULL, fn, arg);
 }
 
 uint64_t cw_identity_touch(struct cw_pool *pool, struct cw_array *ids, struct cw_array *times, struct cw_arena *arena,

@@ -23,11 +23,12 @@ extern const struct cw_op cw_model_versions_list, cw_model_versions_count, cw_mo
 	cw_model_versions_latest, cw_model_versions_traffic, cw_model_versions_create, cw_model_versions_update,
 	cw_model_versions_delete, cw_model_versions_deploy, cw_model_versions_withdraw, cw_model_versions_split;
 extern const struct cw_op cw_users_list, cw_users_get, cw_users_by_email, cw_users_create, cw_users_update,
-	cw_users_set_password, cw_users_touch, cw_users_count, cw_users_secret;
+	cw_users_set_password, cw_users_rehash, cw_users_sign_out, cw_users_touch, cw_users_count, cw_users_secret;
 extern const struct cw_op cw_api_keys_by_hash, cw_api_keys_by_prefix, cw_api_keys_list, cw_api_keys_create,
 	cw_api_keys_get, cw_api_keys_revoke, cw_api_keys_touch;
 extern const struct cw_op cw_sessions_open, cw_sessions_rotate, cw_sessions_by_token, cw_sessions_revoke, cw_sessions_list;
 extern const struct cw_op cw_invitations_create, cw_invitations_take;
+extern const struct cw_op cw_revoked_tokens_add, cw_login_failures_get, cw_login_failures_add, cw_login_failures_clear;
 extern const struct cw_op cw_audit_logs_append, cw_audit_logs_last, cw_audit_logs_get, cw_audit_logs_list,
 	cw_audit_logs_statistics, cw_audit_logs_chain;
 extern const struct cw_op cw_system_metrics_append, cw_system_metrics_list, cw_system_metrics_series,

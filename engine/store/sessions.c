@@ -14,6 +14,14 @@ static const struct cw_column columns[] = {
 	CW_COLUMN("user_agent", "s.user_agent", 0),
 };
 
+/* With what an access token needs to know of the user. */
+static const struct cw_column begun_columns[] = {
+	CW_COLUMN("id", "s.id", 0),
+	CW_COLUMN("user_id", "s.user_id", 0),
+	CW_COLUMN("expires_at", "s.expires_at", 0),
+	CW_COLUMN("token_epoch", "(SELECT e.token_epoch FROM users e WHERE e.id = s.user_id)", 0),
+};
+
 static const struct cw_arg_spec open_args[] = {
 	{ .name = "user_id", .type = CW_ARG_INT, .required = true },
 	{ .name = "hashed_token", .type = CW_ARG_BYTES, .required = true },
@@ -44,7 +52,7 @@ const struct cw_op cw_sessions_open = {
 	.kind = CW_OP_EXEC,
 	.summary = "A login: a new session with its first refresh token.",
 	CW_OP_ARGS(open_args),
-	CW_OP_COLUMNS(columns),
+	CW_OP_COLUMNS(begun_columns),
 	.build = build_open,
 };
 
@@ -76,7 +84,7 @@ const struct cw_op cw_sessions_rotate = {
 	.kind = CW_OP_EXEC,
 	.summary = "Takes a refresh token, once, and puts the next one in its place; no row: it is not good.",
 	CW_OP_ARGS(rotate_args),
-	CW_OP_COLUMNS(columns),
+	CW_OP_COLUMNS(begun_columns),
 	.build = build_rotate,
 };
 

@@ -136,15 +136,52 @@ static const struct cw_arg_spec password_args[] = {
 
 static void build_password(struct cw_build *b)
 {
-	cw_build_value(b, "hashed_password", "UPDATE users u SET hashed_password = %");
+	cw_build_value(b, "hashed_password", "UPDATE users u SET token_epoch = u.token_epoch + 1, hashed_password = %");
 	cw_build_filter(b, "id", "u.id = %");
 	cw_build_returning(b);
 }
 
+static const struct cw_column changed_columns[] = {
+	CW_COLUMN("id", "u.id", 0),
+	CW_COLUMN("email", "u.email", 0),
+	CW_COLUMN("roles", "u.roles", 0),
+	CW_COLUMN("is_active", "u.is_active", 0),
+	CW_COLUMN("created_at", "u.created_at", 0),
+	CW_COLUMN("last_login", "u.last_login", 0),
+	CW_COLUMN("token_epoch", "u.token_epoch", 0),
+};
+
 const struct cw_op cw_users_set_password = {
 	.repo = "users", .name = "set_password", .kind = CW_OP_EXEC,
-	.summary = "Replaces the password's hash.",
-	CW_OP_ARGS(password_args), CW_OP_COLUMNS(columns), .build = build_password,
+	.summary = "Another password: access tokens that are out end with the old one.",
+	CW_OP_ARGS(password_args), CW_OP_COLUMNS(changed_columns), .build = build_password,
+};
+
+static void build_rehash(struct cw_build *b)
+{
+	cw_build_value(b, "hashed_password", "UPDATE users u SET hashed_password = %");
+	cw_build_filter(b, "id", "u.id = %");
+}
+
+const struct cw_op cw_users_rehash = {
+	.repo = "users", .name = "rehash", .kind = CW_OP_EXEC,
+	.summary = "A better hash of the same password.",
+	CW_OP_ARGS(password_args), .columns = NULL, .ncolumns = 0, .build = build_rehash,
+};
+
+static const struct cw_column epoch_columns[] = { CW_COLUMN("token_epoch", "u.token_epoch", 0) };
+
+static void build_sign_out(struct cw_build *b)
+{
+	cw_build_sql(b, "UPDATE users u SET token_epoch = u.token_epoch + 1");
+	cw_build_filter(b, "id", "u.id = %");
+	cw_build_returning(b);
+}
+
+const struct cw_op cw_users_sign_out = {
+	.repo = "users", .name = "sign_out", .kind = CW_OP_EXEC,
+	.summary = "Ends every access token of a user that is out.",
+	CW_OP_ARGS(id_args), CW_OP_COLUMNS(epoch_columns), .build = build_sign_out,
 };
 
 static void build_touch(struct cw_build *b)

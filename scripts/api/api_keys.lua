@@ -130,10 +130,13 @@ endpoint {
   summary = "revoke a key; it is refused when this answers, and by other engines within a second",
   params = ID,
   responses = { [200] = { description = "the key, not active", schema = identity.key },
-    [404] = "no such key of yours" },
+    [404] = "no such key of yours", [409] = "it is the key of this very request" },
   handler = function(req)
     local row, err = own_key(req)
     if not row then return problem(err) end
+    if row.id == req.user.key_id then
+      return problem(409, "own_key", "a key does not revoke itself; use another one, a login, or rotate it")
+    end
     local revoked
     revoked, err = db.transaction(function()
       local gone, why = db.api_keys:revoke { id = row.id }

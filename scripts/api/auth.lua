@@ -19,20 +19,35 @@ local TOKENS = {
 local WAIT = "too many attempts: Retry-After says when"
 
 local function tokens(session, refresh, user)
-  local access, seconds = auth.issue(session.user_id, session.id)
+  local access, seconds = auth.issue(session.user_id, session.id, session.token_epoch)
   return reply(200, {
     access_token = access, token_type = "Bearer", expires_in = seconds, refresh_token = refresh,
     refresh_expires_in = math.max(0, math.floor(time.parse(session.expires_at) - time.now())), user = user,
   })
 end
 
---- A failed login is an entry of its own: there is no other change that it could be written with.
-local function note_failure(email, err)
-  local ok, fault = db.audit_logs:append {
-    event_type = "auth.login", resource = "session", action = "login", status = "failure", severity = "warning",
-    details = { email = email, reason = err.code, locked_for_s = err.retry_after },
-  }
-  if not ok then log.error("a failed login could not be audited", { error = fault.message }) end
+--- What was counted for a name by every engine; nil: nothing, or that could not be read (err).
+local function failures_of(account)
+  local past, err = db.login_failures:get { hashed_name = account }
+  if past or err.code == "not_found" then return past end
+  return nil, err
+end
+
+--- A failed login, or check of a password: it counts on every engine, and is an entry of the audit log, together.
+local function note_failure(account, entry)
+  local ok, fault = db.transaction(function()
+    local counted, why = db.login_failures:add { hashed_name = account, forget_s = auth.settings().forget_s }
+    if not counted then return nil, why end
+    return db.audit_logs:append(entry)
+  end)
+  if not ok then log.error("a failed login could not be noted", { error = fault.message }) end
+end
+
+--- It has passed: within the transaction of what it was for.
+local function clear_failures(account, past)
+  if not past then return true end
+  local _, err = db.login_failures:clear { hashed_name = account }
+  return err == nil, err
 end
 
 endpoint {
@@ -52,19 +67,28 @@ endpoint {
     if not email then return identity.invalid("/email", "is required") end
     local ok, err = auth.allow()
     if not ok then return problem(err) end
+    local account = auth.account(email)
+    local past
+    past, err = failures_of(account)
+    if err then return problem(err) end
     local user
-    user, err = auth.login(email, req.data.password)
+    user, err = auth.login(email, req.data.password, past)
     if not user then
-      if err.status == 401 then note_failure(email, err) end
+      if err.status == 401 then
+        note_failure(account, { event_type = "auth.login", resource = "session", action = "login", status = "failure",
+          severity = "warning", details = { email = email, reason = err.code, locked_for_s = err.retry_after } })
+      end
       return problem(err.status, err.code, err.message, { retry_after = err.status ~= 401 and err.retry_after or nil })
     end
     local refresh, digest = auth.new_token(REFRESH)
     local session
     session, err = db.transaction(function()
       if user.rehash then
-        local stored, fault = db.users:set_password { id = user.id, hashed_password = user.rehash }
+        local stored, fault = db.users:rehash { id = user.id, hashed_password = user.rehash }
         if not stored then return nil, fault end
       end
+      local cleared, why = clear_failures(account, past)
+      if not cleared then return nil, why end
       local opened, fault = db.sessions:open { user_id = user.id, hashed_token = digest,
         seconds = auth.settings().session_s, ip_address = req.address, user_agent = req.agent }
       if not opened then return nil, fault end
@@ -147,6 +171,11 @@ endpoint {
       local n, fault = db.sessions:revoke { user_id = req.user.id, id = not req.data.all and req.user.session_id or nil,
         reason = "logout" }
       if not n then return nil, fault end
+      local signed_out
+      if req.data.all then
+        signed_out, fault = db.users:sign_out { id = req.user.id }
+        if not signed_out then return nil, fault end
+      end
       local noted
       noted, fault = db.audit_logs:append { event_type = "auth.logout", resource = "session", action = "revoke",
         details = { session = req.user.session_id, all = req.data.all, ended = n } }
@@ -161,7 +190,8 @@ endpoint {
 
 endpoint {
   method = "POST", path = "/api/v1/auth/change-password", auth = "user",
-  summary = "set a new password; all other sessions of the user end",
+  summary = "set a new password; all other sessions and every access token of the user end",
+  description = "A caller with an access token gets the next one: the one that it came with has ended, too.",
   body = { fields = {
     current_password = { type = "string", max_length = 1024, doc = "or old_password" },
     old_password = { type = "string", max_length = 1024, doc = "another name for current_password" },
@@ -172,12 +202,15 @@ endpoint {
   handler = function(req)
     local current = req.data.current_password or req.data.old_password
     if not current then return identity.invalid("/current_password", "is required") end
-    local user, err = auth.verify(req.user.id, current)
+    local account = auth.account(req.user.id)
+    local past, err = failures_of(account)
+    if err then return problem(err) end
+    local user
+    user, err = auth.verify(req.user.id, current, past)
     if not user then
       if err.status == 401 then
-        db.audit_logs:append { event_type = "auth.password_change", resource = "user/" .. req.user.id,
-          action = "update",
-          status = "failure", severity = "warning" }
+        note_failure(account, { event_type = "auth.password_change", resource = "user/" .. req.user.id,
+          action = "update", status = "failure", severity = "warning" })
       end
       return problem(err.status, err.code, err.status == 401 and "the current password is wrong" or err.message,
         { retry_after = err.status ~= 401 and err.retry_after or nil })
@@ -188,10 +221,13 @@ endpoint {
     local hash
     hash, err = auth.hash(req.data.new_password)
     if not hash then return problem(err) end
-    local ended
+    local ended, epoch
     ended, err = db.transaction(function()
-      local ok, why = db.users:set_password { id = user.id, hashed_password = hash }
+      local ok, why = clear_failures(account, past)
       if not ok then return nil, why end
+      ok, why = db.users:set_password { id = user.id, hashed_password = hash }
+      if not ok then return nil, why end
+      epoch = ok.token_epoch
       local n
       n, why = db.sessions:revoke { user_id = user.id, except = req.user.session_id, reason = "password" }
       if not n then return nil, why end
@@ -202,7 +238,51 @@ endpoint {
     end)
     if not ended then return problem(err) end
     identity.done()
-    return reply(200, { message = "the password is changed", sessions_ended = ended })
+    local answer = { message = "the password is changed", sessions_ended = ended }
+    if req.user.session_id then
+      answer.access_token, answer.expires_in = auth.issue(user.id, req.user.session_id, epoch)
+      answer.token_type = "Bearer"
+    end
+    return reply(200, answer)
+  end,
+}
+
+--- Whether this caller may end what belongs to that user.
+local function may_end(req, user_id) return user_id == req.user.id or identity.is_admin(req) end
+
+--- The sessions that a token stands for: a refresh token its whole login, an access token only itself.
+local function end_token(req)
+  local claims = auth.claims(req.data.token)
+  if claims then
+    if not may_end(req, claims.user_id) then return nil end
+    return db.revoked_tokens:add { jti = claims.jti, user_id = claims.user_id, expires_at = claims.expires_at },
+      { token = claims.jti, owner = claims.user_id }
+  end
+  local session = db.sessions:by_token { hashed_token = auth.digest(req.data.token) }
+  if not session or not may_end(req, session.user_id) then return nil end
+  local reason = session.user_id == req.user.id and "logout" or "admin"
+  return db.sessions:revoke { id = session.session_id, reason = reason },
+    { session = session.session_id, owner = session.user_id }
+end
+
+endpoint {
+  method = "POST", path = "/api/v1/auth/revoke", auth = "user",
+  summary = "end one token: an access token alone, or a refresh token with its session (RFC 7009)",
+  description = "One's own, admins anybody's. The answer is the same for a token that is unknown or not yours to end.",
+  body = { fields = {
+    token = { type = "string", required = true, max_length = 4096 },
+    token_type_hint = { type = "string", max_length = 100, doc = "not needed; taken as RFC 7009 has it" },
+  } },
+  responses = { [200] = { description = "it is good for nothing any more", schema = { type = "object" } } },
+  handler = function(req)
+    local ok, err = db.transaction(function()
+      local ended, what = end_token(req)
+      if not ended then return true end
+      return db.audit_logs:append { event_type = "auth.revoke", resource = "token", action = "revoke", details = what }
+    end)
+    if not ok then return problem(err) end
+    identity.done()
+    return reply(200, { message = "the token is good for nothing any more" })
   end,
 }
 

@@ -66,6 +66,7 @@ endpoint {
     if wrong then return identity.invalid("/email", wrong) end
     local roles, fault = identity.roles(req.data.roles or { "viewer" }, "/roles")
     if not roles then return identity.invalid(fault.pointer, fault.detail) end
+    if #roles == 0 then return identity.invalid("/roles", "must not be empty") end
     local hash, err
     if password then
       wrong = auth.fault(password, email)
@@ -191,6 +192,33 @@ endpoint {
     if not done then return problem(err) end
     identity.done()
     return reply(200, user)
+  end,
+}
+
+endpoint {
+  method = "DELETE", path = "/api/v1/users/{id}/sessions", auth = "admin",
+  summary = "end every session and access token of a user; API keys stay",
+  params = ID,
+  responses = { [200] = { description = "how many sessions were ended", schema = { type = "object" } },
+    [404] = "no such user" },
+  handler = function(req)
+    local ended, err = db.transaction(function()
+      local user, why = db.users:get { id = req.params.id }
+      if not user then return nil, why end
+      local ok
+      ok, why = db.users:sign_out { id = user.id }
+      if not ok then return nil, why end
+      local n
+      n, why = db.sessions:revoke { user_id = user.id, reason = "admin" }
+      if not n then return nil, why end
+      ok, why = db.audit_logs:append { event_type = "user.sign_out", resource = "user/" .. user.id, action = "revoke",
+        details = { email = user.email, sessions_ended = n } }
+      if not ok then return nil, why end
+      return n
+    end)
+    if not ended then return problem(err) end
+    identity.done()
+    return reply(200, { ended = ended })
   end,
 }
 

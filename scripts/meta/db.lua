@@ -492,17 +492,35 @@ function db.users:update(args) end
 ---@return cw.Err?
 function db.users:update_json(args) end
 
----Replaces the password's hash. Waits.
+---Another password: access tokens that are out end with the old one. Waits.
 ---@param args { id: integer, hashed_password: string }
 ---@return table?
 ---@return cw.Err?
 function db.users:set_password(args) end
 
----Replaces the password's hash. Waits.
+---Another password: access tokens that are out end with the old one. Waits.
 ---@param args { id: integer, hashed_password: string }
 ---@return string?
 ---@return cw.Err?
 function db.users:set_password_json(args) end
+
+---A better hash of the same password. Waits.
+---@param args { id: integer, hashed_password: string }
+---@return integer?
+---@return cw.Err?
+function db.users:rehash(args) end
+
+---Ends every access token of a user that is out. Waits.
+---@param args { id: integer }
+---@return table?
+---@return cw.Err?
+function db.users:sign_out(args) end
+
+---Ends every access token of a user that is out. Waits.
+---@param args { id: integer }
+---@return string?
+---@return cw.Err?
+function db.users:sign_out_json(args) end
 
 ---Notes a login. Waits.
 ---@param args { id: integer }
@@ -693,6 +711,46 @@ function db.invitations:take(args) end
 ---@return string?
 ---@return cw.Err?
 function db.invitations:take_json(args) end
+
+db.revoked_tokens = {}
+
+---Ends one access token. Waits.
+---@param args { jti: string, user_id: integer, expires_at: string|number }
+---@return integer?
+---@return cw.Err?
+function db.revoked_tokens:add(args) end
+
+db.login_failures = {}
+
+---How often logins with a name have failed, and how long ago the last one was. Waits.
+---@param args { hashed_name: string }
+---@return table?
+---@return cw.Err?
+function db.login_failures:get(args) end
+
+---How often logins with a name have failed, and how long ago the last one was. Waits.
+---@param args { hashed_name: string }
+---@return string?
+---@return cw.Err?
+function db.login_failures:get_json(args) end
+
+---One more; the first again when the last one is older than forget_s. Waits.
+---@param args { hashed_name: string, forget_s: integer }
+---@return table?
+---@return cw.Err?
+function db.login_failures:add(args) end
+
+---One more; the first again when the last one is older than forget_s. Waits.
+---@param args { hashed_name: string, forget_s: integer }
+---@return string?
+---@return cw.Err?
+function db.login_failures:add_json(args) end
+
+---A login has succeeded. Waits.
+---@param args { hashed_name: string }
+---@return integer?
+---@return cw.Err?
+function db.login_failures:clear(args) end
 
 db.audit_logs = {}
 

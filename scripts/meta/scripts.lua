@@ -225,17 +225,19 @@ function predict.batch() end
 
 auth = {}
 
----the user, with `rehash` where a better hash is to be stored; a wrong password and an unknown user are one error. Waits
+---the user, with `rehash` where a better hash is to be stored; a wrong password and an unknown user are one error. past: db.login_failures:get of the name. Waits
 ---@param email string
 ---@param password string
+---@param past table?
 ---@return table?, cw.Err?
-function auth.login(email, password) end
+function auth.login(email, password, past) end
 
 ---the same for a user that is known. Waits
 ---@param user_id integer
 ---@param password string
+---@param past table?
 ---@return table?, cw.Err?
-function auth.verify(user_id, password) end
+function auth.verify(user_id, password, past) end
 
 ---Argon2id, for db.users. Waits
 ---@param password string
@@ -251,8 +253,19 @@ function auth.fault(password, email) end
 ---an access token and its life in seconds
 ---@param user_id integer
 ---@param session_id integer
+---@param token_epoch integer
 ---@return string, number
-function auth.issue(user_id, session_id) end
+function auth.issue(user_id, session_id, token_epoch) end
+
+---hashed_name of db.login_failures, of an e-mail address or a user's id
+---@param name string|integer
+---@return string
+function auth.account(name) end
+
+---{ user_id, session_id, jti, expires_at } of an access token that is ours and has not expired; nil otherwise
+---@param token string
+---@return table?
+function auth.claims(token) end
 
 ---an API key, its prefix, its SHA-256 for db.api_keys
 ---@return string, string, string
@@ -276,7 +289,7 @@ function auth.refresh() end
 ---@return boolean?, cw.Err?
 function auth.allow() end
 
----{ registration, session_s } as they are now
+---{ registration, session_s, forget_s } as they are now
 ---@return table
 function auth.settings() end
 

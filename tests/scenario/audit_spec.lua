@@ -20,8 +20,20 @@ describe("audit", function()
   end
 
   setup(function()
-    e = engine.start { sets = { "audit.export_s=1" } }
-    for i = 1, 20 do
+    local dir = engine.tmpdir()
+    local config = dir .. "/chainwatch.lua"
+    os.execute("mkdir " .. dir .. "/rules && cp rules/fan_out.lua " .. dir .. "/rules")      -- the reload is quick
+    engine.write(config, "return { audit = { export_s = 0 } }\n")
+    e = engine.start { dir = dir, env = "CHAINWATCH_CONFIG=" .. config, sets = { "rules.dir=" .. dir .. "/rules" } }
+    e.owns = true
+    -- the migrations have been noted; the drills count from 1
+    assert.is_true(tonumber(e:sql("SELECT count(*) FROM audit_logs WHERE event_type = 'schema.migrate'")) >= 6)
+    assert.equal(0, (verify ""))
+    tamper "TRUNCATE audit_logs; UPDATE audit_head SET seq = 0, hash = decode(repeat('00', 32), 'hex')"
+    engine.write(config, "return { audit = { export_s = 1 } }\n")
+    e:kill "HUP"
+    engine.wait("entry 1, the reload", 20, function() return e:sql("SELECT count(*) FROM audit_logs") == "1" end)
+    for i = 2, 20 do
       e:sql("INSERT INTO audit_logs (event_type, details, user_id, ip_address, request_id) VALUES ('test', "
         .. "'{\"n\" :   " .. i .. ", \"text\": \"\xc3\xa4\"}', 1, '10.0.0." .. i .. "', NULL)")
     end
@@ -175,6 +187,27 @@ describe("audit", function()
     assert.equal(43, #head.key)
   end)
 
+  it("says how a log looks that was restored, and how to go on", function()
+    finally(restore)
+    tamper("DELETE FROM audit_logs WHERE seq > 24; UPDATE audit_head SET seq = 24, hash = "
+      .. "(SELECT hash FROM audit_logs WHERE seq = 24)")
+    e:sql("INSERT INTO audit_logs (event_type, resource, action, severity) VALUES ('database.restore', 'database', "
+      .. "'restore', 'critical')")
+    local code, report = verify()
+    assert.equal(1, code)
+    assert.is_true(report.chain_good)
+    assert.is_true(report.agreed >= 20 and report.agreed <= 24, tostring(report.agreed))
+    assert.equal(25, report.restored)
+    assert.is_truthy(report.bad.why:find("restored from a backup", 1, true), report.bad.why)
+    local text
+    code, text = engine.run(engine.bin .. " audit verify --set general.data_dir=" .. e.dir .. " --heads " .. e.dir
+      .. "/kept.heads")
+    assert.equal(1, code)
+    assert.is_truthy(text:find("up to entry 2", 1, true), text)
+    assert.is_truthy(text:find("Entry 25 says that the database was restored, 20", 1, true), text)
+    assert.is_truthy(text:find("keep audit.heads", 1, true), text)
+  end)
+
   it("is an entry or an act, never one without the other", function()
     local before = tonumber(e:sql("SELECT max(seq) FROM audit_logs"))
     assert.equal(201, (e:post("/api/v1/users", { email = "both@example.com", password = "a long enough phrase" })))
@@ -202,6 +235,34 @@ describe("audit", function()
     local code, text = engine.run(engine.bin .. " audit list --type user. --set general.data_dir=" .. e.dir)
     assert.equal(0, code)
     assert.is_truthy(text:find("user.create", 1, true), text)
+  end)
+end)
+
+describe("audit, at the end", function()
+  it("signs all that was noted, refusals too, and after so many entries in between", function()
+    local e = engine.start { sets = { "audit.export_s=3600", "audit.export_rows=50" } }
+    local function signed()
+      local last
+      for line in (engine.read(e.dir .. "/audit.heads") or ""):gmatch("[^\n]+") do last = cjson.decode(line).seq end
+      return last or 0
+    end
+    engine.wait("the first head", 10, function() return signed() > 0 end)
+    local first = signed()
+    e:sql("INSERT INTO audit_logs (event_type) SELECT 'test' FROM generate_series(1, 60)")
+    engine.wait("the next head", 10, function() return signed() >= first + 60 end)
+    local before = signed()
+    assert.equal(201, (e:post("/api/v1/users", { email = "late@example.com", password = "a long enough phrase" })))
+    assert.equal(401, (e:get("/api/v1/users", { ["X-API-Key"] = "cw_live_" .. ("A"):rep(36) })))
+    e.owns = false
+    e:stop()
+    e.owns = true
+    assert.is_true(signed() >= before + 2)
+    local code, text = engine.run(engine.bin .. " audit list --json --set general.data_dir=" .. e.dir)
+    assert.equal(0, code, text)
+    assert.is_truthy(text:find("access.unauthenticated", 1, true), text)
+    code, text = engine.run(engine.bin .. " audit verify --set general.data_dir=" .. e.dir)
+    assert.equal(0, code, text)
+    e:remove()
   end)
 end)
 

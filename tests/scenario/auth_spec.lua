@@ -19,6 +19,13 @@ describe("auth", function()
     return e:post("/api/v1/auth/login", { email = email, password = password or PHRASE }, NOBODY)
   end
 
+  --- The claim of that name.
+  local function jti(token)
+    local payload = token:match("%.([^.]+)%."):gsub("-", "+"):gsub("_", "/")
+    local mime = require "mime"
+    return assert(mime.unb64(payload .. ("="):rep(-#payload % 4)):match('"jti":"(%x+)"'))
+  end
+
   setup(function()
     e = engine.start { sets = { "auth.lockout_after=3", "limits.login_rate=0", "auth.registration=open" } }
   end)
@@ -147,8 +154,11 @@ describe("auth", function()
     assert.equal(401, (e:post("/api/v1/auth/change-password", { current_password = "wrong one", new_password = OTHER }, H)))
     assert.equal(422, (e:post("/api/v1/auth/change-password", { current_password = PHRASE, new_password = "password1" }, H)))
     assert.equal(422, (e:post("/api/v1/auth/change-password", { current_password = PHRASE, new_password = PHRASE }, H)))
-    assert.equal(200, (e:post("/api/v1/auth/change-password", { current_password = PHRASE, new_password = OTHER }, H)))
-    assert.equal(200, (e:get("/api/v1/auth/me", H)))
+    local status, next_one = e:post("/api/v1/auth/change-password", { current_password = PHRASE, new_password = OTHER }, H)
+    assert.equal(200, status)
+    assert.equal(401, (e:get("/api/v1/auth/me", H)))                  -- the token from before has ended, too
+    assert.equal(200, (e:get("/api/v1/auth/me", bearer(next_one.access_token))))
+    assert.equal(200, (e:post("/api/v1/auth/refresh", { refresh_token = mine.refresh_token }, NOBODY)))
     assert.equal(401, (e:get("/api/v1/auth/me", bearer(other.access_token))))
     assert.equal(401, (login("change@example.com")))
     assert.equal(200, (login("change@example.com", OTHER)))
@@ -219,15 +229,79 @@ describe("auth", function()
     local H = bearer(t.access_token)
     assert.equal(200, (e:get("/api/v1/users", H)))
     assert.equal(200, (e:call("PATCH", "/api/v1/users/" .. u.id, { roles = { "viewer" } })))
+    assert.equal(401, (e:get("/api/v1/users", H)))
+    local status, fresh = e:post("/api/v1/auth/refresh", { refresh_token = t.refresh_token }, NOBODY)
+    assert.equal(200, status)
+    H = bearer(fresh.access_token)
     assert.equal(403, (e:get("/api/v1/users", H)))
+    assert.equal(200, (e:get("/api/v1/auth/me", H)))
     assert.equal(200, (e:call("DELETE", "/api/v1/users/" .. u.id)))
     assert.equal(401, (e:get("/api/v1/auth/me", H)))
     assert.equal(401, (login("demote@example.com")))
-    local status, body = e:call("DELETE", "/api/v1/users/1")
+    local body
+    status, body = e:call("DELETE", "/api/v1/users/1")
     assert.equal(409, status)
     assert.equal("last_admin", body.code)
     assert.equal(409, (e:call("PATCH", "/api/v1/users/1", { roles = { "viewer" } })))
     assert.equal(404, (e:call("PATCH", "/api/v1/users/99999", { is_active = false })))
+  end)
+
+  it("ends single tokens, and those of a user, at once", function()
+    local u = user("ended@example.com")
+    local _, a = login("ended@example.com")
+    local _, b = login("ended@example.com")
+    user("bystander@example.com")
+    local _, other = login("bystander@example.com")
+    local function revoke(token, headers) return e:post("/api/v1/auth/revoke", { token = token }, headers) end
+    local _, again = e:post("/api/v1/auth/refresh", { refresh_token = a.refresh_token }, NOBODY)
+    assert.equal(200, (e:get("/api/v1/auth/me", bearer(a.access_token))))
+    assert.equal(200, (revoke(a.access_token, bearer(again.access_token))))
+    assert.equal(401, (e:get("/api/v1/auth/me", bearer(a.access_token))))
+    assert.equal(200, (e:get("/api/v1/auth/me", bearer(again.access_token))))     -- of the same session
+    assert.equal(200, (revoke(b.refresh_token, bearer(again.access_token))))        -- its whole session
+    assert.equal(401, (e:get("/api/v1/auth/me", bearer(b.access_token))))
+    assert.equal(401, (e:post("/api/v1/auth/refresh", { refresh_token = b.refresh_token }, NOBODY)))
+    assert.equal(200, (revoke(other.access_token, bearer(again.access_token))))     -- says nothing, does nothing
+    assert.equal(200, (e:get("/api/v1/auth/me", bearer(other.access_token))))
+    assert.equal(200, (revoke("nonsense", bearer(again.access_token))))
+    assert.equal(401, (revoke(other.access_token, NOBODY)))
+    assert.equal(200, (revoke(other.access_token)))                                -- an admin may
+    assert.equal(401, (e:get("/api/v1/auth/me", bearer(other.access_token))))
+    assert.equal(403, (e:call("DELETE", "/api/v1/users/" .. u.id .. "/sessions", nil, bearer(again.access_token))))
+    assert.equal(200, (e:call("DELETE", "/api/v1/users/" .. u.id .. "/sessions")))
+    assert.equal(401, (e:get("/api/v1/auth/me", bearer(again.access_token))))
+    assert.equal(404, (e:call("DELETE", "/api/v1/users/99999/sessions")))
+    -- also what others do, in SQL: within a second, on every engine
+    local _, c = login("ended@example.com")
+    assert.equal(200, (e:get("/api/v1/auth/me", bearer(c.access_token))))
+    e:sql("UPDATE users SET roles = '{analyst}' WHERE id = " .. u.id)
+    engine.wait("the token to be refused", 2, function() return (e:get("/api/v1/auth/me", bearer(c.access_token))) == 401 end)
+    local _, d = login("ended@example.com")
+    e:sql("INSERT INTO revoked_tokens (jti, user_id, expires_at) SELECT '" .. jti(d.access_token) .. "', " .. u.id
+      .. ", now() + interval '15 minutes'")
+    engine.wait("the token to be refused", 2, function() return (e:get("/api/v1/auth/me", bearer(d.access_token))) == 401 end)
+  end)
+
+  it("counts failed logins for every engine, and over a restart", function()
+    user("counted@example.com")
+    for _ = 1, 3 do assert.equal(401, (login("counted@example.com", "wrong one"))) end
+    assert.equal("3", e:sql("SELECT failures FROM login_failures WHERE hashed_name = sha256('counted@example.com')"))
+    assert.equal(429, (login("counted@example.com", "wrong one")))                  -- not checked, so not counted
+    assert.equal("3", e:sql("SELECT failures FROM login_failures WHERE hashed_name = sha256('counted@example.com')"))
+    -- another engine, or this one before it was started: as if it had counted them
+    e:sql("INSERT INTO login_failures VALUES (sha256('elsewhere@example.com'), 9, now())")
+    user("elsewhere@example.com")
+    local status, body, headers = login("Elsewhere@Example.com", PHRASE)
+    assert.equal(429, status)
+    assert.equal("too_many_attempts", body.code)
+    assert.is_true(tonumber(headers["retry-after"]) >= 10)
+    e:sql("INSERT INTO login_failures VALUES (sha256('nobody2@example.com'), 9, now())")
+    assert.equal(429, (login("nobody2@example.com", PHRASE)))                        -- the same for nobody's account
+    -- what lies back far enough is forgotten, and success clears the slate
+    e:sql("INSERT INTO login_failures VALUES (sha256('past@example.com'), 4, now() - interval '10 seconds')")
+    user("past@example.com")
+    assert.equal(200, (login("past@example.com")))
+    assert.equal("0", e:sql("SELECT count(*) FROM login_failures WHERE hashed_name = sha256('past@example.com')"))
   end)
 
   it("registers, and does not tell whether an address was free", function()
