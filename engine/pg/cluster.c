@@ -153,7 +153,7 @@ static void last_words(const struct cw_cluster *c, off_t from, char *out, size_t
 	text[n > 0 ? n : 0] = '\0';
 	for (line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
 		char *fatal = strstr(line, "FATAL:");
-		bool sure = best != NULL && strncmp(best, "FATAL:", 6) == 0;
+		bool sure = best != NULL && (strncmp(best, "FATAL:", 6) == 0 || strncmp(best, "PANIC:", 6) == 0);
 
 		if (fatal == NULL)
 			fatal = strstr(line, "PANIC:");
@@ -525,9 +525,13 @@ static int write_file(const char *dir, const char *name, const char *mode, const
 	if (join(path, dir, name, err) != 0)
 		return -1;
 	f = fopen(path, mode);
-	if (f == NULL || fputs(text, f) < 0 || fclose(f) != 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not write \"%s\": %s", path, strerror(errno));
-	return 0;
+	if (f != NULL) {
+		bool good = fputs(text, f) >= 0;
+
+		if (fclose(f) == 0 && good)
+			return 0;
+	}
+	return cw_err_set(err, CW_ERR_INTERNAL, "could not write \"%s\": %s", path, strerror(errno));
 }
 
 /* Who may enter: the operating system tells who asks. Written at each start, as the engine's user may change. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -263,6 +264,7 @@ int cw_migrate_new(const struct cw_migrations *m, const char *name, const char *
 {
 	struct cw_migration step = { .up = NULL };
 	char version[16], file[160];
+	bool good = true;
 	FILE *f;
 
 	next_version(m, version);
@@ -272,10 +274,16 @@ int cw_migrate_new(const struct cw_migrations *m, const char *name, const char *
 	if (snprintf(path, size, "%s/%s", m->dir, file) >= (int)size)
 		return cw_err_set(err, CW_ERR_INVALID, "path of the folder of migrations is too long");
 	f = fopen(path, "wxe");
-	if (f == NULL || fprintf(f, "-- migrate:up\n\n%s\n-- migrate:down\n\n%s", up != NULL ? up : "",
-	                         down != NULL ? down : "") < 0 || fclose(f) != 0)
-		return cw_err_set(err, CW_ERR_INVALID, "could not write \"%s\": %s", path, strerror(errno));
-	return 0;
+	if (f != NULL) {
+		good = fprintf(f, "-- migrate:up\n\n%s\n-- migrate:down\n\n%s", up != NULL ? up : "", down != NULL ? down : "") >= 0;
+		good = fclose(f) == 0 && good;
+	}
+	if (f != NULL && good)
+		return 0;
+	cw_err_set(err, CW_ERR_INVALID, "could not write \"%s\": %s", path, strerror(errno));
+	if (f != NULL)
+		unlink(path);            /* half of it would be a migration */
+	return -1;
 }
 
 void cw_migrations_release(struct cw_migrations *m)

@@ -2,9 +2,11 @@
 
 #include <check.h>
 #include <libpq-fe.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,6 +146,91 @@ START_TEST(malformed_files_are_refused_with_file_and_line)
 	        "20260101000000_b.sql: version 20260101000000 is taken by \"20260101000000_a.sql\"");
 	ck_assert_int_eq(cw_migrations_load(&m, "/nonexistent", &err), -1);
 	ck_assert_str_eq(err.msg, "could not read the folder of migrations \"/nonexistent\": No such file or directory");
+}
+END_TEST
+
+START_TEST(odd_files_are_read_or_refused)
+{
+	char path[256], name[200];
+	struct cw_migrations m;
+	struct cw_err err = { .msg = "" };
+
+	put("20260101000000_a.sql", " \t\n  -- a word\n\t--\n--\tmigrate:up   transaction:true \n");
+	m = load(dir);
+	ck_assert(m.list[0].up_transaction);
+	ck_assert_str_eq(m.list[0].up, "");
+	cw_migrations_release(&m);
+	refused("20260101000000_a.sql", "-- migrate:downwards\n", "20260101000000_a.sql:1: expected \"-- migrate:up\" or \"-- migrate:down\"");
+	refused("20260101000000_a.sql", "-- migrate:\n", "20260101000000_a.sql:1: expected \"-- migrate:up\" or \"-- migrate:down\"");
+	refused("20260101000000_a.sql", "- migrate:up\n", "20260101000000_a.sql:1: statement before \"-- migrate:up\"");
+	refused("20260101000000_a.sql", "-- migrate:up transaction:falsy12\n",
+	        "20260101000000_a.sql:1: unknown option \"transaction:falsy12\"");
+	refused("20260101000000.sql", "", "20260101000000.sql: the name of a migration is YYYYMMDDHHMMSS_name.sql");
+	snprintf(name, sizeof(name), "20260101000000_%096d.sql", 1);
+	snprintf(path, sizeof(path), "%s: the name is longer than 95 characters", name);
+	refused(name, "-- migrate:up\n", path);
+	snprintf(path, sizeof(path), "%s/20260101000000_a.sql", dir);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(cw_migrations_load(&m, dir, &err), -1);
+	ck_assert_str_eq(err.msg, "20260101000000_a.sql: not a file of at most 16 MiB");
+	ck_assert_int_eq(rmdir(path), 0);
+	put("20260101000000_a.sql", "");
+	ck_assert_int_eq(truncate(path, (16 << 20) + 1), 0);
+	ck_assert_int_eq(cw_migrations_load(&m, dir, &err), -1);
+	ck_assert_str_eq(err.msg, "20260101000000_a.sql: not a file of at most 16 MiB");
+	ck_assert_int_eq(remove(path), 0);
+	ck_assert_int_eq(symlink("/nowhere", path), 0);
+	ck_assert_int_eq(cw_migrations_load(&m, dir, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.msg, "could not read \""));
+	ck_assert_int_eq(remove(path), 0);
+	m = load(dir);                       /* an empty folder is fine */
+	ck_assert_int_eq(m.count, 0);
+	cw_migrations_release(&m);
+}
+END_TEST
+
+START_TEST(new_files_come_after_all_others)
+{
+	static const char *const bad[] = { "", "two words", "a/b", "a.sql" };
+	struct rlimit limit = { 0, RLIM_INFINITY };
+	char path[256], shorter[16], name[128];
+	struct cw_migrations m;
+	struct cw_err err = { .msg = "" };
+
+	put("20990228235959_future.sql", "-- migrate:up\n");
+	m = load(dir);
+	ck_assert_msg(cw_migrate_new(&m, "one", "CREATE TABLE x ();", NULL, path, sizeof(path), &err) == 0, "%s", err.msg);
+	ck_assert_ptr_nonnull(strstr(path, "/20990301000000_one.sql"));
+	ck_assert_int_eq(cw_migrate_new(&m, "one", NULL, NULL, path, sizeof(path), &err), -1);      /* it is there */
+	cw_migrations_release(&m);
+	m = load(dir);
+	ck_assert_int_eq(m.count, 2);
+	ck_assert_str_eq(m.list[1].up, "\nCREATE TABLE x ();\n");
+	ck_assert_str_eq(m.list[1].down, "\n");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		ck_assert_int_eq(cw_migrate_new(&m, bad[i], NULL, NULL, path, sizeof(path), &err), -1);
+		ck_assert_int_eq(err.code, CW_ERR_INVALID);
+	}
+	snprintf(name, sizeof(name), "%0100d", 1);
+	ck_assert_int_eq(cw_migrate_new(&m, name, NULL, NULL, path, sizeof(path), &err), -1);
+	ck_assert_int_eq(cw_migrate_new(&m, "two", NULL, NULL, shorter, sizeof(shorter), &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.msg, "too long"));
+	/* A disk that is full leaves no half of a migration. */
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_eq(cw_migrate_new(&m, "two", "SELECT 1;", NULL, path, sizeof(path), &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.msg, "could not write"));
+	limit.rlim_cur = RLIM_INFINITY;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_ne(access(path, F_OK), 0);
+	cw_migrations_release(&m);
+	drop_dir();
+	ck_assert_int_eq(mkdir(dir, 0700), 0);
+	m = load(dir);
+	ck_assert_int_eq(cw_migrate_new(&m, "now", NULL, "DROP TABLE x;", path, sizeof(path), &err), 0);
+	ck_assert_ptr_nonnull(strstr(path, "_now.sql"));
+	ck_assert_int_eq(strncmp(strrchr(path, '/'), "/20", 3), 0);
+	cw_migrations_release(&m);
 }
 END_TEST
 
@@ -605,6 +692,118 @@ START_TEST(offline_sql_gives_the_same_schema)
 }
 END_TEST
 
+START_TEST(versions_that_are_not_there)
+{
+	const char *conninfo = pgtest_create_database(pg, "unknown");
+	struct cw_migrate_run run = { .conninfo = conninfo };
+	struct cw_err err;
+
+	put("20260101000000_a.sql", "-- migrate:up\nSELECT 1;\n");
+	struct cw_migrations m = load(dir);
+
+	ck_assert_int_eq(up(&m, conninfo, "20250101000000", &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_NOT_FOUND);
+	ck_assert_str_eq(err.msg, "there is no migration \"20250101000000\"");
+	ck_assert_int_eq(down(&m, conninfo, 0, "20250101000000", &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_NOT_FOUND);
+	ck_assert_int_eq(down(&m, conninfo, 0, NULL, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_INVALID);
+	ck_assert_int_eq(cw_migrate_stamp(&m, &run, "20250101000000", &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_NOT_FOUND);
+	ck_assert_int_eq(up(&m, conninfo, NULL, &err), 1);
+	ck_assert_int_eq(down(&m, conninfo, 1, NULL, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.msg, "it cannot be undone"));
+	cw_migrations_release(&m);
+}
+END_TEST
+
+START_TEST(drift_is_accepted_by_a_stamp)
+{
+	const char *conninfo = pgtest_create_database(pg, "accepted");
+	struct cw_migrate_run run = { .conninfo = conninfo };
+	struct cw_err err;
+
+	put("20260101000000_a.sql", "-- migrate:up\nCREATE TABLE a (x int);\n");
+	struct cw_migrations m = load(dir);
+
+	ck_assert_int_eq(up(&m, conninfo, NULL, &err), 1);
+	cw_migrations_release(&m);
+	put("20260101000000_a.sql", "-- migrate:up\nCREATE TABLE a (x int); -- edited\n");
+	m = load(dir);
+	ck_assert_int_eq(up(&m, conninfo, NULL, &err), 0);             /* left alone, with a warning */
+	ck_assert_int_eq(cw_migrations_status(&m, conninfo, &err), 0);
+	ck_assert(m.list[0].drifted);
+	ck_assert_int_eq(cw_migrate_stamp(&m, &run, "20260101000000", &err), 0);
+	ck_assert_int_eq(cw_migrations_status(&m, conninfo, &err), 0);
+	ck_assert(m.list[0].applied && !m.list[0].drifted);
+	cw_migrations_release(&m);
+}
+END_TEST
+
+static void no_event(void *arg, const struct cw_migrate_event *event)
+{
+	(void)event;
+	++*(int *)arg;
+}
+
+/* The tables of migrations are not what they should be: said, and nothing of a step remains. */
+START_TEST(tables_that_are_in_the_way)
+{
+	const char *conninfo = pgtest_create_database(pg, "in_the_way");
+	struct cw_migrate_run run = { .conninfo = conninfo };
+	char only_read[512];
+	struct cw_err err;
+	PGconn *conn = PQconnectdb(conninfo);
+	int events = 0;
+
+	put("20260101000000_a.sql", "-- migrate:up\nCREATE TABLE a (x int); DROP TABLE schema_migrations_log;\n");
+	struct cw_migrations m = load(dir);
+
+	ck_assert_int_eq(up(&m, conninfo, NULL, &err), -1);
+	ck_assert_msg(strstr(err.msg, "could not record the migration: relation \"schema_migrations_log\" does not exist") != NULL,
+	              "%s", err.msg);
+	ck_assert_str_eq(err.sqlstate, "42P01");
+	PQclear(PQexec(conn, "SELECT x FROM a"));
+	ck_assert_ptr_nonnull(strstr(PQerrorMessage(conn), "\"a\" does not exist"));
+	PQclear(PQexec(conn, "ALTER TABLE schema_migrations_log RENAME direction TO way"));
+	ck_assert_int_eq(cw_migrations_status(&m, conninfo, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.msg, "could not read which migrations are applied"));
+	ck_assert_int_eq(up(&m, conninfo, NULL, &err), -1);
+	ck_assert_int_eq(cw_migrate_stamp(&m, &run, "20260101000000", &err), -1);
+	ck_assert_int_eq(cw_migrate_history(conninfo, no_event, &events, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.msg, "could not read the history of migrations"));
+	PQclear(PQexec(conn, "DROP TABLE schema_migrations_log"));
+	snprintf(only_read, sizeof(only_read), "%s options='-c default_transaction_read_only=on'", conninfo);
+	ck_assert_int_eq(cw_migrations_status(&m, only_read, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.msg, "could not make the tables of migrations"));
+	ck_assert_int_eq(cw_migrate_history(only_read, no_event, &events, &err), -1);
+	ck_assert_int_eq(cw_migrate_history("host=/nowhere", no_event, &events, &err), -1);
+	run.conninfo = "host=/nowhere";
+	ck_assert_int_eq(cw_migrate_stamp(&m, &run, "20260101000000", &err), -1);
+	ck_assert_int_eq(cw_migrations_status(&m, "host=/nowhere", &err), -1);
+	ck_assert_int_eq(events, 0);
+	PQfinish(conn);
+	cw_migrations_release(&m);
+}
+END_TEST
+
+/* The session ends in the middle of a step. */
+START_TEST(a_connection_that_is_lost_is_told)
+{
+	const char *conninfo = pgtest_create_database(pg, "lost");
+	struct cw_err err;
+
+	put("20260101000000_a.sql", "-- migrate:up\nCREATE TABLE a (x int);\nSELECT pg_terminate_backend(pg_backend_pid());\n");
+	struct cw_migrations m = load(dir);
+
+	ck_assert_int_eq(up(&m, conninfo, NULL, &err), -1);
+	ck_assert_msg(strstr(err.msg, "20260101000000_a.sql") != NULL, "%s", err.msg);
+	ck_assert_int_eq(cw_migrations_status(&m, conninfo, &err), 0);
+	ck_assert(!m.list[0].applied);
+	cw_migrations_release(&m);
+}
+END_TEST
+
 START_TEST(no_server_is_an_error)
 {
 	struct cw_migrations m = load("migrations");
@@ -627,6 +826,8 @@ int main(void)
 	tcase_add_checked_fixture(files, make_dir, drop_dir);
 	tcase_add_test(files, file_is_read_into_its_parts);
 	tcase_add_test(files, malformed_files_are_refused_with_file_and_line);
+	tcase_add_test(files, odd_files_are_read_or_refused);
+	tcase_add_test(files, new_files_come_after_all_others);
 	suite_add_tcase(suite, files);
 	tcase_set_timeout(server, 60);
 	tcase_add_unchecked_fixture(server, pg_up, pg_down);
@@ -643,6 +844,10 @@ int main(void)
 	tcase_add_test(server, two_at_once_do_the_work_once);
 	tcase_add_test(server, lock_that_is_not_granted_is_asked_for_again);
 	tcase_add_test(server, offline_sql_gives_the_same_schema);
+	tcase_add_test(server, versions_that_are_not_there);
+	tcase_add_test(server, drift_is_accepted_by_a_stamp);
+	tcase_add_test(server, tables_that_are_in_the_way);
+	tcase_add_test(server, a_connection_that_is_lost_is_told);
 	tcase_add_test(server, no_server_is_an_error);
 	suite_add_tcase(suite, server);
 	srunner_run_all(runner, CK_ENV);
