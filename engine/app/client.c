@@ -208,6 +208,14 @@ int cw_client_wait(struct cw_client *c, int *status, const struct cw_buf **reply
 	return -1;
 }
 
+void cw_client_drive(struct cw_client *c)
+{
+	int running;
+
+	if (c->busy > 0)
+		curl_multi_perform(c->multi, &running);
+}
+
 int cw_client_busy(const struct cw_client *c)
 {
 	return c->busy;

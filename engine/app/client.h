@@ -32,6 +32,8 @@ int cw_client_start(struct cw_client *client, const char *method, const char *pa
                     const void *body, size_t len);
 int cw_client_wait(struct cw_client *client, int *status, const struct cw_buf **reply, struct cw_err *err);
 int cw_client_busy(const struct cw_client *client);
+/* What can be sent and received now, without waiting: for a caller that has other work meanwhile. */
+void cw_client_drive(struct cw_client *client);
 
 /* Is an engine running on this data directory? Fills address ("" if unknown) and pid. */
 bool cw_engine_running(const char *data_dir, char *address, size_t size, pid_t *pid);

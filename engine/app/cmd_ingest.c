@@ -1,6 +1,9 @@
-/* cmd_ingest.c - chainwatch ingest FILE...: sends records to the engine in batches, shows what became of them.
+/* cmd_ingest.c - chainwatch ingest FILE...: sends records to the engine in long requests, shows what became of them.
  *
- * Known hashes are answered as duplicates, so an interrupted ingest is resumed by running it again. */
+ * The engine takes the lines of a request in order, several parts at a time; requests follow one another, the next one is
+ * read while one is under way. So records are judged in the order of the file. What could not be stored for a passing
+ * reason is sent again before anything else. Known hashes are answered as duplicates, so an interrupted ingest is resumed
+ * by running it again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,25 +19,28 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "source/file.h"
+#include "source/join.h"
 
-#define BATCH_BYTES (2u << 20)
+#define BATCH_BYTES (16u << 20)
+#define DRIVE_EVERY 256             /* records read, then the request that is under way gets its turn */
 #define RETRY_MAX 60                /* refused batches are sent again, about a minute in all */
 #define ERRORS_SHOWN 20
 
 struct batch {
 	struct cw_buf body;
 	struct cw_buf lines;            /* uint64_t line numbers of the records */
-	int count, tries;
+	int count, tries, again;        /* again: records that are to be sent once more, at the front after an answer */
 };
 
 struct ingest {
 	struct cw_cli cli;
 	struct cw_client *client;
 	struct cw_records *records;
-	const char *path;
+	struct cw_join *join;           /* NULL: transactions alone */
+	const char *path, *receipts, *logs;
 	long long batch_size;
 	bool quiet, failed;
-	struct batch batches[CW_CLIENT_SLOTS];
+	struct batch batches[2];
 	uint64_t total, fresh, duplicates, anomalies, refused;
 	int64_t start_us, shown_us;
 	struct cw_arena *arena;
@@ -98,60 +104,104 @@ static void count_answer(struct ingest *in, uint64_t line, const struct cw_json 
 	in->anomalies += flag != NULL && flag->type == CW_JSON_TRUE;
 }
 
-static int read_answers(struct ingest *in, const struct batch *b, const struct cw_buf *reply)
+/* Says that it may work later: not the fault of the record. */
+static bool is_passing(const struct cw_json *answer)
+{
+	const struct cw_json *status = cw_json_get(answer, "status");
+	int64_t n;
+
+	return status != NULL && cw_json_to_i64(status, &n) && (n == 503 || n == 507 || n == 429);
+}
+
+/* Moves record `n` of the batch to the front, behind those that are there already. */
+static void keep_record(struct batch *b, const char *record, size_t len, int n)
+{
+	uint64_t *lines = (void *)b->lines.data;
+
+	memmove(b->body.data + b->body.len, record, len);
+	b->body.len += len;
+	lines[b->again++] = lines[n];
+}
+
+/* Counts what was answered; records that have to be sent again stay in the batch. */
+static int read_answers(struct ingest *in, struct batch *b, const struct cw_buf *reply)
 {
 	const uint64_t *lines = (const void *)b->lines.data;
-	const char *p = reply->data;
+	const char *p = reply->data, *record = b->body.data, *stop = record + b->body.len;
 	struct cw_json_error error;
 	int n = 0;
 
+	b->body.len = 0;
+	b->again = 0;
 	for (; *p != '\0' && n < b->count; n++) {
-		const char *eol = strchrnul(p, '\n');
+		const char *eol = strchrnul(p, '\n'), *end = memchr(record, '\n', (size_t)(stop - record));
 		const struct cw_json *answer = cw_json_parse(p, (size_t)(eol - p), CW_JSON_DEPTH_DEFAULT, in->arena, &error);
 
-		if (answer == NULL)
+		if (answer == NULL || end == NULL)
 			break;
-		count_answer(in, lines[n], answer);
+		if (b->tries < RETRY_MAX && is_passing(answer)) {
+			keep_record(b, record, (size_t)(end + 1 - record), n);
+		} else {
+			count_answer(in, lines[n], answer);
+			in->total++;
+		}
 		cw_arena_clear(in->arena);
+		record = end + 1;
 		p = *eol != '\0' ? eol + 1 : eol;
 	}
-	in->total += (uint64_t)n;
-	if (n == b->count)
-		return 0;
-	fprintf(stderr, "chainwatch ingest: %d answers came for %d transactions\n", n, b->count);
-	return -1;
+	if (n != b->count) {
+		fprintf(stderr, "chainwatch ingest: %d answers came for %d transactions\n", n, b->count);
+		return -1;
+	}
+	b->body.data[b->body.len] = '\0';
+	b->count = b->again;
+	return 0;
 }
 
-static void send_batch(struct ingest *in, int slot)
+static void send_batch(struct ingest *in, struct batch *b)
 {
-	struct batch *b = &in->batches[slot];
-
 	cw_client_start(in->client, "POST", "/api/v1/predict/batch", "application/x-ndjson", b->body.data, b->body.len);
 }
 
-/* Waits for one answer; sends a refused batch again. Returns the slot that is free now, or -1. */
-static int collect(struct ingest *in)
+/* Waits for the answer; sends again what was refused for a passing reason. */
+static int collect(struct ingest *in, struct batch *b)
 {
-	const struct cw_buf *reply;
-	struct cw_err err;
-	int status, slot = cw_client_wait(in->client, &status, &reply, &err);
-	struct batch *b;
+	for (;;) {
+		const struct cw_buf *reply;
+		struct cw_err err;
+		int status;
 
-	if (slot < 0)
-		return -1;
-	b = &in->batches[slot];
-	if (status == 200)
-		return read_answers(in, b, reply) == 0 ? slot : -1;
-	if ((status == 0 || status == 503 || status == 507 || status == 429) && b->tries++ < RETRY_MAX) {
+		if (cw_client_wait(in->client, &status, &reply, &err) < 0)
+			return -1;
+		if (status == 200) {
+			if (read_answers(in, b, reply) != 0)
+				return -1;
+			if (b->count == 0)
+				return 0;
+		} else if (status == 0 && b->tries == RETRY_MAX) {
+			return cw_cli_fail(&in->cli, &err), -1;
+		} else if ((status != 0 && status != 503 && status != 507 && status != 429) || b->tries == RETRY_MAX) {
+			fprintf(stderr, "chainwatch ingest: the engine answered %d: %.400s\n", status, reply->data);
+			return -1;
+		}
+		b->tries++;
 		usleep(status == 0 ? 1000000 : 500000);
-		send_batch(in, slot);
-		return collect(in);
+		send_batch(in, b);
 	}
-	if (status == 0)
-		cw_cli_fail(&in->cli, &err);
-	else
-		fprintf(stderr, "chainwatch ingest: the engine answered %d: %.400s\n", status, reply->data);
-	return -1;
+}
+
+static int next_record(struct ingest *in, struct cw_buf *record, uint64_t *line, struct cw_err *err)
+{
+	int rc;
+
+	if (in->join != NULL) {
+		rc = cw_join_next(in->join, record, err);
+		*line = cw_join_line(in->join);
+	} else {
+		rc = cw_records_next(in->records, record, err);
+		*line = cw_records_line(in->records);
+	}
+	return rc;
 }
 
 /* Fills one batch; false at the end of the file. */
@@ -159,22 +209,21 @@ static bool fill_batch(struct ingest *in, struct batch *b)
 {
 	struct cw_buf record = CW_BUF_INIT;
 	struct cw_err err;
+	uint64_t line = 0, before;
 	int rc = 1;
 
 	cw_buf_clear(&b->body);
 	cw_buf_clear(&b->lines);
 	b->count = b->tries = 0;
 	while (b->count < in->batch_size && b->body.len < BATCH_BYTES) {
-		uint64_t line, before = cw_records_line(in->records);
-
-		rc = cw_records_next(in->records, &record, &err);
+		before = line;
+		rc = next_record(in, &record, &line, &err);
 		if (rc == 0)
 			break;
-		line = cw_records_line(in->records);
 		if (rc < 0) {
 			in->refused++;
 			fprintf(stderr, "%s\n", err.msg);
-			if (line == before) {
+			if (line == before || (in->join != NULL && cw_join_failed(in->join))) {
 				in->failed = true;
 				break;
 			}
@@ -183,7 +232,8 @@ static bool fill_batch(struct ingest *in, struct batch *b)
 		cw_buf_add(&b->body, record.data, record.len);
 		cw_buf_putc(&b->body, '\n');
 		cw_buf_add(&b->lines, &line, sizeof(line));
-		b->count++;
+		if (++b->count % DRIVE_EVERY == 0)
+			cw_client_drive(in->client);
 	}
 	cw_buf_release(&record);
 	return rc > 0;
@@ -191,26 +241,37 @@ static bool fill_batch(struct ingest *in, struct batch *b)
 
 static int run(struct ingest *in)
 {
-	bool more = true;
-	int slot = 0, started = 0;
+	struct batch *now = &in->batches[0], *next = &in->batches[1], *swap;
+	bool more = fill_batch(in, now);
 
-	while (more) {
-		/* Slots are taken one after another at first, later as they come free. */
-		slot = started < CW_CLIENT_SLOTS ? started++ : collect(in);
-		if (slot < 0)
+	while (now->count > 0) {
+		send_batch(in, now);
+		next->count = 0;
+		if (more)
+			more = fill_batch(in, next);
+		if (collect(in, now) != 0)
 			return -1;
-		more = fill_batch(in, &in->batches[slot]);
-		if (in->batches[slot].count > 0)
-			send_batch(in, slot);
-		else
-			break;
 		show_progress(in, false);
+		swap = now;
+		now = next;
+		next = swap;
 	}
-	while (cw_client_busy(in->client) > 0)
-		if (collect(in) < 0)
-			return -1;
 	show_progress(in, true);
 	return in->failed ? -1 : 0;
+}
+
+/* Receipts and logs that were not used, and transactions without: worth a word, no failure. */
+static void show_join(const struct ingest *in)
+{
+	struct cw_join_stats stats = cw_join_stats(in->join);
+
+	if (stats.bare > 0)
+		fprintf(stderr, "%s: %llu transactions have no receipt in %s\n", in->path, (unsigned long long)stats.bare, in->receipts);
+	if (stats.lost_receipts > 0)
+		fprintf(stderr, "%s: %llu receipts are of no transaction in %s\n", in->receipts,
+		        (unsigned long long)stats.lost_receipts, in->path);
+	if (stats.lost_logs > 0)
+		fprintf(stderr, "%s: %llu logs are of no transaction in %s\n", in->logs, (unsigned long long)stats.lost_logs, in->path);
 }
 
 static int ingest_file(struct ingest *in, const char *path)
@@ -222,7 +283,17 @@ static int ingest_file(struct ingest *in, const char *path)
 	in->records = cw_records_open(path, &err);
 	if (in->records == NULL)
 		return cw_cli_fail(&in->cli, &err);
+	if (in->receipts != NULL || in->logs != NULL) {
+		in->join = cw_join_new(in->records, path, in->receipts, in->logs, &err);
+		if (in->join == NULL) {
+			cw_records_close(&in->records);
+			return cw_cli_fail(&in->cli, &err);
+		}
+	}
 	rc = run(in);
+	if (in->join != NULL && rc == 0)
+		show_join(in);
+	cw_join_free(&in->join);
 	cw_records_close(&in->records);
 	return rc == 0 ? 0 : 1;
 }
@@ -246,17 +317,22 @@ static void summary(const struct ingest *in)
 int cw_cmd_ingest(int argc, char **argv)
 {
 	static const struct option own[] = {
-		{ "batch", required_argument, NULL, 256 }, { "quiet", no_argument, NULL, 'q' }, { NULL, 0, NULL, 0 },
+		{ "batch", required_argument, NULL, 256 },    { "receipts", required_argument, NULL, 257 },
+		{ "logs", required_argument, NULL, 258 },     { "quiet", no_argument, NULL, 'q' }, { NULL, 0, NULL, 0 },
 	};
 	static struct ingest in = {
 		.cli = { .verb = "ingest",
 		         .usage = "ingest [options] FILE...\n\n"
 		                  "Sends transactions to the engine (starts one where none runs). FILE is NDJSON or CSV with a\n"
 		                  "header, plain or gzip; - is standard input. Known transactions are skipped, so an interrupted\n"
-		                  "run is resumed by running it again. Exit 1 if a record was refused.\n\n"
-		                  "      --batch N            transactions in a request, 1 to 1000 (default 1000)\n"
+		                  "run is resumed by running it again. They are judged in the order of the file. Exit 1 if a\n"
+		                  "record was refused.\n\n"
+		                  "      --receipts FILE      their receipts, as ethereum-etl writes them\n"
+		                  "      --logs FILE          their logs; both files, and FILE, in the order of the chain: by block,\n"
+		                  "                           transaction, log\n"
+		                  "      --batch N            transactions in a request, 1 to 100000 (default 10000)\n"
 		                  "  -q, --quiet              no progress bar\n" },
-		.batch_size = 1000,
+		.batch_size = 10000,
 	};
 	struct cw_config *config;
 	struct cw_err err;
@@ -267,13 +343,19 @@ int cw_cmd_ingest(int argc, char **argv)
 			return 2;
 		if (opt == 'q')
 			in.quiet = true;
-		else if (!cw_cli_number(&in.cli, "--batch", optarg, 1, 1000, &in.batch_size))
+		else if (opt == 257)
+			in.receipts = optarg;
+		else if (opt == 258)
+			in.logs = optarg;
+		else if (!cw_cli_number(&in.cli, "--batch", optarg, 1, 100000, &in.batch_size))
 			return 2;
 	}
 	if (in.cli.help)
 		return cw_cli_help(&in.cli);
 	if (optind == argc)
 		return cw_cli_usage_error(&in.cli, "no file given (- is standard input)");
+	if ((in.receipts != NULL || in.logs != NULL) && argc - optind > 1)
+		return cw_cli_usage_error(&in.cli, "receipts and logs go with one file of transactions");
 	config = cw_cli_config(&in.cli);
 	if (config == NULL)
 		return 2;
@@ -282,7 +364,7 @@ int cw_cmd_ingest(int argc, char **argv)
 		cw_config_free(&config);
 		return cw_cli_fail(&in.cli, &err);
 	}
-	for (int i = 0; i < CW_CLIENT_SLOTS; i++) {
+	for (int i = 0; i < 2; i++) {
 		cw_buf_init(&in.batches[i].body);
 		cw_buf_init(&in.batches[i].lines);
 	}
@@ -291,7 +373,7 @@ int cw_cmd_ingest(int argc, char **argv)
 	for (int i = optind; i < argc && rc == 0; i++)
 		rc = ingest_file(&in, argv[i]);
 	summary(&in);
-	for (int i = 0; i < CW_CLIENT_SLOTS; i++) {
+	for (int i = 0; i < 2; i++) {
 		cw_buf_release(&in.batches[i].body);
 		cw_buf_release(&in.batches[i].lines);
 	}

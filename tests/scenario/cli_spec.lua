@@ -105,10 +105,13 @@ describe("command line", function()
   it("ingests NDJSON, gzip, CSV and standard input; the second time all is known", function()
     local file = dir .. "/stream.ndjson"
     assert.equal(0, (cw("simulate --seed 5 --blocks 60 --scenario none --out " .. file)))
-    local code, text = here("ingest --json " .. file)
+    -- Several requests, and still judged in the order of the file.
+    local code, text = here("ingest --json --batch 700 " .. file)
     assert.equal(0, code, text)
-    local result = cjson.decode(text)
-    assert.is_true(result.new > 100)
+    local result, hashes = cjson.decode(text), {}
+    assert.is_true(result.new > 5000)
+    for hash in engine.read(file):gmatch '"hash":"0x(%x+)"' do hashes[#hashes + 1] = hash end
+    assert.equal(table.concat(hashes, "\n"), e:sql "SELECT encode(hash, 'hex') FROM transactions ORDER BY id")
     os.execute("gzip -k " .. file)
     result = cjson.decode(select(2, here("ingest --json " .. file .. ".gz")))
     assert.equal(0, result.new)
@@ -122,6 +125,44 @@ describe("command line", function()
     assert.equal("12345678901234567890123", e:sql("SELECT value FROM transactions WHERE hash = '\\x" .. ("c"):rep(64) .. "'"))
   end)
 
+  it("joins what ethereum-etl exports: transactions, receipts, logs", function()
+    local one, two, token = "0x" .. ("d"):rep(64), "0x" .. ("e"):rep(64), "0x" .. ("7"):rep(40)
+    local function write(name, lines) engine.write(dir .. "/" .. name, "\239\187\191" .. table.concat(lines, "\r\n") .. "\r\n") end
+    write("transactions.csv", {
+      "hash,nonce,block_hash,block_number,transaction_index,from_address,to_address,value,gas,gas_price,input,block_timestamp,"
+        .. "max_fee_per_gas,max_priority_fee_per_gas,transaction_type",
+      one .. ",1,0x" .. ("b"):rep(64) .. ",7,0,0x" .. ("a"):rep(40) .. "," .. token .. ",0,60000,9,0xa9059cbb,1700000001,,,0",
+      two .. ",2,0x" .. ("b"):rep(64) .. ",7,1,0x" .. ("a"):rep(40) .. ",,0,60000,9,0x,1700000001,20,1,2",
+    })
+    write("receipts.csv", {
+      "transaction_hash,transaction_index,block_hash,block_number,cumulative_gas_used,gas_used,contract_address,root,status,effective_gas_price",
+      one .. ",0,0x" .. ("b"):rep(64) .. ",7,51000,51000,,,1,9", two .. ",1,0x" .. ("b"):rep(64) .. ",7,91000,40000," .. token .. ",,0,9",
+    })
+    local function word(n) return "0x" .. ("0"):rep(62) .. n end
+    write("logs.csv", {
+      "log_index,transaction_hash,transaction_index,block_hash,block_number,address,data,topics",
+      "0," .. one .. ",0,0x" .. ("b"):rep(64) .. ",7," .. token .. "," .. word "05"
+        .. ',"0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef,' .. word "a1" .. "," .. word "b2" .. '"',
+    })
+    local args = string.format("ingest --json --receipts %s/receipts.csv --logs %s/logs.csv %s/transactions.csv", dir, dir, dir)
+    local code, text = here(args)
+    assert.equal(0, code, text)
+    assert.equal(2, cjson.decode(text).new)
+    local _, tx = e:get("/api/v1/transactions/" .. one)
+    assert.same({ "51000", "1", "transfer", "5" }, { tx.gasUsed, tx.status, tx.logs[1].kind, tx.logs[1].amount })
+    _, tx = e:get("/api/v1/transactions/" .. two)
+    assert.same({ "40000", "0", token, 0 }, { tx.gasUsed, tx.status, tx.contractAddress, #tx.logs })
+    -- In another order there is no telling what is missing.
+    os.execute(string.format("(sed -n 1p %s/receipts.csv; sed -n 3p %s/receipts.csv; sed -n 2p %s/receipts.csv) >%s/turned.csv", dir, dir,
+      dir, dir))
+    code, text = here(string.format("ingest --receipts %s/turned.csv %s/transactions.csv", dir, dir))
+    assert.equal(1, code)
+    assert.is_truthy(text:find("turned.csv:3: block 7, transaction 0 stands behind block 7, transaction 1; sort the file", 1, true), text)
+    code, text = here(string.format("ingest --receipts %s/receipts.csv a b", dir))
+    assert.equal(2, code)
+    assert.is_truthy(text:find("go with one file of transactions", 1, true), text)
+  end)
+
   it("names the line of each record that is refused, and takes the rest", function()
     engine.write(dir .. "/mixed.ndjson", cjson.encode(engine.tx()) .. "\nnonsense\n" .. cjson.encode(engine.tx { value = "-5" })
       .. "\n" .. cjson.encode(engine.tx()) .. "\n")
@@ -131,6 +172,11 @@ describe("command line", function()
     assert.is_truthy(text:find("mixed.ndjson:3: ", 1, true), text)
     assert.is_truthy(text:find("/value", 1, true), text)
     assert.is_truthy(text:find("2 new", 1, true), text)
+    engine.write(dir .. "/columns.csv", "hash,block_number,from_address\n0x" .. ("9"):rep(64) .. ",1,0x12\n")
+    code, text = here("ingest " .. dir .. "/columns.csv")
+    assert.equal(1, code)
+    assert.is_truthy(text:find("columns.csv:2: the transaction is not valid; /from_address must be 0x and 40 hex digits", 1, true), text)
+    assert.is_truthy(text:find("/timestamp is required", 1, true), text)
     code, text = here("ingest " .. dir .. "/nothing.ndjson")
     assert.equal(2, code)
     assert.is_truthy(text:find("could not open", 1, true))
