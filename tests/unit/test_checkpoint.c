@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "state/state.h"
+#include "state/state_internal.h"
 #include "support/statework.h"
 
 #define SEED 12
@@ -436,6 +437,188 @@ START_TEST(damage_is_named)
 }
 END_TEST
 
+/* XXH64 as its specification has it, seed 0, for whole stripes: so that a file can be forged that only its content gives away. */
+static uint64_t rotl(uint64_t x, int n)
+{
+	return x << n | x >> (64 - n);
+}
+
+static uint64_t xxh64(const uint8_t *p, size_t len)
+{
+	const uint64_t p1 = 11400714785074694791u, p2 = 14029467366897019727u, p3 = 1609587929392839161u, p4 = 9650029242287828579u;
+	uint64_t v[4] = { p1 + p2, p2, 0, 0 - p1 }, h;
+
+	for (size_t i = 0; i < len; i += 32)
+		for (int k = 0; k < 4; k++) {
+			uint64_t word;
+
+			memcpy(&word, p + i + 8 * (size_t)k, sizeof(word));
+			v[k] = rotl(v[k] + word * p2, 31) * p1;
+		}
+	h = rotl(v[0], 1) + rotl(v[1], 7) + rotl(v[2], 12) + rotl(v[3], 18);
+	for (int k = 0; k < 4; k++)
+		h = (h ^ rotl(v[k] * p2, 31) * p1) * p1 + p4;
+	h += len;
+	h = (h ^ h >> 33) * p2;
+	h = (h ^ h >> 29) * p3;
+	return h ^ h >> 32;
+}
+
+/* Offsets of the header: layout 16, used 24, seq 32, sums of body and head 48 and 56. */
+static void forge(void)
+{
+	uint64_t sum = xxh64(file + 4096, file_size - 4096);
+
+	memcpy(file + 48, &sum, sizeof(sum));
+	memset(file + 56, 0, 8);
+	sum = xxh64(file, 4096);
+	memcpy(file + 56, &sum, sizeof(sum));
+	write_file(file, file_size);
+}
+
+START_TEST(right_sums_do_not_make_it_right)
+{
+	struct cw_arena_head *arena;
+	struct cw_checkpoint_info info;
+	uint64_t seq, used;
+
+	statework_run(st, SEED, 0, 20);
+	save();
+	read_file();
+	arena = (struct cw_arena_head *)(void *)(file + 4096);
+	forge();
+	load();                                        /* the sums are the file's own */
+
+	set_u32(16, 77);
+	forge();
+	refused("its state has layout 77, this engine has 2");
+	set_u32(16, CW_ARENA_LAYOUT);
+	memcpy(&seq, file + 32, sizeof(seq));
+	seq++;
+	memcpy(file + 32, &seq, sizeof(seq));
+	forge();
+	refused("its state does not belong to its header");
+	ck_assert_int_eq(cw_checkpoint_peek(path, &info, &err), 0);
+	ck_assert_uint_eq(info.seq, seq);              /* a look at the header alone sees no state */
+	seq--;
+	memcpy(file + 32, &seq, sizeof(seq));
+	arena->block++;
+	forge();
+	refused("its state does not belong to its header");
+	arena->block--;
+	arena->magic++;
+	forge();
+	refused("the arena's header makes no sense");
+	arena->magic--;
+	arena->free[5] = UINT32_MAX;
+	forge();
+	refused("the arena's free list 5 makes no sense");
+	arena->free[5] = 0;
+	arena->roots = UINT32_MAX;
+	forge();
+	refused("the arena's directory makes no sense");
+
+	used = 4096;                                   /* less than the arena's header */
+	memcpy(file + 24, &used, sizeof(used));
+	file_size = 8192;
+	forge();
+	refused("its state of 4096 bytes does not fit into an arena of ");
+	used = 4096 + 32;
+	memcpy(file + 24, &used, sizeof(used));
+	file_size = 8192 + 32;
+	forge();
+	refused("its state of 4128 bytes does not fit into an arena of ");
+	cw_free(file);
+}
+END_TEST
+
+/* What an evaluator that has gone wrong may leave in the arena: it is not frozen, and the reason says so. */
+START_TEST(a_damaged_arena_is_not_frozen)
+{
+	struct cw_arena_head *arena = cw_arena_head(st);
+	uint64_t seq, head;
+
+	statework_run(st, SEED, 0, 20);
+	const struct { uint64_t *at, value; const char *reason; } cases[] = {
+		{ &arena->brk, UINT64_MAX, "arena is damaged: it says that 18446744073709551615 bytes are used" },
+		{ &arena->brk, 64, "arena is damaged: it says that 64 bytes are used" },
+		{ &arena->brk, arena->brk - 1, "arena is damaged: undone to seq 20 it says seq 20" },
+		{ &arena->magic, 0, "arena is damaged: undone to seq 20 it says seq 20" },
+		{ &arena->block, 99, "arena is damaged: undone to seq 20 it says seq 20" },
+		{ &arena->seq, 19, "arena is damaged: undone to seq 20 it says seq 19" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t before = *cases[i].at;
+
+		*cases[i].at = cases[i].value;
+		ck_assert_int_eq(cw_checkpoint_freeze(cp, st, UINT64_MAX, &err), -1);
+		ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+		ck_assert_str_eq(err.msg, cases[i].reason);
+		ck_assert_uint_eq(cw_checkpoint_info(cp).bytes, 0);
+		ck_assert_int_eq(cw_checkpoint_save(cp, st, UINT64_MAX, digest, path, &err), -1);
+		ck_assert_int_eq(access(path, F_OK), -1);
+		*cases[i].at = before;
+	}
+	seq = cw_state_seq(st);
+	head = st->control->head;
+	st->control->head = head + 1;                  /* no whole record */
+	ck_assert_int_eq(cw_checkpoint_freeze(cp, st, seq, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_CONFLICT);
+	st->control->head = head;
+	ck_assert_int_eq(cw_checkpoint_freeze(cp, st, seq, &err), 0);
+}
+END_TEST
+
+START_TEST(places_that_cannot_be_written)
+{
+	char name[5000], here[200];
+
+	statework_run(st, SEED, 0, 5);
+	ck_assert_int_eq(mkdir(path, 0700), 0);        /* a folder of that name */
+	ck_assert_int_eq(cw_checkpoint_save(cp, st, UINT64_MAX, digest, path, &err), -1);
+	ck_assert_msg(strstr(err.msg, "could not write checkpoint") != NULL, "%s", err.msg);
+	ck_assert_int_eq(rmdir(path), 0);
+	memset(name, 'x', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	ck_assert_int_eq(cw_checkpoint_write(cp, digest, name, &err), -1);
+	ck_assert_str_eq(err.msg, "cannot write checkpoint: the path has more than 4091 bytes");
+
+	ck_assert(getcwd(here, sizeof(here)) != NULL);
+	ck_assert_int_eq(chdir(dir), 0);               /* a name without a folder */
+	ck_assert_int_eq(cw_checkpoint_write(cp, digest, "state", &err), 0);
+	ck_assert_int_eq(cw_checkpoint_load(loaded, "state", digest, NULL, &err), 0);
+	ck_assert_int_eq(chdir(here), 0);
+	statework_same(st, loaded, "written by its bare name");
+	ck_assert_int_eq(cw_checkpoint_peek("nowhere/at/all", &(struct cw_checkpoint_info){ 0 }, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_NOT_FOUND);
+}
+END_TEST
+
+#ifndef __SANITIZE_ADDRESS__   /* which has terabytes of address space */
+START_TEST(no_memory_for_a_copy_is_told)
+{
+	struct rlimit limit = { .rlim_cur = 0 };
+	unsigned long pages = 0;
+	FILE *f;
+
+	statework_run(st, SEED, 0, 5);
+	f = fopen("/proc/self/statm", "r");
+	ck_assert_int_eq(fscanf(f, "%lu", &pages), 1);
+	fclose(f);
+	limit.rlim_cur = pages * 4096;
+	limit.rlim_max = RLIM_INFINITY;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	ck_assert_int_eq(cw_checkpoint_freeze(cp, st, UINT64_MAX, &err), -1);
+	limit.rlim_cur = RLIM_INFINITY;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	ck_assert_int_eq(err.code, CW_ERR_BUSY);
+	ck_assert_msg(strstr(err.msg, "for a checkpoint: Cannot allocate memory") != NULL, "%s", err.msg);
+	ck_assert_int_eq(cw_checkpoint_freeze(cp, st, UINT64_MAX, &err), 0);
+}
+END_TEST
+#endif
+
 START_TEST(every_flipped_byte_is_noticed)
 {
 	uint64_t random = 1;
@@ -551,6 +734,12 @@ int main(void)
 	tcase_add_test(tc, a_rewind_meanwhile_makes_it_void);
 	tcase_add_test(tc, killed_while_it_writes);
 	tcase_add_test(tc, damage_is_named);
+	tcase_add_test(tc, right_sums_do_not_make_it_right);
+	tcase_add_test(tc, a_damaged_arena_is_not_frozen);
+	tcase_add_test(tc, places_that_cannot_be_written);
+#ifndef __SANITIZE_ADDRESS__
+	tcase_add_test(tc, no_memory_for_a_copy_is_told);
+#endif
 	tcase_add_test(tc, every_flipped_byte_is_noticed);
 	tcase_add_test(tc, every_other_length_is_noticed);
 	tcase_add_test(tc, a_full_disk_leaves_the_old_file);
