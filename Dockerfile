@@ -6,7 +6,7 @@
 FROM debian:12.8-slim AS build
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
 		gcc libc6-dev make pkg-config libluajit2-5.1-dev libevent-dev libpq-dev libsodium-dev libssl-dev libseccomp-dev \
-		libcurl4-openssl-dev libcrypt-dev librdkafka-dev zlib1g-dev \
+		libcurl4-openssl-dev libcrypt-dev librdkafka-dev zlib1g-dev libyaml-dev \
 	&& rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Makefile ./
@@ -20,7 +20,7 @@ RUN make -j"$(nproc)" all && make install DESTDIR=/out
 FROM debian:12.8-slim AS engine
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
 		libluajit2-5.1-2 lua-cjson libevent-2.1-7 libevent-openssl-2.1-7 libpq5 libsodium23 libssl3 libseccomp2 libcurl4 \
-		librdkafka1 zlib1g ca-certificates \
+		librdkafka1 zlib1g libyaml-0-2 ca-certificates \
 	&& rm -rf /var/lib/apt/lists/* \
 	&& groupadd --gid 10001 chainwatch \
 	&& useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/chainwatch --shell /usr/sbin/nologin chainwatch \

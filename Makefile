@@ -8,7 +8,7 @@ BUILD   ?= build
 SAN     ?=
 
 # Packages of Debian 12, for pkg-config. luajit must be OpenResty's branch (libluajit2-5.1-dev): see docs/decisions.
-PKGS     := luajit libevent libevent_openssl libpq libsodium libcrypt libcrypto libssl libseccomp libcurl zlib
+PKGS     := luajit libevent libevent_openssl libpq libsodium libcrypt libcrypto libssl libseccomp libcurl zlib yaml-0.1
 # A bus as a source, where its library is installed.
 ifeq ($(shell pkg-config --exists rdkafka && echo yes),yes)
 PKGS += rdkafka

@@ -6,7 +6,7 @@ set -eu
 what=${1:-}
 
 packages="gcc make pkg-config git curl ca-certificates
-libluajit2-5.1-dev luajit2 libevent-dev libpq-dev libsodium-dev libcrypt-dev libssl-dev libseccomp-dev libcurl4-openssl-dev zlib1g-dev librdkafka-dev
+libluajit2-5.1-dev luajit2 libevent-dev libpq-dev libsodium-dev libcrypt-dev libssl-dev libseccomp-dev libcurl4-openssl-dev zlib1g-dev libyaml-dev librdkafka-dev
 lua-cjson postgresql-15"
 [ "$what" = run ] || packages="$packages
 check lua-busted lua-check lua-socket prometheus prometheus-alertmanager pgbackrest faketime wrk nginx-light
