@@ -66,13 +66,15 @@ ALTER TABLE suppressions
 	ADD COLUMN list text CHECK (list <> ''),
 	ADD COLUMN rules text[],
 	ADD COLUMN side text CHECK (side IN ('entity', 'counterparty', 'either')),
-	ADD COLUMN max_severity severity;
+	ADD COLUMN max_severity severity,
+	ADD COLUMN from_file boolean NOT NULL DEFAULT false;
 ALTER TABLE suppressions DROP CONSTRAINT suppressions_check;
 ALTER TABLE suppressions ADD CONSTRAINT suppressions_check CHECK (num_nonnulls(rule_id, address, dedup_key, list) > 0);
 CREATE UNIQUE INDEX suppressions_list_key ON suppressions (list) WHERE list IS NOT NULL AND ended_at IS NULL;
 COMMENT ON COLUMN suppressions.list IS 'an address list that hides alerts: the evaluator says which, by the other three columns';
 COMMENT ON COLUMN suppressions.rules IS 'patterns of rule ids and tags, * for anything; null: all rules';
 COMMENT ON COLUMN suppressions.side IS 'whose address must be on the list: the one the alert is about, the other one, or either';
+COMMENT ON COLUMN suppressions.from_file IS 'the list is a file, which declares it';
 COMMENT ON COLUMN suppressions.max_severity IS 'alerts above it are told all the same';
 
 ALTER TABLE anomalies
@@ -211,7 +213,7 @@ COMMENT ON FUNCTION label_lock(text) IS 'the version of a list, which nobody els
 
 -- Rows are objects: address, chain_id, category, label, source, confidence, first_seen, last_seen, expires_at (times in
 -- seconds). p_replace: what is not among them leaves the list. Nothing to change: the version stays, null is returned.
-CREATE FUNCTION label_import(p_list text, p_rows json, p_replace boolean, p_format text, p_file text, p_user bigint,
+CREATE FUNCTION label_import(p_list text, p_rows jsonb, p_replace boolean, p_format text, p_file text, p_user bigint,
 	p_events boolean) RETURNS label_versions LANGUAGE plpgsql SET search_path = public, pg_temp
 SET enable_nestloop = off AS $$
 DECLARE
@@ -227,7 +229,7 @@ BEGIN
 		coalesce(r.chain_id, 0) AS chain_id, coalesce(r.category, '') AS category, coalesce(r.label, '') AS label,
 		coalesce(r.source, '') AS source, r.confidence, to_timestamp(r.first_seen) AS first_seen,
 		to_timestamp(r.last_seen) AS last_seen, to_timestamp(r.expires_at) AS expires_at
-		FROM json_to_recordset(p_rows) AS r (address text, chain_id int8, category text, label text, source text,
+		FROM jsonb_to_recordset(p_rows) AS r (address text, chain_id int8, category text, label text, source text,
 		confidence float8, first_seen int8, last_seen int8, expires_at int8)),
 	gone AS (DELETE FROM labels l WHERE p_replace AND l.list = p_list AND NOT EXISTS (SELECT FROM j
 		WHERE j.address = l.address AND j.chain_id = l.chain_id AND j.category = l.category)
@@ -310,7 +312,7 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	v := label_lock(p_list) + 1;
-	UPDATE suppressions SET ended_at = now(), ended_by = p_user WHERE list = p_list AND ended_at IS NULL;
+	UPDATE suppressions SET ended_at = now(), ended_by = p_user WHERE list = p_list AND ended_at IS NULL AND NOT from_file;
 	was := FOUND;
 	IF NOT p_on AND NOT was THEN
 		RETURN NULL;
@@ -328,7 +330,7 @@ $$;
 DROP FUNCTION label_suppress(text, boolean, text[], text, severity, text, bigint);
 DROP FUNCTION label_settle(boolean);
 DROP FUNCTION label_remove(text, bytea, bigint, text, bigint, boolean);
-DROP FUNCTION label_import(text, json, boolean, text, text, bigint, boolean);
+DROP FUNCTION label_import(text, jsonb, boolean, text, text, bigint, boolean);
 DROP FUNCTION label_lock(text);
 DROP FUNCTION label_version(text, bigint, text, bigint, bigint, bigint, bigint, text, text, bigint);
 DROP FUNCTION label_withdraw(text, bigint, boolean, bytea[], bigint[], text[], bigint, boolean);
@@ -344,7 +346,7 @@ UPDATE anomalies a SET suppressed_by = NULL FROM suppressions s WHERE s.id = a.s
 UPDATE anomaly_evidence e SET suppressed_by = NULL FROM suppressions s WHERE s.id = e.suppressed_by AND s.list IS NOT NULL;
 DELETE FROM suppressions WHERE list IS NOT NULL;
 ALTER TABLE suppressions DROP CONSTRAINT suppressions_check;
-ALTER TABLE suppressions DROP COLUMN max_severity, DROP COLUMN side, DROP COLUMN rules, DROP COLUMN list;
+ALTER TABLE suppressions DROP COLUMN from_file, DROP COLUMN max_severity, DROP COLUMN side, DROP COLUMN rules, DROP COLUMN list;
 ALTER TABLE suppressions ADD CONSTRAINT suppressions_check CHECK (num_nonnulls(rule_id, address, dedup_key) > 0);
 DROP TRIGGER labels_changed ON labels;
 DROP TABLE label_versions;

@@ -62,6 +62,7 @@ int cw_cmd_audit(int argc, char **argv);
 int cw_cmd_user(int argc, char **argv);
 int cw_cmd_key(int argc, char **argv);
 int cw_cmd_token(int argc, char **argv);
+int cw_cmd_labels(int argc, char **argv);
 int cw_cmd_retention(int argc, char **argv);
 int cw_cmd_version(int argc, char **argv);
 

@@ -24,6 +24,7 @@
 #include "app/eval.h"
 #include "app/gate.h"
 #include "app/identity.h"
+#include "app/labels.h"
 #include "app/ops.h"
 #include "app/parts.h"
 #include "app/process_metrics.h"
@@ -54,6 +55,7 @@
 #include "pipeline/pipeline.h"
 #include "state/state.h"
 #include "store/db_stats.h"
+#include "store/labels.h"
 #include "store/partitions.h"
 #include "store/position.h"
 #include "store/rules.h"
@@ -362,10 +364,27 @@ static int start_keys(struct cw_engine *e, struct cw_err *err)
 }
 
 struct stored {
-	struct cw_answer answer;
+	struct cw_answer answer, lists_answer;
 	struct cw_rule_sources sources;
 	struct cw_arena *arena;
+	struct cw_engine *engine;
+	int64_t lists_state;
 };
+
+static void on_lists(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct stored *s = arg;
+
+	if (err == NULL) {
+		struct cw_arena *arena = cw_arena_new();
+		int n;
+		struct cw_bundle_file *files = cw_labels_files(res, &n, &s->lists_state, arena);
+
+		cw_pipeline_set_lists(s->engine->pipeline, files, n);
+		cw_arena_free(&arena);
+	}
+	on_answer(&s->lists_answer, err);
+}
 
 static void on_stored(void *arg, const struct cw_result *res, const struct cw_err *err)
 {
@@ -389,6 +408,10 @@ static int load_rules(struct cw_engine *e, struct cw_arena *arena, struct cw_err
 	cw_rule_sources_all(e->pool, on_stored, stored);
 	if (wait_answer(e, &stored->answer, err) != 0)
 		return cw_err_wrap(err, "could not read candidates and promoted rules");
+	stored->engine = e;
+	cw_labels_documents(e->pool, on_lists, stored);
+	if (wait_answer(e, &stored->lists_answer, err) != 0)
+		return cw_err_wrap(err, "could not read the address lists");
 	if (cw_reload_read_bundle(e->config, &bundle, arena, err) != 0 ||
 	    cw_rule_sources_merge(&stored->sources, &none, &bundle, arena, err) != 0)
 		return -1;
@@ -399,8 +422,11 @@ static int load_rules(struct cw_engine *e, struct cw_arena *arena, struct cw_err
 			rc = wait_answer(e, loaded, err);
 	} while (rc != 0 && cw_rule_sources_leave_out(&stored->sources, &bundle, err, &notes));
 	cw_buf_release(&notes);
-	if (rc == 0)
+	if (rc == 0) {
 		cw_rule_sources_forget_over(e->pool, &stored->sources);
+		cw_labels_declare_files(e, &bundle);
+		e->labels = cw_label_watch_new(e, stored->lists_state);
+	}
 	return rc;
 }
 
@@ -614,6 +640,7 @@ void cw_engine_free(struct cw_engine **engine)
 	cw_httpc_free(&e->http_any);
 	cw_sse_free(&e->anomalies);
 	cw_identity_stop(e);
+	cw_label_watch_free(&e->labels);
 	cw_pipeline_free(&e->pipeline);
 	cw_checkpoints_close(&e->checkpoints, e->up);
 	cw_db_stats_free(&e->db_stats);

@@ -32,6 +32,7 @@ static const struct verb {
 	{ "restore", cw_cmd_restore, NULL, "put a backup in the place of the database" },
 	{ "detect", cw_cmd_detect, NULL, "score a series or a table of one's own" },
 	{ "lua", cw_cmd_lua, NULL, "run a file in the sandbox of rules or scripts" },
+	{ "labels", cw_cmd_labels, NULL, "import, list, remove address labels; lists that hide alerts" },
 	{ "user", cw_cmd_user, NULL, "make and change users" },
 	{ "key", cw_cmd_key, NULL, "make and revoke API keys" },
 	{ "token", cw_cmd_token, NULL, "exchange the keys that sign access tokens" },

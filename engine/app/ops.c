@@ -384,7 +384,12 @@ static void put_event(struct cw_buf *out, const struct cw_outcome *o, const stru
 	cw_json_put_double(out, a->confidence);
 	cw_buf_puts(out, ",\"explanation\":");
 	cw_json_put_cstring(out, a->explanation);
-	cw_buf_printf(out, ",\"features\":%s", a->features);
+	cw_buf_printf(out, ",\"features\":%s,\"role\":\"%s\",\"entity\":", a->features, cw_alert_role_name(a->role));
+	if (a->entity[0] != '\0')
+		cw_json_put_cstring(out, a->entity);
+	else
+		cw_buf_puts(out, "null");
+	cw_buf_printf(out, ",\"labels\":%s", a->labels);
 	if (a->alert != NULL)
 		cw_buf_printf(out, ",\"occurrences\":%u,\"finality\":\"%s\"", a->alert->occurrences,
 		              a->provisional ? "provisional" : "final");

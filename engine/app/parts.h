@@ -17,6 +17,7 @@ struct cw_audit_writer;
 struct cw_config;
 struct cw_httpc;
 struct cw_arena;
+struct cw_label_watch;
 struct cw_reload;
 
 struct cw_engine {
@@ -44,6 +45,7 @@ struct cw_engine {
 	struct cw_httpc *http_public, *http_any;   /* of the scripts */
 	struct cw_sources *sources;
 	struct cw_server *server;
+	struct cw_label_watch *labels;
 	struct cw_reload *reload;        /* one at a time; NULL: none */
 	unsigned char scripts_digest[32]; /* of the live generation of scripts and the settings it sees; zero: not known */
 	char *changes;                   /* of the last reload, JSON */

@@ -50,7 +50,7 @@ struct cw_graph_node *cw_graph_find(const struct cw_graph *g, const struct cw_tx
 	return cw_dict_find(g->dict, &key);
 }
 
-const struct cw_lists_row *cw_graph_label(struct cw_graph *g, const struct cw_address *address, int64_t time)
+const struct cw_lists_row *cw_graph_label(struct cw_graph *g, const struct cw_address *address, const struct cw_tx *tx)
 {
 	const struct cw_lists *lists = cw_lists_current();
 	const struct cw_lists_row *rows;
@@ -66,7 +66,7 @@ const struct cw_lists_row *cw_graph_label(struct cw_graph *g, const struct cw_ad
 		return NULL;
 	rows = cw_lists_find(g->lists, address, &n);
 	for (size_t i = 0; i < n; i++)
-		if (cw_list_names_have(&g->labels, rows[i].category) && (rows[i].expires == 0 || time < rows[i].expires))
+		if (cw_list_names_have(&g->labels, rows[i].category) && cw_lists_holds(&rows[i], tx))
 			return &rows[i];
 	return NULL;
 }
@@ -234,8 +234,8 @@ static double graph_add(void *handle, const struct cw_tx *tx, double a, double b
 	if (!moves_money(g, tx, value) || !cw_fieldset_key(tx, CW_FIELD_FROM, &key[0]) ||
 	    !cw_fieldset_key(tx, CW_FIELD_TO, &key[1]))
 		return NAN;
-	labelled[0] = cw_graph_label(g, &tx->from, tx->timestamp) != NULL;
-	labelled[1] = cw_graph_label(g, &tx->to, tx->timestamp) != NULL;
+	labelled[0] = cw_graph_label(g, &tx->from, tx) != NULL;
+	labelled[1] = cw_graph_label(g, &tx->to, tx) != NULL;
 	if (upsert(g, &key[0], tx->timestamp) == NULL)
 		return NAN;
 	node[1] = upsert(g, &key[1], tx->timestamp);
@@ -286,13 +286,17 @@ static double share_of_tx(struct cw_graph *g, const struct cw_tx *tx)
 {
 	double value = cw_u256_to_double(&tx->value);
 	const struct cw_graph_node *node;
+	const struct cw_lists_row *row;
 
 	if (g->head->last_tx == tx_mark(tx))
 		return g->head->last_share;
 	if (!moves_money(g, tx, value))
 		return 0;
-	if (cw_graph_label(g, &tx->from, tx->timestamp) != NULL)
+	row = cw_graph_label(g, &tx->from, tx);
+	if (row != NULL) {
+		cw_list_hit(row);
 		return value > 0 ? 1 : 0;
+	}
 	node = cw_graph_find(g, tx, NAN, CW_FIELD_FROM, NULL);
 	return node != NULL ? cw_graph_share(g, node, value) : 0;
 }
@@ -302,6 +306,7 @@ static double graph_taint(void *handle, const struct cw_tx *tx, double a, double
 	struct cw_graph *g = graph_of(handle);
 	const struct cw_address *address;
 	const struct cw_graph_node *node;
+	const struct cw_lists_row *row;
 
 	(void)b;
 	if (isnan(a))
@@ -309,8 +314,11 @@ static double graph_taint(void *handle, const struct cw_tx *tx, double a, double
 	node = cw_graph_find(g, tx, a, CW_FIELD_FROM, &address);
 	if (address == NULL)
 		return NAN;
-	if (cw_graph_label(g, address, tx->timestamp) != NULL)
+	row = cw_graph_label(g, address, tx);
+	if (row != NULL) {
+		cw_list_hit(row);
 		return 1;
+	}
 	return node != NULL && node->known > 0 ? fmin(node->tainted / node->known, 1) : 0;
 }
 

@@ -111,8 +111,8 @@ struct cw_graph_node *cw_graph_find(const struct cw_graph *g, const struct cw_tx
                                     const struct cw_address **address);
 /* Start of the window that ends with the transaction. */
 uint32_t cw_graph_since(const struct cw_graph *g, const struct cw_tx *tx);
-/* The surest entry of the address under one of the labels at that time, NULL if there is none. */
-const struct cw_lists_row *cw_graph_label(struct cw_graph *g, const struct cw_address *address, int64_t time);
+/* The surest entry of the address under one of the labels that holds for the transaction, NULL if there is none. */
+const struct cw_lists_row *cw_graph_label(struct cw_graph *g, const struct cw_address *address, const struct cw_tx *tx);
 
 /* --- graph_taint.c --- */
 

@@ -36,7 +36,7 @@ struct quest {
 	/* An address reached, or reached at a better time; true: this is it. */
 	bool (*reached)(struct quest *q, const struct cw_graph_node *node, uint32_t bound);
 	void *arg;
-	int64_t time;
+	const struct cw_tx *tx;
 	const struct cw_lists_row *row;
 };
 
@@ -190,7 +190,7 @@ static enum outcome step(struct quest *q, struct cw_graph_reach *r)
 static struct quest quest_of(struct cw_graph *g, const struct cw_tx *tx)
 {
 	g->left = g->work;
-	return (struct quest){ .g = g, .since = cw_graph_since(g, tx), .now = cw_time32(tx->timestamp), .time = tx->timestamp };
+	return (struct quest){ .g = g, .since = cw_graph_since(g, tx), .now = cw_time32(tx->timestamp), .tx = tx };
 }
 
 /* ---------------------------------------------------------------- distance to labelled addresses */
@@ -200,7 +200,7 @@ static bool is_labelled(struct quest *q, const struct cw_graph_node *node, uint3
 	const struct cw_dict_key *key = cw_dict_key_of(node);
 
 	(void)bound;
-	q->row = cw_graph_label(q->g, (const struct cw_address *)(const void *)key->b, q->time);
+	q->row = cw_graph_label(q->g, (const struct cw_address *)(const void *)key->b, q->tx);
 	return q->row != NULL;
 }
 
@@ -216,9 +216,11 @@ static double distance(void *handle, const struct cw_tx *tx, double field, enum 
 	*row = NULL;
 	if (address == NULL)
 		return NAN;
-	*row = cw_graph_label(g, address, tx->timestamp);
-	if (*row != NULL)
+	*row = cw_graph_label(g, address, tx);
+	if (*row != NULL) {
+		cw_list_hit(*row);
 		return 0;
+	}
 	if (start == NULL || g->lists == NULL)
 		return INFINITY;
 	q.reached = is_labelled;
@@ -228,6 +230,7 @@ static double distance(void *handle, const struct cw_tx *tx, double field, enum 
 
 		if (o == STEP_FOUND) {
 			*row = q.row;
+			cw_list_hit(*row);
 			return n;
 		}
 		if (o == STEP_CUT)

@@ -52,8 +52,10 @@ static const struct cw_lists_row *match(void *handle, const struct cw_tx *tx, do
 	rows = cw_lists_find(l->lists, address, &n);
 	for (size_t i = 0; i < n; i++)
 		if ((double)rows[i].confidence >= l->min_confidence && cw_list_names_have(&l->list, rows[i].list) &&
-		    cw_list_names_have(&l->category, rows[i].category) && (rows[i].expires == 0 || tx->timestamp < rows[i].expires))
+		    cw_list_names_have(&l->category, rows[i].category) && cw_lists_holds(&rows[i], tx)) {
+			cw_list_hit(&rows[i]);
 			return &rows[i];
+		}
 	return NULL;
 }
 
@@ -163,9 +165,10 @@ static const struct cw_method list_methods[] = {
 const struct cw_primitive cw_list_contains = {
 	.table = "list", .name = "contains", .version = 1,
 	.doc = "Whether an address is on one of the lists (labels, sanctions, own allow lists), and what is known of it. "
-	       "Lists are loaded beside the rules; they are not detector state and do not rewind.",
-	.error = "exact; entries past their expiry (by the transaction's time) do not count; of several the surest does",
-	.memory = "72 bytes an entry, 16 to 32 of index, each text once; no state in the arena; O(1)", .source = "",
+	       "Lists are loaded beside the rules; they are not detector state and do not rewind. An alert rests on what its "
+	       "evaluation found: that is stored with it.",
+	.error = "exact; entries past their expiry (by the transaction's time) or of another chain do not count; of several the surest does",
+	.memory = "80 bytes an entry, 16 to 32 of index, each text once; no state in the arena; O(1)", .source = "",
 	.example = "bad = list.contains { list = \"labels\", category = \"mixer,sanctioned\" }   -- bad:has(tx, \"to\")",
 	.opts = list_opts, .methods = list_methods, .open = list_open,
 	.close = cw_free, .drop = cw_free, .prefetch = list_prefetch, .text = list_text,

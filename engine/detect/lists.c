@@ -36,7 +36,12 @@ struct cw_lists {
 	const char **texts;           /* texts[0] is "" */
 	size_t ntexts, texts_cap;
 	struct cw_map *numbers;       /* text -> its number + 1 */
+	struct cw_lists_doc *docs;
+	uint32_t ndocs;
+	bool hides;                   /* one of them hides alerts */
 };
+
+struct cw_list_hits cw_list_hits;
 
 static const struct cw_lists *current;
 
@@ -62,6 +67,7 @@ void cw_lists_free(struct cw_lists **lists)
 		cw_free((void *)(uintptr_t)l->texts[i]);
 	cw_map_free(&l->numbers);
 	cw_free(l->texts);
+	cw_free(l->docs);
 	cw_free(l->rows);
 	cw_free(l->index);
 	cw_free(l);
@@ -98,7 +104,25 @@ const char *cw_lists_text(const struct cw_lists *l, uint32_t number)
 
 /* ---------------------------------------------------------------- building */
 
-int cw_lists_add(struct cw_lists *l, const char *name, const struct cw_list_entry *e, struct cw_err *err)
+static uint32_t add_doc(struct cw_lists *l, const struct cw_lists_doc *doc)
+{
+	l->docs = cw_realloc(l->docs, (l->ndocs + 1) * sizeof(*l->docs));
+	l->docs[l->ndocs] = *doc;
+	l->hides = l->hides || doc->hides;
+	return l->ndocs++;
+}
+
+const struct cw_lists_doc *cw_lists_doc(const struct cw_lists *l, const struct cw_lists_row *row)
+{
+	return &l->docs[row->doc];
+}
+
+bool cw_lists_hide(const struct cw_lists *l)
+{
+	return l->hides;
+}
+
+static int add_entry(struct cw_lists *l, const char *name, uint32_t doc, const struct cw_list_entry *e, struct cw_err *err)
 {
 	struct cw_lists_row *row;
 
@@ -123,8 +147,22 @@ int cw_lists_add(struct cw_lists *l, const char *name, const struct cw_list_entr
 		.first_seen = e->first_seen,
 		.last_seen = e->last_seen,
 		.expires = e->expires,
+		.doc = doc,
+		.chain_id = e->chain_id,
 	};
 	return 0;
+}
+
+int cw_lists_add(struct cw_lists *l, const char *name, const struct cw_list_entry *e, struct cw_err *err)
+{
+	const struct cw_lists_doc fresh = { .list = cw_lists_text_number(l, name, true) };
+	uint32_t doc = 0;
+
+	while (doc < l->ndocs && l->docs[doc].list != fresh.list)
+		doc++;
+	if (doc == l->ndocs)
+		add_doc(l, &fresh);
+	return add_entry(l, name, doc, e, err);
 }
 
 /* Same addresses together, the surest entry first, then in order of arrival. */
@@ -222,6 +260,7 @@ int cw_lists_next(const struct cw_lists *l, const struct cw_address *address, si
 		.first_seen = row->first_seen,
 		.last_seen = row->last_seen,
 		.expires = row->expires,
+		.chain_id = row->chain_id,
 	};
 	return 1;
 }
@@ -258,10 +297,10 @@ const struct cw_lists *cw_lists_current(void)
 /* ---------------------------------------------------------------- CSV */
 
 enum column { COL_OTHER = 0, COL_ADDRESS, COL_CATEGORY, COL_NAME, COL_SOURCE, COL_CONFIDENCE, COL_FIRST, COL_LAST,
-              COL_EXPIRES, COL_COUNT };
+              COL_EXPIRES, COL_CHAIN, COL_COUNT };
 
 static const char *const column_names[COL_COUNT] = { "", "address", "category", "name", "source", "confidence",
-                                                     "first_seen", "last_seen", "expires" };
+                                                     "first_seen", "last_seen", "expires", "chain_id" };
 
 struct csv {
 	const char *list;
@@ -271,6 +310,9 @@ struct csv {
 	struct cw_buf text;           /* the cells of the record, each with a NUL */
 	size_t cell_at[COLUMNS_MAX];
 	int cells;
+	char name[128];               /* of the list, when the text says it */
+	struct cw_lists_doc doc;
+	uint32_t doc_at;
 	struct cw_err *err;
 };
 
@@ -335,6 +377,80 @@ static int read_record(struct csv *csv)
 	}
 }
 
+static const char *const severities[] = { "low", "medium", "high", "critical" };
+
+/* "side=either", "max_severity=high", "rules=eth.fan_*,aml.*" */
+static int read_suppress(struct cw_lists *l, struct csv *csv, char *words)
+{
+	struct cw_lists_doc *doc = &csv->doc;
+	char *rest, *word, what[160];
+
+	doc->hides = true;
+	doc->side = CW_LIST_EITHER;
+	doc->max_severity = 2;
+	for (word = strtok_r(words, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+		char *value = strchr(word, '='), *more;
+		bool good = false;
+
+		if (value != NULL)
+			*value++ = '\0';
+		if (value != NULL && strcmp(word, "side") == 0) {
+			good = strcmp(value, "entity") == 0 || strcmp(value, "counterparty") == 0 || strcmp(value, "either") == 0;
+			doc->side = value[0] == 'c' ? CW_LIST_COUNTERPARTY : value[1] == 'n' ? CW_LIST_ENTITY : CW_LIST_EITHER;
+		} else if (value != NULL && strcmp(word, "max_severity") == 0) {
+			for (int i = 0; i < 4; i++)
+				if (strcmp(value, severities[i]) == 0) {
+					doc->max_severity = i;
+					good = true;
+				}
+		} else if (value != NULL && strcmp(word, "rules") == 0) {
+			good = true;
+			for (char *p = strtok_r(value, ",", &more); p != NULL && good; p = strtok_r(NULL, ",", &more)) {
+				good = doc->npatterns < CW_LIST_PATTERNS;
+				if (good)
+					doc->patterns[doc->npatterns++] = cw_lists_text_number(l, p, true);
+			}
+			good = good && doc->npatterns > 0;
+		}
+		if (good)
+			continue;
+		snprintf(what, sizeof(what), "\"%.60s\" in a suppress line: it takes side=entity|counterparty|either, "
+		         "max_severity=, rules=", word);
+		return fault(csv, what);
+	}
+	return 0;
+}
+
+/* Lines in front of the header. */
+static int read_comments(struct cw_lists *l, struct csv *csv)
+{
+	while (csv->at < csv->end && *csv->at == '#') {
+		size_t left = (size_t)(csv->end - csv->at), len;
+		const char *stop = memchr(csv->at, '\n', left);
+		char line[2048], *at = line + 1, *end;
+
+		len = stop != NULL ? (size_t)(stop - csv->at) : left;
+		snprintf(line, sizeof(line), "%.*s", (int)(len < sizeof(line) ? len : sizeof(line) - 1), csv->at);
+		csv->line = csv->next_line++;
+		csv->at += stop != NULL ? len + 1 : len;
+		line[strcspn(line, "\r")] = '\0';
+		at += strspn(at, " \t");
+		if (strncmp(at, "list ", 5) == 0) {
+			snprintf(csv->name, sizeof(csv->name), "%s", at + 5 + strspn(at + 5, " "));
+			if (csv->name[0] != '\0')
+				csv->list = csv->name;
+		} else if (strncmp(at, "version ", 8) == 0) {
+			csv->doc.version = strtoll(at + 8, &end, 10);
+			if (*end != '\0' || csv->doc.version < 1)
+				return fault(csv, "version is no number from 1 on");
+		} else if (strncmp(at, "suppress", 8) == 0 && (at[8] == ' ' || at[8] == '\0') &&
+		           read_suppress(l, csv, at + 8) != 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static int read_header(struct csv *csv, int columns[COLUMNS_MAX])
 {
 	int got = read_record(csv), address = 0;
@@ -386,6 +502,16 @@ static int read_confidence(struct csv *csv, const char *cell, double *out)
 	return fault(csv, what);
 }
 
+static int read_chain(struct csv *csv, const char *cell, uint64_t *out)
+{
+	char *end;
+
+	if (cell[0] == '\0')
+		return 0;
+	*out = strtoull(cell, &end, 10);
+	return *end == '\0' && cell[0] != '-' ? 0 : fault(csv, "chain_id is no number");
+}
+
 static int read_value(struct csv *csv, int column, const char *cell, struct cw_list_entry *e)
 {
 	char what[120];
@@ -406,6 +532,7 @@ static int read_value(struct csv *csv, int column, const char *cell, struct cw_l
 	case COL_FIRST: return read_time(csv, cell, "first_seen", &e->first_seen);
 	case COL_LAST: return read_time(csv, cell, "last_seen", &e->last_seen);
 	case COL_EXPIRES: return read_time(csv, cell, "expires", &e->expires);
+	case COL_CHAIN: return read_chain(csv, cell, &e->chain_id);
 	default: return 0;
 	}
 }
@@ -422,10 +549,11 @@ static int add_record(struct cw_lists *l, struct csv *csv, const int columns[COL
 	for (int i = 0; i < ncolumns; i++)
 		if (read_value(csv, columns[i], csv->text.data + csv->cell_at[i], &entry) != 0)
 			return -1;
-	return cw_lists_add(l, csv->list, &entry, csv->err);
+	return add_entry(l, csv->list, csv->doc_at, &entry, csv->err);
 }
 
-int64_t cw_lists_add_csv(struct cw_lists *l, const char *name, const char *text, size_t len, struct cw_err *err)
+int64_t cw_lists_add_csv(struct cw_lists *l, const char *name, const char *text, size_t len, const char *checksum,
+                         struct cw_err *err)
 {
 	struct csv csv = { .list = name, .at = text, .end = text + len, .line = 1, .next_line = 1, .text = CW_BUF_INIT,
 	                   .err = err };
@@ -435,10 +563,13 @@ int64_t cw_lists_add_csv(struct cw_lists *l, const char *name, const char *text,
 	cw_assert(l->index == NULL);
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		csv.at += 3;
-	ncolumns = read_header(&csv, columns);
+	ncolumns = read_comments(l, &csv) == 0 ? read_header(&csv, columns) : -1;
 	if (ncolumns > 0) {
 		/* known even when it has no entries yet */
-		cw_lists_text_number(l, name, true);
+		csv.doc.list = cw_lists_text_number(l, csv.list, true);
+		if (csv.doc.version == 0 && checksum != NULL)
+			snprintf(csv.doc.checksum, sizeof(csv.doc.checksum), "%s", checksum);
+		csv.doc_at = add_doc(l, &csv.doc);
 		while ((got = read_record(&csv)) > 0)
 			if (add_record(l, &csv, columns, ncolumns) != 0) {
 				got = -1;

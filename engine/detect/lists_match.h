@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "chain/tx.h"
 #include "detect/lists.h"
 
 struct cw_lists_row {
@@ -11,8 +12,50 @@ struct cw_lists_row {
 	uint32_t list, category, label, source;   /* numbers of texts */
 	uint32_t order;                           /* of arrival */
 	float confidence;
+	uint32_t doc;                             /* the document it stands in */
+	uint64_t chain_id;                        /* 0: it holds on every chain */
 	int64_t first_seen, last_seen, expires;
 };
+
+/* One text that was read: a file, or the entries of a list in the database. */
+#define CW_LIST_PATTERNS 16
+struct cw_lists_doc {
+	uint32_t list;                            /* number of its name */
+	int64_t version;                          /* of the list; 0: it is a file */
+	char checksum[17];                        /* of a file: the first digits of its SHA-256 */
+	bool hides;                               /* alerts, by the rest: */
+	enum cw_list_side { CW_LIST_ENTITY = 1, CW_LIST_COUNTERPARTY = 2, CW_LIST_EITHER = 3 } side;
+	int max_severity;                         /* 0 low to 3 critical */
+	uint32_t patterns[CW_LIST_PATTERNS];      /* of rule ids and tags; none: all rules */
+	int npatterns;
+};
+const struct cw_lists_doc *cw_lists_doc(const struct cw_lists *lists, const struct cw_lists_row *row);
+bool cw_lists_hide(const struct cw_lists *lists);                              /* any of them does */
+
+/* Does the entry hold for this transaction: its chain, and not past its expiry? */
+static inline bool cw_lists_holds(const struct cw_lists_row *row, const struct cw_tx *tx)
+{
+	return (row->expires == 0 || tx->timestamp < row->expires) && (row->chain_id == 0 || row->chain_id == tx->chain_id);
+}
+
+/* --- what the rule at work has found on lists: its alert rests on it --- */
+
+#define CW_LIST_HITS 16
+struct cw_list_hits {
+	uint32_t n;
+	const struct cw_lists_row *rows[CW_LIST_HITS];
+};
+extern struct cw_list_hits cw_list_hits;      /* of this process; emptied before each rule */
+
+/* Only where something was found, so it costs nothing otherwise. */
+static inline void cw_list_hit(const struct cw_lists_row *row)
+{
+	for (uint32_t i = 0; i < cw_list_hits.n; i++)
+		if (cw_list_hits.rows[i] == row)
+			return;
+	if (cw_list_hits.n < CW_LIST_HITS)
+		cw_list_hits.rows[cw_list_hits.n++] = row;
+}
 
 /* Tells sets apart also when one stands where another was freed; 0 of NULL. */
 uint64_t cw_lists_serial(const struct cw_lists *lists);

@@ -185,10 +185,13 @@ void cw_lua_bundle_digest(const struct cw_bundle *bundle, char out[65])
 static int load_list(struct cw_lists *lists, const struct cw_bundle_file *file, struct cw_err *err)
 {
 	const char *slash = strrchr(file->name, '/'), *base = slash != NULL ? slash + 1 : file->name;
-	char name[128];
+	uint8_t digest[crypto_hash_sha256_BYTES];
+	char name[128], checksum[17];
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(base, "."), base);
-	if (cw_lists_add_csv(lists, name, file->text, file->len, err) < 0)
+	crypto_hash_sha256(digest, (const uint8_t *)file->text, file->len);
+	sodium_bin2hex(checksum, sizeof(checksum), digest, 8);
+	if (cw_lists_add_csv(lists, name, file->text, file->len, checksum, err) < 0)
 		return cw_err_wrap(err, "%s", file->name);
 	return 0;
 }

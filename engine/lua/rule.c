@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/suggest.h"
+#include "detect/lists.h"
 #include "lua/load.h"
 #include "lua/rule_internal.h"
 #include "lua/rulejson.h"
@@ -325,6 +326,7 @@ struct cw_rules *cw_rules_load(const struct cw_bundle *bundle, const struct cw_r
 	rules->conf.jit = vm.jit;
 	cw_buf_init(&rules->features);
 	cw_buf_init(&rules->explanation);
+	cw_buf_init(&rules->labels);
 	rules->vm = cw_vm_new(&vm, err);
 	if (rules->vm == NULL) {
 		cw_rules_free(&rules);
@@ -378,6 +380,7 @@ void cw_rules_free(struct cw_rules **rules)
 	cw_trace_free(&r->trace);
 	cw_buf_release(&r->features);
 	cw_buf_release(&r->explanation);
+	cw_buf_release(&r->labels);
 	cw_free(r);
 }
 
@@ -471,7 +474,7 @@ uint64_t cw_rules_wanted(const struct cw_rules *rules, uint32_t word)
 
 /* --- what evaluate returned: read without raising, it is a script's table --- */
 
-const char *const cw_rule_alert_keys[] = { "score", "severity", "confidence", "dedup", "explain", "text", NULL };
+const char *const cw_rule_alert_keys[] = { "score", "severity", "confidence", "dedup", "explain", "text", "role", "entity", NULL };
 
 __attribute__((format(printf, 4, 5)))
 static void fail(struct cw_rules *rules, const struct cw_rule *rule, struct cw_rule_result *result, const char *format, ...)
@@ -570,6 +573,59 @@ static bool read_explanation(struct cw_rules *rules, const struct cw_rule *rule,
 	return true;
 }
 
+/* `entity`, or the address that the dedup key begins with, or the sender. */
+static bool read_entity(lua_State *L, int table, const struct cw_tx *tx, struct cw_alert *alert)
+{
+	char text[CW_ADDRESS_TEXT] = "";
+
+	alert->flags |= CW_ALERT_HAS_ENTITY;
+	if (!is_absent(L, table, "entity"))
+		return read_string(L, table, "entity", text, sizeof(text)) &&
+		       cw_address_parse(&alert->entity, text, strlen(text)) == CW_ADDRESS_OK;
+	if (strlen(alert->dedup) < 42 || cw_address_parse(&alert->entity, alert->dedup, 42) != CW_ADDRESS_OK)
+		alert->entity = tx->from;
+	return true;
+}
+
+static bool read_role(lua_State *L, int table, const struct cw_rule *rule, const struct cw_tx *tx, struct cw_alert *alert)
+{
+	char text[16] = "";
+
+	if (!is_absent(L, table, "role"))
+		return read_string(L, table, "role", text, sizeof(text)) && cw_alert_role_parse(text, &alert->role);
+	if (rule->has_role)
+		alert->role = rule->default_role;
+	else if (memcmp(&alert->entity, &tx->from, sizeof(tx->from)) == 0)
+		alert->role = CW_ALERT_ACTOR;
+	else if ((tx->has & CW_TX_HAS_TO) != 0 && memcmp(&alert->entity, &tx->to, sizeof(tx->to)) == 0)
+		alert->role = CW_ALERT_COUNTERPARTY;
+	return true;
+}
+
+/* What the alert rests on: entries that evaluate found on lists; where it looked into none, those that `when` found, or the
+ * labelled address that a graph leads back to. */
+static void note_labels(struct cw_rules *rules, const struct cw_rule_bind *bind, struct cw_alert *alert)
+{
+	const struct cw_rule *rule = bind->rule;
+	const struct cw_list_alert seen = { .rule = rule->id, .tags = (const char *const *)rule->tags.items,
+		                                .ntags = rule->tags.n, .severity = (int)alert->severity, .entity = &alert->entity };
+
+	if (cw_lists_current() == NULL)
+		return;
+	if (!cw_lists_any_hits() && bind->when != NULL)
+		cw_when_wants(bind->when, &rules->view);
+	for (int i = 0; i < bind->nstates && !cw_lists_any_hits(); i++) {
+		const struct cw_rule_state *state = bind->states[i];
+
+		for (const struct cw_method *m = state->primitive->methods; m->name != NULL && state->handle != NULL; m++)
+			if (strcmp(state->primitive->table, "graph") == 0 && strcmp(m->name, "category") == 0)
+				m->fn(state->handle, &rules->tx, NAN, NAN);
+	}
+	cw_buf_clear(&rules->labels);
+	alert->hidden_by = cw_lists_put_hits(cw_lists_current(), &rules->tx, &seen, &rules->labels);
+	alert->labels = rules->labels.data;
+}
+
 /* The marked table is at `table`. */
 static void read_alert(struct cw_rules *rules, const struct cw_rule *rule, int table, struct cw_rule_result *result)
 {
@@ -604,9 +660,17 @@ static void read_alert(struct cw_rules *rules, const struct cw_rule *rule, int t
 		fail(rules, rule, result, "alert: \"dedup\" must be text of at most %d bytes", CW_VERDICT_DEDUP_MAX);
 		return;
 	}
+	alert->dedup = rules->dedup;
+	if (!read_entity(L, table, &rules->tx, alert)) {
+		fail(rules, rule, result, "alert: \"entity\" must be an address");
+		return;
+	}
+	if (!read_role(L, table, rule, &rules->tx, alert)) {
+		fail(rules, rule, result, "alert: \"role\" must be actor, victim, counterparty or unknown");
+		return;
+	}
 	if (!read_explain(rules, rule, table, result) || !read_explanation(rules, rule, table, result))
 		return;
-	alert->dedup = rules->dedup;
 	alert->features = rules->features.data;
 	alert->explanation = rules->explanation.data;
 	result->kind = CW_RULE_ALERTED;
@@ -676,10 +740,13 @@ void cw_rule_run(struct cw_rules *rules, struct cw_rule_bind *bind, struct cw_ru
 	if (result->skipped)
 		return;
 	cw_rule_bind_push(rules, bind);
+	cw_lists_forget_hits();
 	if (rules->trace != NULL)
 		cw_trace_begin(rules->trace);
 	if (cw_vm_call(rules->vm, cw_vm_state(rules->vm), 3, 1, &budget, &rules->report) == 0) {
 		read_result(rules, bind->rule, result);
+		if (result->kind == CW_RULE_ALERTED)
+			note_labels(rules, bind, &result->alert);
 		if (result->kind == CW_RULE_ALERTED && bind->living != NULL)
 			cw_living_note(bind->living, &rules->tx, &result->alert);
 	} else {
@@ -776,6 +843,8 @@ void cw_rule_describe(struct cw_rules *rules, const struct cw_rule *rule, struct
 	put_text(out, "file", rule->file);
 	if (rule->expects)
 		cw_buf_printf(out, ",\"expect\":{\"per_day\":{\"min\":%g,\"max\":%g}}", rule->expect_min, rule->expect_max);
+	if (rule->has_role)
+		put_text(out, "alert_role", cw_alert_role_name(rule->default_role));
 	cw_buf_printf(out, ",\"cooldown_s\":%lld,\"tests\":%d,\"investigates\":%s,", (long long)rule->cooldown_s, rule->ntests,
 	              rule->investigates ? "true" : "false");
 	cw_rule_bind_describe(rules, rule->live, out);

@@ -48,6 +48,8 @@ struct cw_rule {
 	bool expects;                     /* per_day: */
 	double expect_min, expect_max;    /* alerts a day that are ordinary */
 	int64_t cooldown_s;               /* of its alerts, see pipeline/living.h */
+	bool has_role;                    /* else it is derived from the address that an alert is about */
+	enum cw_alert_role default_role;
 	int ntests;
 	char *fires;                      /* what its tests fired on: objects "chain", "from", "to", "dedup", with commas between;
 	                                   * NULL: they have not run */

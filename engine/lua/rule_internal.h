@@ -65,7 +65,7 @@ struct cw_rules {
 	struct cw_trace *trace;           /* NULL: none */
 	cw_rule_call_fn *on_call;         /* told of each call of a state; NULL: nobody */
 	void *call_arg;
-	struct cw_buf features, explanation;
+	struct cw_buf features, explanation, labels;
 	char dedup[CW_VERDICT_DEDUP_MAX + 1];
 	char message[CW_VERDICT_MESSAGE_MAX + 1];
 };

@@ -24,7 +24,7 @@
 #define TEXTS_MAX 32
 
 const char *const cw_rule_keys[] = { "id", "version", "severity", "status", "title", "description", "references",
-	                                     "false_positives", "tags", "params", "cooldown", "when", "expect", "state", "evaluate",
+	                                     "false_positives", "tags", "params", "cooldown", "role", "when", "expect", "state", "evaluate",
 	                                     "investigate", "tests", NULL };
 static const char *const statuses[] = { [CW_RULE_STABLE] = "stable", [CW_RULE_EXPERIMENTAL] = "experimental",
 	                                    [CW_RULE_SHADOW] = "shadow", [CW_RULE_SHADOW + 1] = NULL };
@@ -329,6 +329,18 @@ static void read_cooldown(lua_State *L, struct cw_rule *rule)
 		fail(L, "cooldown", "\"cooldown\" must be a duration from \"0s\" to \"30d\", like \"1h\"");
 }
 
+/* What the address that its alerts are about has done, unless an alert says otherwise. */
+static void read_role(lua_State *L, struct cw_rule *rule)
+{
+	const char *text = read_text(L, "role", 32, false);
+
+	if (text == NULL)
+		return;
+	if (!cw_alert_role_parse(text, &rule->default_role))
+		fail(L, "role", "\"role\" must be actor, victim, counterparty or unknown, not \"%s\"", text);
+	rule->has_role = true;
+}
+
 /* A reference to the function `key`, LUA_NOREF if there is none. */
 static int read_function(lua_State *L, const char *key, bool required)
 {
@@ -441,6 +453,7 @@ static int l_rule(lua_State *L)
 	rule->when = read_when(L);
 	rule->when_line = cw_rule_find_line(rules->text, rules->text_len, "when", rule->line, 1);
 	read_cooldown(L, rule);
+	read_role(L, rule);
 	read_expect(L, rule);
 	rule->state = read_function(L, "state", false);
 	rule->evaluate = read_function(L, "evaluate", true);

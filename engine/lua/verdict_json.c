@@ -24,6 +24,13 @@ static void put_alert(struct cw_buf *out, const struct cw_outcome_alert *a)
 	cw_json_put_cstring(out, a->explanation);
 	cw_buf_puts(out, ",\"features\":");
 	cw_buf_puts(out, a->features);
+	cw_buf_printf(out, ",\"role\":\"%s\",\"entity\":", cw_alert_role_name(a->role));
+	if (a->entity[0] != '\0')
+		cw_json_put_cstring(out, a->entity);
+	else
+		cw_buf_puts(out, "null");
+	cw_buf_puts(out, ",\"labels\":");
+	cw_buf_puts(out, a->labels);
 	cw_buf_putc(out, '}');
 }
 

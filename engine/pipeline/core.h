@@ -30,6 +30,7 @@ struct recent;
 struct reorg;
 struct replay;
 struct rates;
+struct stored_lists;
 struct submission;
 struct warm;
 
@@ -152,6 +153,18 @@ struct generation {
 	uint32_t nrules;
 	struct rule_info *rules;
 };
+/* Copies of lists (lists.c). */
+struct stored_lists {
+	struct cw_arena *arena;
+	struct cw_bundle_file *files;
+	int n;
+};
+struct stored_lists *cw_stored_lists_new(const struct cw_bundle_file *files, int n);
+void cw_stored_lists_free(struct stored_lists **lists);
+/* Makes a bundle of `from` with these as its stored lists (NULL: none); the arrays are of the arena. */
+void cw_stored_lists_join(struct cw_bundle *out, const struct cw_bundle *from, const struct stored_lists *lists,
+                          struct cw_arena *arena);
+
 struct generation *cw_generation_ref(struct generation *gen);
 void cw_generation_unref(struct generation **gen);
 
@@ -348,6 +361,7 @@ struct cw_pipeline {
 	struct generation *gen, *next_gen;
 	bool activating;
 	struct load *load_job;
+	struct stored_lists *lists;      /* address lists that are no files; NULL: none */
 	struct cw_buf ruleset;           /* JSON */
 	struct cw_buf changes;           /* of the newest generation, JSON */
 

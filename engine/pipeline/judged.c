@@ -175,6 +175,10 @@ bool cw_verdict_send_alerts(struct cw_pipeline *p, struct group *g, cw_query_fn 
 				.severity = cw_severity_name(a->severity),
 				.features = item->plain ? "{}" : a->features,
 				.explanation = item->plain ? "" : a->explanation,
+				.labels = item->plain ? "[]" : a->labels,
+				.role = cw_alert_role_name(a->role),
+				.entity = (a->flags & CW_ALERT_HAS_ENTITY) != 0 ? a->entity.b : NULL,
+				.list = item->plain ? "" : a->hidden_by,
 			};
 		}
 	}

@@ -48,7 +48,11 @@ static void add_alert(struct item *item, const struct cw_verdict_row *row)
 		.confidence = row->anomaly_confidence,
 		.explanation = copy(arena, row->explanation),
 		.features = copy(arena, row->features),
+		.entity = copy(arena, row->entity),
+		.labels = copy(arena, row->labels),
 	};
+	if (!cw_alert_role_parse(row->role, &alert->role))
+		alert->role = CW_ALERT_UNKNOWN;
 	if (!cw_severity_parse(row->severity, &alert->severity))
 		alert->severity = CW_SEVERITY_LOW;
 	if (out->nalerts == 0 || alert->severity > out->severity)

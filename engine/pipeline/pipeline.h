@@ -48,6 +48,9 @@ struct cw_outcome_alert {
 	enum cw_severity severity;
 	double score, confidence;
 	const char *explanation, *features;
+	enum cw_alert_role role;      /* of: */
+	const char *entity;           /* the address that it is about, "" if there is none */
+	const char *labels;           /* JSON array: entries of lists that it rests on */
 };
 
 /* Valid during the callback. */
@@ -131,6 +134,13 @@ void cw_pipeline_finalise(struct cw_pipeline *pipeline, uint64_t chain_id, uint6
 /* Loads a generation of rules, registers it in models / model_versions, activates it. `fn` once: the report or the
  * reason why the old generation goes on. */
 int cw_pipeline_load_rules(struct cw_pipeline *pipeline, const struct cw_bundle *bundle, cw_load_fn *fn, void *arg,
+                           struct cw_err *err);
+/* Address lists that are no files. They join every bundle that is loaded from here on; their names begin so: */
+#define CW_LISTS_STORED "stored:"
+/* At the start, before the first rules. Copies. */
+void cw_pipeline_set_lists(struct cw_pipeline *pipeline, const struct cw_bundle_file *lists, int n);
+/* Loads the live rules again with these instead of those before: a hot swap at a batch boundary. As cw_pipeline_load_rules. */
+int cw_pipeline_load_lists(struct cw_pipeline *pipeline, const struct cw_bundle_file *lists, int n, cw_load_fn *fn, void *arg,
                            struct cw_err *err);
 /* JSON of the ruleset that is live: digest, since, rules with version, status, warm or not, calls, fires, faults, time,
  * state; "" before the first. Valid until the next call. */

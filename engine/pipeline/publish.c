@@ -22,6 +22,15 @@ static enum cw_alert_event event_of(const struct cw_alert *a, const struct cw_al
 	return CW_EVENT_NONE;
 }
 
+static const char *entity_of(struct cw_arena *arena, const struct cw_alert *a)
+{
+	char text[CW_ADDRESS_TEXT];
+
+	if ((a->flags & CW_ALERT_HAS_ENTITY) == 0)
+		return "";
+	return cw_arena_strndup(arena, cw_address_format(&a->entity, text), CW_ADDRESS_TEXT - 1);
+}
+
 static void make_outcome(struct item *item, const struct generation *gen)
 {
 	const struct cw_verdict *v = &item->verdict;
@@ -65,6 +74,9 @@ static void make_outcome(struct item *item, const struct generation *gen)
 			.confidence = a->confidence,
 			.explanation = item->plain ? "" : a->explanation,
 			.features = item->plain ? "{}" : a->features,
+			.role = a->role,
+			.entity = entity_of(item->keep->arena, a),
+			.labels = item->plain ? "[]" : a->labels,
 		};
 	}
 	out->alerts = alerts;

@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -14,6 +15,7 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "pg/result.h"
+#include "pipeline/bundle.h"
 #include "pipeline/core.h"
 #include "store/rules.h"
 
@@ -25,6 +27,7 @@ struct load {
 	int nsources;
 	uint64_t query;
 	bool loaded;                         /* the supervisor holds an evaluator that is to be activated or discarded */
+	struct stored_lists *lists;          /* that come with it; NULL: those that are there stay */
 	struct cw_err err;
 	cw_load_fn *fn;
 	void *arg;
@@ -174,6 +177,12 @@ static void load_end(struct cw_pipeline *p, const struct cw_err *err)
 	p->load_job = NULL;
 	if (err != NULL && l->loaded && p->supervisor != NULL)
 		cw_supervisor_discard(p->supervisor);
+	if (err == NULL && l->lists != NULL) {
+		cw_stored_lists_free(&p->lists);
+		p->lists = l->lists;
+		l->lists = NULL;
+	}
+	cw_stored_lists_free(&l->lists);
 	if (l->fn != NULL)
 		l->fn(l->arg, err == NULL ? l->gen->report : NULL, err);
 	cw_generation_unref(&l->gen);
@@ -248,26 +257,60 @@ static void on_loaded(void *arg, const char *report, const struct cw_err *err)
 	l->query = cw_rules_register(p->pool, l->gen->digest, versions, l->gen->nrules, on_registered, p);
 }
 
-int cw_pipeline_load_rules(struct cw_pipeline *pipeline, const struct cw_bundle *bundle, cw_load_fn *fn, void *arg,
-                           struct cw_err *err)
+static int load_start(struct cw_pipeline *p, const struct cw_bundle *bundle, struct stored_lists *lists, cw_load_fn *fn,
+                      void *arg, struct cw_err *err)
 {
-	struct cw_pipeline *p = CW_CAST(pipeline, PIPELINE_MAGIC);
-	struct load *l;
+	struct load *l = cw_zalloc(sizeof(*l));
+	struct cw_bundle joined;
 
-	if (p->load_job != NULL)
-		return cw_err_set(err, CW_ERR_BUSY, "other rules are being loaded");
-	l = cw_zalloc(sizeof(*l));
 	l->fn = fn;
 	l->arg = arg;
 	l->arena = cw_arena_new();
 	hash_sources(l, bundle);
+	cw_stored_lists_join(&joined, bundle, lists != NULL ? lists : p->lists, l->arena);
 	p->load_job = l;
-	if (cw_supervisor_load(p->supervisor, bundle, on_loaded, p, err) == 0)
+	if (cw_supervisor_load(p->supervisor, &joined, on_loaded, p, err) == 0) {
+		l->lists = lists;
 		return 0;
+	}
 	p->load_job = NULL;
 	cw_arena_free(&l->arena);
 	cw_free(l);
 	return -1;
+}
+
+int cw_pipeline_load_rules(struct cw_pipeline *pipeline, const struct cw_bundle *bundle, cw_load_fn *fn, void *arg,
+                           struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(pipeline, PIPELINE_MAGIC);
+
+	if (p->load_job != NULL)
+		return cw_err_set(err, CW_ERR_BUSY, "other rules are being loaded");
+	return load_start(p, bundle, NULL, fn, arg, err);
+}
+
+int cw_pipeline_load_lists(struct cw_pipeline *pipeline, const struct cw_bundle_file *files, int n, cw_load_fn *fn, void *arg,
+                           struct cw_err *err)
+{
+	struct cw_pipeline *p = CW_CAST(pipeline, PIPELINE_MAGIC);
+	struct stored_lists *lists;
+	struct cw_bundle live;
+	void *bytes;
+	size_t size;
+	int rc;
+
+	if (p->load_job != NULL)
+		return cw_err_set(err, CW_ERR_BUSY, "other rules are being loaded");
+	if (p->gen == NULL || cw_supervisor_bundle(p->supervisor, &live, &bytes, &size) != 0)
+		return cw_err_set(err, CW_ERR_BUSY, "no rules are live yet");
+	lists = cw_stored_lists_new(files, n);
+	live.tested = true;                  /* the same rules: they have passed their tests */
+	rc = load_start(p, &live, lists, fn, arg, err);
+	cw_bundle_release(&live);
+	munmap(bytes, size);
+	if (rc != 0)
+		cw_stored_lists_free(&lists);
+	return rc;
 }
 
 static void tell_end(void *arg)
@@ -295,6 +338,8 @@ static void carry_over(struct generation *gen, const struct generation *old)
 			to->faults = from->faults;
 			to->logged = from->logged;
 			to->since_us = from->since_us;
+			if (to->fires == NULL && from->fires != NULL)   /* not tested again */
+				to->fires = cw_arena_strndup(gen->arena, from->fires, strlen(from->fires));
 		}
 }
 
@@ -469,4 +514,5 @@ void cw_rules_release(struct cw_pipeline *p)
 	cw_generation_unref(&p->next_gen);
 	cw_buf_release(&p->ruleset);
 	cw_buf_release(&p->changes);
+	cw_stored_lists_free(&p->lists);
 }

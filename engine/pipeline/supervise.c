@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -454,7 +455,7 @@ int cw_supervisor_load(struct cw_supervisor *s, const struct cw_bundle *bundle, 
 	s->coming = generation_new(bundle, err);
 	if (s->coming == NULL)
 		return -1;
-	s->next = worker_new(s, s->coming, false, err);
+	s->next = worker_new(s, s->coming, bundle->tested, err);
 	if (s->next == NULL) {
 		cw_generation_free(&s->coming);
 		return -1;
@@ -463,6 +464,22 @@ int cw_supervisor_load(struct cw_supervisor *s, const struct cw_bundle *bundle, 
 	s->load_arg = arg;
 	cw_watchdog_soon(s);
 	return 0;
+}
+
+int cw_supervisor_bundle(const struct cw_supervisor *s, struct cw_bundle *bundle, void **bytes, size_t *size)
+{
+	const struct cw_generation *generation = s->generation;
+
+	if (generation == NULL)
+		return -1;
+	*size = generation->bundle_size;
+	*bytes = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, generation->bundle_fd, 0);
+	if (*bytes == MAP_FAILED)
+		return -1;
+	if (cw_bundle_unpack(bundle, *bytes, *size) == 0)
+		return 0;
+	munmap(*bytes, *size);
+	return -1;
 }
 
 /* What was submitted so far gets its verdict first, if there is anybody to give it. */

@@ -71,11 +71,13 @@ void cw_supervisor_free(struct cw_supervisor **supervisor);
 /* Takes over all but ring_slots. */
 void cw_supervisor_reconfigure(struct cw_supervisor *s, const struct cw_supervisor_conf *conf);
 
-/* Starts a new evaluator aside with this bundle. When it is loaded and tested, `fn` gets the report and the evaluator
+/* Starts a new evaluator aside with this bundle (one that is `tested` is not tested again). When it is loaded and tested, `fn` gets the report and the evaluator
  * waits for cw_supervisor_activate (which makes it the live one at a batch boundary; the old one exits) or
  * cw_supervisor_discard. One load at a time, until it is activated for good: CW_ERR_BUSY. */
 int cw_supervisor_load(struct cw_supervisor *s, const struct cw_bundle *bundle, cw_load_fn *fn, void *arg,
                        struct cw_err *err);
+/* The bundle of the live generation, as it was loaded: texts in a mapping, to be released with both. -1: none is live. */
+int cw_supervisor_bundle(const struct cw_supervisor *s, struct cw_bundle *bundle, void **bytes, size_t *size);
 /* `disabled` lists rule indexes that start quarantined. What was submitted before is judged by the old generation, what
  * comes after by the new: CW_ACTIVATED (or CW_ACTIVATION_FAILED) is told between the two. */
 void cw_supervisor_activate(struct cw_supervisor *s, const uint32_t *disabled, int ndisabled);

@@ -31,7 +31,10 @@ struct alert_item {
 	uint32_t dedup_len, features_len, explanation_len;
 	double score, confidence;
 	uint64_t founder;
-	uint32_t occurrences, zero;
+	uint32_t occurrences, role;
+	uint32_t labels_len, hidden_len;
+	struct cw_address entity;
+	uint32_t zero;
 };
 
 struct fault_item {
@@ -45,6 +48,7 @@ struct note_item {
 };
 
 static const char *const severities[] = { "low", "medium", "high", "critical" };
+static const char *const roles[] = { "unknown", "actor", "victim", "counterparty" };
 static const char *const fault_kinds[] = { "unknown", "error", "ticks", "time", "memory", "stack" };
 static const char cut_features[] = "{\"truncated\":true}";
 
@@ -58,6 +62,21 @@ bool cw_severity_parse(const char *text, enum cw_severity *out)
 	for (unsigned i = 0; i <= CW_SEVERITY_CRITICAL; i++)
 		if (strcmp(text, severities[i]) == 0) {
 			*out = (enum cw_severity)i;
+			return true;
+		}
+	return false;
+}
+
+const char *cw_alert_role_name(enum cw_alert_role role)
+{
+	return roles[(unsigned)role <= CW_ALERT_COUNTERPARTY ? (unsigned)role : 0];
+}
+
+bool cw_alert_role_parse(const char *text, enum cw_alert_role *out)
+{
+	for (unsigned i = 0; i <= CW_ALERT_COUNTERPARTY; i++)
+		if (strcmp(text, roles[i]) == 0) {
+			*out = (enum cw_alert_role)i;
 			return true;
 		}
 	return false;
@@ -119,6 +138,7 @@ void cw_verdict_begin(struct cw_buf *out, uint64_t seq)
 void cw_verdict_alert(struct cw_buf *out, const struct cw_alert *alert)
 {
 	const char *features = alert->features != NULL ? alert->features : "{}";
+	const char *labels = alert->labels != NULL ? alert->labels : "[]";
 	struct alert_item a = {
 		.item = { .kind = ITEM_ALERT },
 		.rule = alert->rule,
@@ -128,16 +148,22 @@ void cw_verdict_alert(struct cw_buf *out, const struct cw_alert *alert)
 		.confidence = unit(alert->confidence),
 		.founder = alert->founder,
 		.occurrences = alert->occurrences,
+		.role = (uint32_t)alert->role,
+		.entity = alert->entity,
 	};
 	size_t start = out->len;
 
 	if (strlen(features) > CW_VERDICT_FEATURES_MAX)
 		features = cut_features;
+	if (strlen(labels) > CW_VERDICT_LABELS_MAX)
+		labels = "[]";
 	cw_buf_add(out, &a, sizeof(a));
 	a.dedup_len = put_text(out, alert->dedup, CW_VERDICT_DEDUP_MAX);
 	/* Replacement characters may make it longer than it came in, hence no limit here. */
 	a.features_len = put_text(out, features, SIZE_MAX);
 	a.explanation_len = put_text(out, alert->explanation, CW_VERDICT_EXPLANATION_MAX);
+	a.labels_len = put_text(out, labels, SIZE_MAX);
+	a.hidden_len = put_text(out, alert->hidden_by, CW_VERDICT_LIST_MAX);
 	a.item.size = pad_item(out, start);
 	memcpy(out->data + start, &a, sizeof(a));
 }
@@ -202,8 +228,10 @@ void cw_verdict_shrink(struct cw_buf *out)
 			cw_verdict_alert(&small, &(struct cw_alert){
 				.rule = a.rule, .flags = a.flags, .severity = (enum cw_severity)a.severity,
 				.score = a.score, .confidence = a.confidence, .dedup = text, .features = cut_features,
-				.founder = a.founder, .occurrences = a.occurrences,
-				.explanation = text + a.dedup_len + 1 + a.features_len + 1 });
+				.founder = a.founder, .occurrences = a.occurrences, .role = (enum cw_alert_role)a.role, .entity = a.entity,
+				.explanation = text + a.dedup_len + 1 + a.features_len + 1,
+				.labels = text + a.dedup_len + 1 + a.features_len + 1 + a.explanation_len + 1,
+				.hidden_by = text + a.dedup_len + 1 + a.features_len + 1 + a.explanation_len + 1 + a.labels_len + 1 });
 		} else {
 			cw_buf_add(&small, out->data + at, item.size);
 		}
@@ -281,6 +309,47 @@ static bool is_object(const char *text, struct cw_arena *arena)
 	return value != NULL && value->type == CW_JSON_OBJECT;
 }
 
+static bool is_name(const struct cw_json *object, const char *key)
+{
+	const struct cw_json *value = cw_json_get(object, key);
+
+	return value != NULL && value->type == CW_JSON_STRING;
+}
+
+static bool is_count(const struct cw_json *object, const char *key)
+{
+	const struct cw_json *value = cw_json_get(object, key);
+	int64_t number;
+
+	return value != NULL && cw_json_to_i64(value, &number) && number >= 0;
+}
+
+/* What the store makes rows of. */
+static bool are_labels(const char *text, struct cw_arena *arena)
+{
+	struct cw_json_error error;
+	const struct cw_json *list;
+
+	if (strcmp(text, "[]") == 0)
+		return true;
+	list = cw_json_parse(text, strlen(text), 4, arena, &error);
+	if (list == NULL || list->type != CW_JSON_ARRAY)
+		return false;
+	for (const struct cw_json *l = list->first; l != NULL; l = l->next) {
+		const struct cw_json *address = cw_json_get(l, "address"), *use = cw_json_get(l, "use");
+		const struct cw_json *sure = cw_json_get(l, "confidence");
+		struct cw_address parsed;
+
+		if (!is_name(l, "list") || !is_name(l, "file") || !is_name(l, "category") || !is_name(l, "name") ||
+		    !is_name(l, "source") || !is_count(l, "version") || !is_count(l, "chain") || address == NULL ||
+		    address->type != CW_JSON_STRING || cw_address_parse(&parsed, address->text, address->len) != CW_ADDRESS_OK ||
+		    use == NULL || use->type != CW_JSON_STRING || sure == NULL || sure->type != CW_JSON_NUMBER ||
+		    (strcmp(use->text, "evidence") != 0 && strcmp(use->text, "suppression") != 0))
+			return false;
+	}
+	return true;
+}
+
 static bool in_unit(double x)
 {
 	return x >= 0 && x <= 1;
@@ -297,8 +366,10 @@ static int read_alert(struct cw_alert *out, const char *bytes, size_t at, uint64
 	left = a.item.size - sizeof(a);
 	if (a.rule >= CW_RULES_MAX)
 		return nonsense(err, "rule index out of range", at);
-	if (a.severity > CW_SEVERITY_CRITICAL || (a.flags & ~(uint32_t)(CW_ALERT_SHADOW | CW_ALERT_ROSE)) != 0)
+	if (a.severity > CW_SEVERITY_CRITICAL || (a.flags & ~(uint32_t)(CW_ALERT_SHADOW | CW_ALERT_ROSE | CW_ALERT_HAS_ENTITY)) != 0)
 		return nonsense(err, "bad severity or flags", at);
+	if (a.role > CW_ALERT_COUNTERPARTY)
+		return nonsense(err, "bad role", at);
 	if (a.founder > seq)
 		return nonsense(err, "alert founded by a later transaction", at);
 	if (!in_unit(a.score) || !in_unit(a.confidence))
@@ -311,6 +382,8 @@ static int read_alert(struct cw_alert *out, const char *bytes, size_t at, uint64
 		.confidence = a.confidence,
 		.founder = a.founder != 0 ? a.founder : seq,
 		.occurrences = a.occurrences > 0 ? a.occurrences : 1,
+		.role = (enum cw_alert_role)a.role,
+		.entity = a.entity,
 		.dedup = take_text(&rest, &left, a.dedup_len, CW_VERDICT_DEDUP_MAX, arena),
 	};
 	if (out->dedup == NULL)
@@ -319,8 +392,14 @@ static int read_alert(struct cw_alert *out, const char *bytes, size_t at, uint64
 	if (out->features == NULL || !is_object(out->features, arena))
 		return nonsense(err, "bad features", at);
 	out->explanation = take_text(&rest, &left, a.explanation_len, CW_VERDICT_EXPLANATION_MAX, arena);
-	if (out->explanation == NULL || left >= 8)
+	if (out->explanation == NULL)
 		return nonsense(err, "bad explanation", at);
+	out->labels = take_text(&rest, &left, a.labels_len, 3 * CW_VERDICT_LABELS_MAX, arena);
+	if (out->labels == NULL || !are_labels(out->labels, arena))
+		return nonsense(err, "bad labels", at);
+	out->hidden_by = take_text(&rest, &left, a.hidden_len, CW_VERDICT_LIST_MAX, arena);
+	if (out->hidden_by == NULL || left >= 8)
+		return nonsense(err, "bad list", at);
 	return 0;
 }
 

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chain/hex.h"
+
 struct cw_arena;
 struct cw_buf;
 struct cw_err;
@@ -22,6 +24,8 @@ struct cw_err;
 #define CW_VERDICT_FEATURES_MAX 16384
 #define CW_VERDICT_EXPLANATION_MAX 2048
 #define CW_VERDICT_MESSAGE_MAX 1024
+#define CW_VERDICT_LABELS_MAX (64u << 10)   /* longer: none are told */
+#define CW_VERDICT_LIST_MAX 128
 #define CW_VERDICT_NOTE_MAX (512u << 10)
 #define CW_VERDICT_MAX (1u << 20)      /* of one verdict as a whole, see cw_verdict_shrink */
 
@@ -29,9 +33,15 @@ enum cw_severity { CW_SEVERITY_LOW = 0, CW_SEVERITY_MEDIUM, CW_SEVERITY_HIGH, CW
 const char *cw_severity_name(enum cw_severity severity);             /* "low" ... "critical", as in SQL */
 bool cw_severity_parse(const char *text, enum cw_severity *out);
 
+/* What the address that an alert is about has done, or had done to it. */
+enum cw_alert_role { CW_ALERT_UNKNOWN = 0, CW_ALERT_ACTOR, CW_ALERT_VICTIM, CW_ALERT_COUNTERPARTY };
+const char *cw_alert_role_name(enum cw_alert_role role);             /* "unknown", "actor", ..., as in SQL */
+bool cw_alert_role_parse(const char *text, enum cw_alert_role *out);
+
 enum cw_alert_flags {
 	CW_ALERT_SHADOW = 1,          /* stored, never published */
 	CW_ALERT_ROSE = 2,            /* continues an alert, with a higher severity than it had */
+	CW_ALERT_HAS_ENTITY = 4,
 };
 
 struct cw_alert {
@@ -43,6 +53,10 @@ struct cw_alert {
 	const char *dedup;            /* "" if the rule gave none */
 	const char *features;         /* JSON object: values, limits, baselines */
 	const char *explanation;      /* one sentence */
+	enum cw_alert_role role;      /* of: */
+	struct cw_address entity;     /* the address that it is about; zero without CW_ALERT_HAS_ENTITY */
+	const char *labels;           /* JSON array: entries of lists that it rests on (detect/lists.h); NULL or "[]": none */
+	const char *hidden_by;        /* list that hides it; NULL or "": none */
 	uint64_t founder;             /* seq of the transaction that founded the living alert (pipeline/living.h). Written as
 	                               * 0: this one did. Read it is never 0 and never above the verdict's seq */
 	uint32_t occurrences;         /* fires of that alert so far, this one included; at least 1 when read */

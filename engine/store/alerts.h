@@ -31,6 +31,10 @@ struct cw_alert_fire {
 	const char *severity;         /* low, medium, high, critical */
 	const char *features;         /* JSON object */
 	const char *explanation;
+	const char *labels;           /* JSON array of what it rests on, see detect/lists.h */
+	const char *role;             /* of: */
+	const uint8_t *entity;        /* 20 bytes; NULL: none */
+	const char *list;             /* that hides it, "" if none does */
 };
 
 /* The answer has one row for each fire, in order: read it with cw_alerts_read. `events`: rows of outbox for alerts that are

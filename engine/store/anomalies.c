@@ -19,7 +19,14 @@
 	CW_COLUMN("reborn_of", "a.reborn_of", 0), \
 	CW_COLUMN("status", "a.status", 0), CW_COLUMN("reviewed", "a.reviewed", 0), \
 	CW_COLUMN("reviewed_by", "a.reviewed_by", 0), CW_COLUMN("reviewed_at", "a.reviewed_at", 0), \
-	CW_COLUMN("review_note", "a.review_note", 0), CW_COLUMN("false_positive", "a.false_positive", 0)
+	CW_COLUMN("review_note", "a.review_note", 0), CW_COLUMN("false_positive", "a.false_positive", 0), \
+	CW_COLUMN("entity", "a.entity", 0), CW_COLUMN("role", "a.role", 0), \
+	CW_COLUMN("label_withdrawn_at", "a.label_withdrawn_at", 0), \
+	CW_COLUMN("labels", "(SELECT coalesce(jsonb_agg(jsonb_build_object('list', l.list, 'version', l.version, 'last_version'," \
+	          " l.last_version, 'file', l.file_checksum, 'address', '0x' || encode(l.address, 'hex'), 'chain', l.chain_id," \
+	          " 'category', l.category, 'name', l.label, 'source', l.source, 'confidence', l.confidence, 'use', l.use," \
+	          " 'withdrawn_at', l.withdrawn_at, 'withdrawn_version', l.withdrawn_version) ORDER BY l.list, l.address," \
+	          " l.category, l.use), '[]') FROM anomaly_labels l WHERE l.anomaly_id = a.id)", 0)
 
 static const struct cw_column columns[] = {
 	ANOMALY_COLUMNS,
@@ -47,7 +54,10 @@ static const struct cw_column changed_columns[] = { ANOMALY_COLUMNS };
 	{ .name = "status", .type = CW_ARG_CHOICE, .choices = STATUSES }, { .name = "shadow", .type = CW_ARG_BOOL }, \
 	{ .name = "suppressed", .type = CW_ARG_BOOL }, \
 	{ .name = "finality", .type = CW_ARG_CHOICE, .choices = FINALITIES }, \
-	{ .name = "dedup_key" }, { .name = "min_score", .type = CW_ARG_NUMBER, .min = 0, .max = 1 }
+	{ .name = "dedup_key" }, { .name = "min_score", .type = CW_ARG_NUMBER, .min = 0, .max = 1 }, \
+	{ .name = "entity", .type = CW_ARG_ADDRESS }, \
+	{ .name = "role", .type = CW_ARG_CHOICE, .choices = "actor|victim|counterparty|unknown" }, \
+	{ .name = "label_withdrawn", .type = CW_ARG_BOOL }, { .name = "list" }
 
 static const struct cw_arg_spec list_args[] = { FILTER_ARGS, CW_PAGE_ARGS };
 static const struct cw_arg_spec filter_args[] = { FILTER_ARGS };
@@ -106,6 +116,10 @@ static void put_where(struct cw_build *b)
 	cw_build_choice(b, "status", "a.status = '%'");
 	cw_build_filter(b, "dedup_key", "a.dedup_key = %");
 	cw_build_filter(b, "min_score", "a.anomaly_score >= %");
+	cw_build_filter(b, "entity", "a.entity = %");
+	cw_build_choice(b, "role", "a.role = '%'");
+	cw_build_flag(b, "label_withdrawn", "a.label_withdrawn_at IS NOT NULL", "a.label_withdrawn_at IS NULL");
+	cw_build_filter(b, "list", "EXISTS (SELECT FROM anomaly_labels al WHERE al.anomaly_id = a.id AND al.list = %)");
 	if (cw_build_arg(b, "shadow") == NULL) {
 		cw_build_and(b);
 		cw_build_sql(b, "NOT a.shadow");

@@ -8,10 +8,14 @@ static const struct cw_column columns[] = {
 	CW_COLUMN("address", "s.address", 0),
 	CW_COLUMN("dedup_key", "s.dedup_key", 0),
 	CW_COLUMN("chain_id", "s.chain_id", 0),
+	CW_COLUMN("list", "s.list", 0),
+	CW_COLUMN("rules", "s.rules", 0),
+	CW_COLUMN("side", "s.side", 0),
+	CW_COLUMN("max_severity", "s.max_severity", 0),
 	CW_COLUMN("reason", "s.reason", 0),
 	CW_COLUMN("owner", "s.owner_id", 0),
 	CW_COLUMN("created_at", "s.created_at", 0),
-	CW_COLUMN("expires_at", "s.expires_at", 0),
+	CW_COLUMN("expires_at", "nullif(s.expires_at, 'infinity')", 0),
 	CW_COLUMN("ended_at", "s.ended_at", 0),
 	CW_COLUMN("ended_by", "s.ended_by", 0),
 	CW_COLUMN("active", "(s.ended_at IS NULL AND s.expires_at > now())", 0),
@@ -23,6 +27,7 @@ static const struct cw_arg_spec list_args[] = {
 	{ .name = "active", .type = CW_ARG_BOOL },
 	{ .name = "rule" },
 	{ .name = "address", .type = CW_ARG_ADDRESS },
+	{ .name = "list" },
 	CW_PAGE_ARGS,
 };
 
@@ -34,6 +39,7 @@ static void build_list(struct cw_build *b)
 	              "(s.ended_at IS NOT NULL OR s.expires_at <= now())");
 	cw_build_filter(b, "rule", "s.rule_id = %");
 	cw_build_filter(b, "address", "s.address = %");
+	cw_build_filter(b, "list", "s.list = %");
 }
 
 const struct cw_op cw_suppressions_list = {
@@ -95,12 +101,12 @@ static void build_finish(struct cw_build *b)
 {
 	cw_build_value(b, "ended_by", "UPDATE suppressions s SET ended_at = coalesce(s.ended_at, now()),"
 	               " ended_by = CASE WHEN s.ended_at IS NULL THEN % ELSE s.ended_by END");
-	cw_build_filter(b, "id", "s.id = %");
+	cw_build_filter(b, "id", "s.list IS NULL AND s.id = %");
 	cw_build_returning(b);
 }
 
 const struct cw_op cw_suppressions_finish = {
 	.repo = "suppressions", .name = "finish", .kind = CW_OP_EXEC,
-	.summary = "Ends a suppression now; one that has ended stays as it is.",
+	.summary = "Ends a suppression now; one that has ended stays as it is. Not that of a list: that ends with its declaration.",
 	CW_OP_ARGS(finish_args), CW_OP_COLUMNS(columns), .build = build_finish,
 };

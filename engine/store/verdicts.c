@@ -11,7 +11,11 @@
 static const struct cw_stmt find_stmt = {
 	"verdicts_find",
 	"SELECT k.ord, t.id, p.is_anomaly, p.anomaly_score, p.confidence, p.ruleset, a.id, a.anomaly_score, a.confidence,"
-	" a.severity, a.rule_id, a.version, a.title, a.explanation, a.features_used, a.founded, a.suppressed"
+	" a.severity, a.rule_id, a.version, a.title, a.explanation, a.features_used, a.founded, a.suppressed,"
+	" a.role, '0x' || encode(a.entity, 'hex'), (SELECT jsonb_agg(jsonb_build_object('list', l.list, 'version', l.last_version, 'file', l.file_checksum,"
+	" 'address', '0x' || encode(l.address, 'hex'), 'chain', l.chain_id, 'category', l.category, 'name', l.label, 'source',"
+	" l.source, 'confidence', l.confidence, 'use', l.use) ORDER BY l.list, l.address, l.category)"
+	" FROM anomaly_labels l WHERE l.anomaly_id = a.id)"
 	" FROM unnest($1::int8[], $2::bytea[]) WITH ORDINALITY AS k (chain_id, hash, ord)"
 	" JOIN transactions t ON t.hash = k.hash AND t.chain_id = k.chain_id AND t.canonical"
 	" LEFT JOIN LATERAL (SELECT q.is_anomaly, q.anomaly_score, q.confidence, coalesce(v.checksum, v.version) AS ruleset"
@@ -19,11 +23,12 @@ static const struct cw_stmt find_stmt = {
 	" WHERE q.transaction_id = t.id AND q.created_at >= t.created_at - interval '1 day'"
 	" ORDER BY (m.model_type = 'ruleset') DESC, q.id LIMIT 1) p ON true"
 	" LEFT JOIN LATERAL (SELECT n.id, f.anomaly_score, f.confidence, f.severity, n.rule_id, v.version, n.title,"
-	" f.explanation, f.features_used, n.transaction_id = t.id AS founded, f.suppressed_by IS NOT NULL AS suppressed"
+	" f.explanation, f.features_used, n.transaction_id = t.id AS founded, f.suppressed_by IS NOT NULL AS suppressed,"
+	" n.role, n.entity"
 	" FROM anomaly_evidence f JOIN anomalies n ON n.id = f.anomaly_id JOIN model_versions v ON v.id = f.model_id"
 	" WHERE f.transaction_id = t.id AND NOT n.shadow UNION ALL"
 	" SELECT n.id, n.anomaly_score, n.confidence, n.severity, n.rule_id, n.rule_version, n.title, n.explanation,"
-	" n.features_used, true, false FROM anomalies n WHERE n.transaction_id = t.id AND n.founder IS NULL AND NOT n.shadow)"
+	" n.features_used, true, false, n.role, n.entity FROM anomalies n WHERE n.transaction_id = t.id AND n.founder IS NULL AND NOT n.shadow)"
 	" a ON true ORDER BY k.ord, a.id",
 };
 
@@ -68,5 +73,8 @@ void cw_verdicts_row(const struct cw_result *res, int row, struct cw_verdict_row
 		.features = cw_result_text(res, row, 14, NULL),
 		.founded = cw_result_bool(res, row, 15),
 		.suppressed = cw_result_bool(res, row, 16),
+		.role = cw_result_text(res, row, 17, NULL),
+		.entity = cw_result_is_null(res, row, 18) ? "" : cw_result_text(res, row, 18, NULL),
+		.labels = cw_result_is_null(res, row, 19) ? "[]" : cw_result_text(res, row, 19, NULL),
 	};
 }

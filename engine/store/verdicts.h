@@ -26,6 +26,8 @@ struct cw_verdict_row {
 	int64_t anomaly_id;           /* 0: no anomaly in this row */
 	double anomaly_score, anomaly_confidence;
 	const char *severity, *rule, *version, *title, *explanation, *features;   /* as they were on this transaction */
+	const char *role, *entity;    /* of the alert; the entity as text, "" if there is none */
+	const char *labels;           /* JSON array of entries of lists that the alert rests on, on all its transactions */
 	bool founded, suppressed;     /* the alert began here; nobody was to be told of it */
 };
 /* Strings are valid as long as the result. */
