@@ -101,13 +101,13 @@ function db.transactions:bulk_create(args) end
 db.anomalies = {}
 
 ---Anomalies, newest first, each with its transaction. Those of rules in shadow only on demand. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number, entity?: string, role?: "actor"|"victim"|"counterparty"|"unknown", label_withdrawn?: boolean, list?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.anomalies:list(args) end
 
 ---Anomalies, newest first, each with its transaction. Those of rules in shadow only on demand. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number, entity?: string, role?: "actor"|"victim"|"counterparty"|"unknown", label_withdrawn?: boolean, list?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.anomalies:list_json(args) end
@@ -125,13 +125,13 @@ function db.anomalies:get(args) end
 function db.anomalies:get_json(args) end
 
 ---How many anomalies match. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number, entity?: string, role?: "actor"|"victim"|"counterparty"|"unknown", label_withdrawn?: boolean, list?: string }
 ---@return table?
 ---@return cw.Err?
 function db.anomalies:count(args) end
 
 ---How many anomalies match. Waits.
----@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number }
+---@param args { severity?: "low"|"medium"|"high"|"critical", min_severity?: "low"|"medium"|"high"|"critical", rule?: string, address?: string, hash?: string, chain_id?: integer, since?: string|number, until?: string|number, reviewed?: boolean, false_positive?: boolean, status?: "open"|"investigating"|"confirmed"|"dismissed", shadow?: boolean, suppressed?: boolean, finality?: "provisional"|"final"|"retracted", dedup_key?: string, min_score?: number, entity?: string, role?: "actor"|"victim"|"counterparty"|"unknown", label_withdrawn?: boolean, list?: string }
 ---@return string?
 ---@return cw.Err?
 function db.anomalies:count_json(args) end
@@ -1104,13 +1104,13 @@ function db.labels:of(args) end
 ---@return cw.Err?
 function db.labels:of_json(args) end
 
----The entries of one list by address; `after` is the last address of the part before. Waits.
+---The entries of one list by address; `after` is the last address of the part before. All entries of an address come together, so there may be some more than `limit`. Waits.
 ---@param args { list: string, category?: string, source?: string, chain_id?: integer, expired?: boolean, after?: string, limit: integer }
 ---@return table[]?
 ---@return cw.Err?
 function db.labels:list(args) end
 
----The entries of one list by address; `after` is the last address of the part before. Waits.
+---The entries of one list by address; `after` is the last address of the part before. All entries of an address come together, so there may be some more than `limit`. Waits.
 ---@param args { list: string, category?: string, source?: string, chain_id?: integer, expired?: boolean, after?: string, limit: integer }
 ---@return string?
 ---@return cw.Err?
@@ -1128,39 +1128,89 @@ function db.labels:count(args) end
 ---@return cw.Err?
 function db.labels:count_json(args) end
 
----The lists that have entries. Waits.
+---The lists, each with its newest version and whether it hides alerts. Waits.
+---@param args { list?: string }
 ---@return table[]?
 ---@return cw.Err?
-function db.labels:lists() end
+function db.labels:lists(args) end
 
----The lists that have entries. Waits.
+---The lists, each with its newest version and whether it hides alerts. Waits.
+---@param args { list?: string }
 ---@return string?
 ---@return cw.Err?
-function db.labels:lists_json() end
+function db.labels:lists_json(args) end
 
----An entry of a list; one that is there is replaced. Waits.
----@param args { list: string, address: string, chain_id?: integer, label?: string, category?: string, source?: string, confidence?: number, created_by?: integer, expires_at?: string|number }
+---Every change of a list, newest first: checksum, counts, who, when. Waits.
+---@param args { list: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.labels:versions(args) end
+
+---Every change of a list, newest first: checksum, counts, who, when. Waits.
+---@param args { list: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.labels:versions_json(args) end
+
+---Alerts that were opened again because an entry of the list was taken away, newest first. Waits.
+---@param args { list: string, version?: integer, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return cw.Page?
+---@return cw.Err?
+function db.labels:withdrawals(args) end
+
+---Alerts that were opened again because an entry of the list was taken away, newest first. Waits.
+---@param args { list: string, version?: integer, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@return string?
+---@return cw.Err?
+function db.labels:withdrawals_json(args) end
+
+---Addresses of a list that some list names as sanctioned: their alerts are not hidden by it. 100 at most. Waits.
+---@param args { list: string }
+---@return table[]?
+---@return cw.Err?
+function db.labels:sanctioned(args) end
+
+---Addresses of a list that some list names as sanctioned: their alerts are not hidden by it. 100 at most. Waits.
+---@param args { list: string }
+---@return string?
+---@return cw.Err?
+function db.labels:sanctioned_json(args) end
+
+---Entries of a list: [{"address":, "chain_id":, "category":, "label":, "source":, "confidence":, "first_seen":, "last_seen":, "expires_at":}], times in seconds. With `replace` the others leave the list, and alerts that rested on them are opened again. Gives the new version; nothing where nothing changed. Waits.
+---@param args { list: string, rows: any, replace?: boolean, format?: string, file?: string, created_by?: integer, events?: boolean }
 ---@return table?
 ---@return cw.Err?
-function db.labels:put(args) end
+function db.labels:import(args) end
 
----An entry of a list; one that is there is replaced. Waits.
----@param args { list: string, address: string, chain_id?: integer, label?: string, category?: string, source?: string, confidence?: number, created_by?: integer, expires_at?: string|number }
+---Entries of a list: [{"address":, "chain_id":, "category":, "label":, "source":, "confidence":, "first_seen":, "last_seen":, "expires_at":}], times in seconds. With `replace` the others leave the list, and alerts that rested on them are opened again. Gives the new version; nothing where nothing changed. Waits.
+---@param args { list: string, rows: any, replace?: boolean, format?: string, file?: string, created_by?: integer, events?: boolean }
 ---@return string?
 ---@return cw.Err?
-function db.labels:put_json(args) end
+function db.labels:import_json(args) end
 
----Many entries of a list at once: [{"address":, "label":, ...}]; those that are there are replaced. Waits.
----@param args { list: string, rows: any, created_by?: integer }
----@return integer?
+---Takes an address off a list (on one chain, of one category, where given), or all of them, and opens the alerts again that rested on it. Gives the new version; nothing where there was no such entry. Waits.
+---@param args { list: string, address?: string, chain_id?: integer, category?: string, removed_by?: integer, events?: boolean }
+---@return table?
 ---@return cw.Err?
-function db.labels:bulk_put(args) end
+function db.labels:remove(args) end
 
----Takes an address off a list, on one chain or on all. Waits.
----@param args { list: string, address: string, chain_id?: integer }
----@return integer?
+---Takes an address off a list (on one chain, of one category, where given), or all of them, and opens the alerts again that rested on it. Gives the new version; nothing where there was no such entry. Waits.
+---@param args { list: string, address?: string, chain_id?: integer, category?: string, removed_by?: integer, events?: boolean }
+---@return string?
 ---@return cw.Err?
-function db.labels:delete(args) end
+function db.labels:remove_json(args) end
+
+---Lets a list hide alerts, or not any more: of which rules (patterns of ids and tags), whose address must be on it, and up to which severity. Gives the new version; nothing where there is no such list. Waits.
+---@param args { list: string, on: boolean, rules?: string[], side?: "entity"|"counterparty"|"either", max_severity?: "low"|"medium"|"high"|"critical", reason?: string, owner?: integer }
+---@return table?
+---@return cw.Err?
+function db.labels:suppress(args) end
+
+---Lets a list hide alerts, or not any more: of which rules (patterns of ids and tags), whose address must be on it, and up to which severity. Gives the new version; nothing where there is no such list. Waits.
+---@param args { list: string, on: boolean, rules?: string[], side?: "entity"|"counterparty"|"either", max_severity?: "low"|"medium"|"high"|"critical", reason?: string, owner?: integer }
+---@return string?
+---@return cw.Err?
+function db.labels:suppress_json(args) end
 
 db.outbox = {}
 
@@ -1309,13 +1359,13 @@ function db.cursors:delete(args) end
 db.suppressions = {}
 
 ---Suppressions, newest first; over or not. Waits.
----@param args { active?: boolean, rule?: string, address?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@param args { active?: boolean, rule?: string, address?: string, list?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return cw.Page?
 ---@return cw.Err?
 function db.suppressions:list(args) end
 
 ---Suppressions, newest first; over or not. Waits.
----@param args { active?: boolean, rule?: string, address?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
+---@param args { active?: boolean, rule?: string, address?: string, list?: string, limit?: integer, cursor?: string, offset?: integer, order?: "asc"|"desc" }
 ---@return string?
 ---@return cw.Err?
 function db.suppressions:list_json(args) end
@@ -1344,13 +1394,13 @@ function db.suppressions:create(args) end
 ---@return cw.Err?
 function db.suppressions:create_json(args) end
 
----Ends a suppression now; one that has ended stays as it is. Waits.
+---Ends a suppression now; one that has ended stays as it is. Not that of a list: that ends with its declaration. Waits.
 ---@param args { id: integer, ended_by?: integer }
 ---@return table?
 ---@return cw.Err?
 function db.suppressions:finish(args) end
 
----Ends a suppression now; one that has ended stays as it is. Waits.
+---Ends a suppression now; one that has ended stays as it is. Not that of a list: that ends with its declaration. Waits.
 ---@param args { id: integer, ended_by?: integer }
 ---@return string?
 ---@return cw.Err?

@@ -739,7 +739,7 @@ function outlier.forest(options) end
 
 list = {}
 
----Whether an address is on one of the lists (labels, sanctions, own allow lists), and what is known of it. Lists are loaded beside the rules; they are not detector state and do not rewind.
+---Whether an address is on one of the lists (labels, sanctions, own allow lists), and what is known of it. Lists are loaded beside the rules; they are not detector state and do not rewind. An alert rests on what its evaluation found: that is stored with it.
 ---@class cw.list.contains: cw.State
 ---@field has fun(self: cw.list.contains, tx: cw.Tx, field?: string): boolean? # true if the address is on the list; looks at `to`, or at the field that is given: any that is an address
 ---@field category fun(self: cw.list.contains, tx: cw.Tx, field?: string): string? # category of the address, nil if it is not on the list; looks at `to`, or at the field that is given: any that is an address
@@ -750,7 +750,7 @@ list = {}
 ---@field list string? # lists to look into, joined with commas; left out: all
 ---@field category string? # categories that count, joined with commas; left out: all
 ---@field min_confidence number? # entries that are less sure do not count
----Whether an address is on one of the lists (labels, sanctions, own allow lists), and what is known of it. Lists are loaded beside the rules; they are not detector state and do not rewind.
+---Whether an address is on one of the lists (labels, sanctions, own allow lists), and what is known of it. Lists are loaded beside the rules; they are not detector state and do not rewind. An alert rests on what its evaluation found: that is stored with it.
 ---@param options cw.options.list.contains
 ---@return cw.list.contains
 function list.contains(options) end

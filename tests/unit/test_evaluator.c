@@ -267,8 +267,9 @@ START_TEST(alert_carries_what_the_rule_said)
 	ck_assert_str_eq(v.alerts[0].dedup, "0x5959595959595959595959595959595959595959");
 	ck_assert_str_eq(v.alerts[0].features, "{\"limit\":25,\"note_text\":\"x\",\"of\":[1,\"b\"],\"ok\":true,\"receivers\":31}");
 	ck_assert_str_eq(v.alerts[0].explanation, "Title: limit 25, note text x, ok yes, receivers 31");
-	ck_assert_uint_eq(v.alerts[0].flags, 0);
-	ck_assert_uint_eq(v.alerts[1].flags, CW_ALERT_SHADOW);
+	ck_assert_uint_eq(v.alerts[0].flags, CW_ALERT_HAS_ENTITY);
+	ck_assert_int_eq(v.alerts[0].role, CW_ALERT_ACTOR);
+	ck_assert_uint_eq(v.alerts[1].flags, CW_ALERT_SHADOW | CW_ALERT_HAS_ENTITY);
 	ck_assert_double_eq(v.alerts[1].confidence, 0.5);
 	ck_assert_int_eq(v.alerts[1].severity, CW_SEVERITY_MEDIUM);
 	ck_assert_str_eq(v.alerts[1].features, "{}");
@@ -508,7 +509,7 @@ START_TEST(candidate_brings_its_state)
 		v = evaluate(ctx, &tx);
 		ck_assert_uint_eq(v.nalerts, 2);
 		ck_assert_uint_eq(v.alerts[0].flags & CW_ALERT_SHADOW, CW_ALERT_SHADOW);
-		ck_assert_uint_eq(v.alerts[1].flags, 0);
+		ck_assert_uint_eq(v.alerts[1].flags & CW_ALERT_SHADOW, 0);
 		ck_assert_double_eq(v.score, 0);
 	}
 	ops->free(ctx);

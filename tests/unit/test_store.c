@@ -701,21 +701,40 @@ START_TEST(labels_outbox_and_cursors)
 	const char *json;
 	char text[100];
 
-	ask("labels", "put", "list=ofac&address=0x00000000000000000000000000000000000000a1&label=one&category=x");
-	ask("labels", "put", "list=ofac&address=0x00000000000000000000000000000000000000a1&label=two");
-	ask("labels", "bulk_put", "list=cex&rows=[{\"address\":\"0x00000000000000000000000000000000000000a1\",\"label\":\"l\"},"
+	ask("labels", "import", "list=ofac&rows=[{\"address\":\"0x00000000000000000000000000000000000000a1\",\"label\":\"one\","
+	    "\"category\":\"x\"}]&file=f.csv");
+	json = ask("labels", "import", "list=ofac&replace=true&rows=[{\"address\":\"0x00000000000000000000000000000000000000a1\","
+	           "\"label\":\"two\",\"category\":\"x\"}]");
+	ck_assert_ptr_nonnull(strstr(json, "\"version\":2,\"list\":\"ofac\",\"action\":\"import\""));
+	ck_assert_ptr_nonnull(strstr(json, "\"added\":0,\"changed\":1,\"removed\":0"));
+	ask("labels", "import", "list=ofac&rows=[{\"address\":\"0x00000000000000000000000000000000000000a1\",\"label\":\"two\","
+	    "\"category\":\"x\"}]");
+	ck_assert_int_eq(got.count, 0);              /* nothing changes: no version */
+	ask("labels", "import", "list=cex&rows=[{\"address\":\"0x00000000000000000000000000000000000000a1\",\"label\":\"l\"},"
 	    "{\"address\":\"0x00000000000000000000000000000000000000a2\"},"
 	    "{\"address\":\"0x00000000000000000000000000000000000000a2\",\"chain_id\":5}]");
-	ck_assert_int_eq(got.affected, 3);
 	json = ask("labels", "of", "address=0x00000000000000000000000000000000000000a1&chain_id=7");
 	ck_assert_ptr_nonnull(strstr(json, "\"list\":\"ofac\",\"address\":\"0x00000000000000000000000000000000000000a1\",\"chain_id\":0,"
-	                             "\"label\":\"two\""));
+	                             "\"category\":\"x\",\"name\":\"two\""));
 	ck_assert_int_eq(got.count, 2);
 	ask("labels", "list", "list=cex&limit=10&after=0x00000000000000000000000000000000000000a1");
 	ck_assert_int_eq(got.count, 2);
-	ck_assert_str_eq(ask("labels", "lists", ""), "{\"list\":\"cex\",\"entries\":3}{\"list\":\"ofac\",\"entries\":1}");
-	ask("labels", "delete", "list=cex&address=0x00000000000000000000000000000000000000a2");
-	ck_assert_int_eq(got.affected, 2);
+	ask("labels", "list", "list=cex&limit=1&after=0x00000000000000000000000000000000000000a1");
+	ck_assert_int_eq(got.count, 2);              /* all of one address */
+	json = ask("labels", "lists", "");
+	ck_assert_int_eq(got.count, 2);
+	ck_assert_ptr_nonnull(strstr(json, "{\"list\":\"cex\",\"version\":1,\"entries\":3"));
+	ask("labels", "versions", "list=ofac");
+	ck_assert_int_eq(got.count, 2);
+	ask("labels", "suppress", "list=cex&on=true&reason=ours&max_severity=low");
+	ck_assert_ptr_nonnull(strstr(ask("labels", "lists", "list=cex"), "\"max_severity\": \"low\""));
+	ask("labels", "remove", "list=cex&address=0x00000000000000000000000000000000000000a2");
+	ck_assert_ptr_nonnull(strstr(got.json.data, "\"removed\":2"));
+	ask("labels", "remove", "list=cex&address=0x00000000000000000000000000000000000000a2");
+	ck_assert_int_eq(got.count, 0);
+	ask("labels", "sanctioned", "list=cex");
+	ask("labels", "withdrawals", "list=cex");
+	store_env_exec(pg, "DELETE FROM suppressions; DELETE FROM label_lists");
 	store_env_exec(pg, "TRUNCATE labels");
 
 	json = ask("outbox", "create", "target=hook&payload={\"a\":1}");

@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -312,7 +313,7 @@ static void refuse(size_t at, const void *bytes, size_t n, const char *what)
 START_TEST(nonsense_is_named)
 {
 	double two = 2, nan = NAN;
-	size_t text = 16 + 64;
+	size_t text = 16 + 96;
 
 	refuse(0, "x", 1, "no head");
 	refuse(16, &(uint32_t){ 9 }, 4, "bad item at byte 16");
@@ -320,7 +321,7 @@ START_TEST(nonsense_is_named)
 	refuse(20, &(uint32_t){ 13 }, 4, "bad item size at byte 16");
 	refuse(20, &(uint32_t){ 0xfffffff8 }, 4, "bad item size at byte 16");
 	refuse(24, &(uint32_t){ CW_RULES_MAX }, 4, "rule index out of range");
-	refuse(28, &(uint32_t){ 4 }, 4, "bad severity or flags");
+	refuse(28, &(uint32_t){ 8 }, 4, "bad severity or flags");
 	refuse(32, &(uint32_t){ 4 }, 4, "bad severity or flags");
 	refuse(36, &(uint32_t){ 0xffffffff }, 4, "bad dedup");
 	refuse(36, &(uint32_t){ 2 }, 4, "bad dedup");
@@ -333,6 +334,47 @@ START_TEST(nonsense_is_named)
 	refuse(text, "\xff", 1, "bad dedup");
 	refuse(text + 4, "[", 1, "bad features");
 	refuse(text + 4, "[\"a\",1]", 7, "bad features");
+	refuse(76, &(uint32_t){ 4 }, 4, "bad role");
+	refuse(80, &(uint32_t){ 9 }, 4, "bad labels");
+	refuse(84, &(uint32_t){ 2 }, 4, "bad list");
+	refuse(text + 16, "{}", 2, "bad labels");
+}
+END_TEST
+
+static const char *label(const char *members)
+{
+	static char text[400];
+
+	snprintf(text, sizeof(text), "[{\"list\":\"ofac\",\"version\":3,\"file\":\"\",\"address\":"
+	         "\"0x00000000000000000000000000000000000000a1\",\"chain\":0,\"category\":\"x\",\"name\":\"\",\"source\":\"\","
+	         "\"confidence\":1%s}]", members);
+	return text;
+}
+
+static int read_labels(const char *labels)
+{
+	cw_buf_clear(&buf);
+	cw_verdict_begin(&buf, 1);
+	cw_verdict_alert(&buf, &(struct cw_alert){ .dedup = "key", .labels = labels, .hidden_by = "own",
+		                                       .role = CW_ALERT_VICTIM, .flags = CW_ALERT_HAS_ENTITY, .entity = { { 7 } } });
+	cw_verdict_end(&buf);
+	return read_back();
+}
+
+START_TEST(labels_role_and_entity_travel)
+{
+	ck_assert_int_eq(read_labels(label(",\"use\":\"evidence\"")), 0);
+	ck_assert_str_eq(v.alerts[0].labels, label(",\"use\":\"evidence\""));
+	ck_assert_str_eq(v.alerts[0].hidden_by, "own");
+	ck_assert_int_eq(v.alerts[0].role, CW_ALERT_VICTIM);
+	ck_assert_uint_eq(v.alerts[0].flags, CW_ALERT_HAS_ENTITY);
+	ck_assert_uint_eq(v.alerts[0].entity.b[0], 7);
+	ck_assert_int_eq(read_labels(NULL), 0);
+	ck_assert_str_eq(v.alerts[0].labels, "[]");
+	ck_assert_int_eq(read_labels(label(",\"use\":\"both\"")), -1);
+	ck_assert_int_eq(read_labels(label("")), -1);
+	ck_assert_int_eq(read_labels("[1]"), -1);
+	ck_assert_int_eq(read_labels("[{\"list\":1}]"), -1);
 }
 END_TEST
 
@@ -409,6 +451,7 @@ int main(void)
 	tcase_add_test(tc, damage_never_crashes);
 	tcase_add_test(tc, garbage_never_crashes);
 	tcase_add_test(tc, nonsense_is_named);
+	tcase_add_test(tc, labels_role_and_entity_travel);
 	tcase_add_test(tc, names);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
