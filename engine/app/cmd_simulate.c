@@ -241,7 +241,8 @@ int cw_cmd_simulate(int argc, char **argv)
 		                  "peel_chain cycle sybil_cluster mixer_money exploiter_money accomplice chain_hopping bridge_drain\n"
 		                  "address_poisoning fake_token dusting approval_phishing native_phishing rug_pull wash_trade multisend\n"
 		                  "protocol_attack unlimited_mint mint_spree new_contract creation_burst failed_burst takeover administration\n"
-		                  "block_stuffing displacement sandwich gas_war odd_call call_rush nonce_replaced\n" },
+		                  "block_stuffing displacement sandwich gas_war odd_call call_rush nonce_replaced\n"
+		                  "flow_spike (takes a day: 8000 blocks) dormant_account (half a year: 1310000)\n" },
 		.out = "-",
 	};
 	int opt;

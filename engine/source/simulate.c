@@ -61,6 +61,8 @@ static const char *const scenario_names[CW_SIM_SCENARIOS] = {
 	[CW_SIM_ODD_CALL] = "odd_call",
 	[CW_SIM_CALL_RUSH] = "call_rush",
 	[CW_SIM_NONCE_REPLACED] = "nonce_replaced",
+	[CW_SIM_FLOW_SPIKE] = "flow_spike",
+	[CW_SIM_DORMANT_ACCOUNT] = "dormant_account",
 };
 
 static const char *const categories[] = { "sanctioned", "mixer", "phishing", "exploiter" };
@@ -258,6 +260,16 @@ static struct incident *start_attack(struct cw_sim *sim, enum cw_sim_scenario sc
 	return a;
 }
 
+/* Attacks that take days must not take the room of the others. */
+static bool enough_wait(const struct cw_sim *sim, enum cw_sim_scenario scenario)
+{
+	int waiting = 0;
+
+	for (int i = 0; i < sim->nactive; i++)
+		waiting += sim->active[i].scenario == scenario && sim->active[i].wait > 0;
+	return waiting >= WAITING_MAX;
+}
+
 /* Starts what the rate asks for, scenario after scenario, so that each comes equally often. */
 static void plan_attacks(struct cw_sim *sim)
 {
@@ -283,7 +295,7 @@ static void plan_attacks(struct cw_sim *sim)
 		} else {
 			blocks = fan ? 10 + sim_below(sim, 30) : 1 + sim_below(sim, 3);
 		}
-		if (blocks + wait <= blocks_left)
+		if (blocks + wait <= blocks_left && !enough_wait(sim, sim->turn))
 			sim->owed -= start_attack(sim, sim->turn, blocks)->left;
 		sim->turn = (sim->turn + 1) % CW_SIM_SCENARIOS;
 		if (blocks + wait > blocks_left && plan == NULL)

@@ -65,6 +65,8 @@ enum cw_sim_scenario {
 	CW_SIM_ODD_CALL,              /* a function and an amount of gas never seen at a contract */
 	CW_SIM_CALL_RUSH,             /* a run on a contract */
 	CW_SIM_NONCE_REPLACED,        /* a payment is replaced by one to another */
+	CW_SIM_FLOW_SPIKE,            /* an address takes in twenty times what it took in the day before; takes a day */
+	CW_SIM_DORMANT_ACCOUNT,       /* an account pays for the first time in half a year; takes that long */
 	CW_SIM_SCENARIOS
 };
 #define CW_SIM_BASIC ((1ull << CW_SIM_BASIC_SCENARIOS) - 1)
@@ -88,7 +90,8 @@ struct cw_sim_conf {
 /* Seed 1, chain 1, block 20,000,000, 1000 blocks of 150, 2026-01-01T00:00:00Z, the basic scenarios, rate 0.01. The rate holds
  * over the long run, up to about 100 attacking transactions a block. Attacks begin after a fifth of the blocks, at most
  * 300, so that there is something to compare them with, and take turns; one round of all scenarios is about 115
- * transactions, and the first one is not held back by the rate, so that a short stream has them all. */
+ * transactions, and the first one is not held back by the rate, so that a short stream has them all. Attacks that take
+ * longer than the rest of the stream are left out. */
 void cw_sim_conf_init(struct cw_sim_conf *conf);
 
 /* NULL, CW_ERR_INVALID and the setting that is wrong. */

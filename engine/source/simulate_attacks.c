@@ -595,7 +595,22 @@ static void replaced(struct cw_sim *sim, struct cw_tx_in *out, struct incident *
 	}
 }
 
+/* Small payments on one day, large ones a day later. Days of the rule begin at midnight: the gap is a day. */
+static void flow_spike(struct cw_sim *sim, struct cw_tx_in *out, struct incident *a, unsigned k)
+{
+	by(sim, out, a, 1 + k);
+	pay(sim, out, actor(sim, a, 0), k < 6 ? 5 : sim_between(sim, 80, 100));
+}
+
+static void dormant_account(struct cw_sim *sim, struct cw_tx_in *out, struct incident *a, unsigned k)
+{
+	by(sim, out, a, 0);
+	pay(sim, out, actor(sim, a, 1 + k), k == 0 ? 3 : sim_between(sim, 20, 60));
+}
+
 /* --- when --- */
+
+#define BLOCKS_A_DAY 7200
 
 static const struct sim_plan plans[CW_SIM_SCENARIOS] = {
 	[CW_SIM_STRUCTURING] = { structuring, 6, 12, 0, 0 },
@@ -637,6 +652,8 @@ static const struct sim_plan plans[CW_SIM_SCENARIOS] = {
 	[CW_SIM_ODD_CALL] = { odd_call, 132, 14, 0, 0 },
 	[CW_SIM_CALL_RUSH] = { call_rush, 190, 40, 5, 300 },
 	[CW_SIM_NONCE_REPLACED] = { replaced, 2, 2, 0, 0 },
+	[CW_SIM_FLOW_SPIKE] = { flow_spike, 13, 5, 6, BLOCKS_A_DAY },
+	[CW_SIM_DORMANT_ACCOUNT] = { dormant_account, 2, 1, 1, 181 * BLOCKS_A_DAY },
 };
 
 const struct sim_plan *sim_plan(enum cw_sim_scenario scenario)

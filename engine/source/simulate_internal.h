@@ -13,6 +13,7 @@
 #define BRIDGES 4
 #define ACTORS 64        /* accounts of one attack, at most, whose nonces are kept */
 #define INCIDENTS 128    /* attacks at a time */
+#define WAITING_MAX 8    /* of one kind that let blocks pass */
 #define INPUT_MAX 260    /* the longest call that is made: a swap with a path of two */
 #define GWEI 1e9
 #define ETHER 1e18

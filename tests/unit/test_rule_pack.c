@@ -68,8 +68,12 @@ static const struct { enum cw_sim_scenario scenario; const char *rules; } expect
 };
 #define EXPECTED (sizeof(expected) / sizeof(expected[0]))
 
-/* What takes a day or half a year does not fit into the stream; the rules' own tests show it. */
-static const char beyond[] = "eth.flow_spike eth.dormant_account";
+/* These take a day and half a year: a stream of their own. */
+static const struct { enum cw_sim_scenario scenario; const char *rule, *file; } slow[] = {
+	{ CW_SIM_FLOW_SPIKE, "eth.flow_spike", "rules/flow_spike.lua" },
+	{ CW_SIM_DORMANT_ACCOUNT, "eth.dormant_account", "rules/account_dormant.lua" },
+};
+#define SLOW (sizeof(slow) / sizeof(slow[0]))
 
 static struct cw_arena *arena;
 static struct cw_bundle bundle;
@@ -77,7 +81,8 @@ static const struct cw_json *rules;       /* of the report of the load */
 static void *ctx;
 static struct cw_state *st;
 
-static void load(const char *labels, size_t labels_len)
+/* With `only_slow` no rules but those of `slow`. */
+static void load_some(const char *labels, size_t labels_len, bool only_slow)
 {
 	const struct cw_state_conf conf = { .max_bytes = (size_t)1 << 30, .journal_bytes = (size_t)64 << 20 };
 	struct cw_bundle_file list = { "lists/simulated.csv", labels, labels_len };
@@ -89,6 +94,18 @@ static void load(const char *labels, size_t labels_len)
 	if (cw_bundle_read(&bundle, "rules", "/nowhere", arena, &err) != 0)
 		ck_abort_msg("%s", err.msg);
 	bundle.tested = true;
+	if (only_slow) {
+		struct cw_bundle_file *kept = cw_arena_alloc(arena, SLOW * sizeof(*kept));
+		int n = 0;
+
+		for (int i = 0; i < bundle.nrules; i++)
+			for (size_t k = 0; k < SLOW; k++)
+				if (strcmp(bundle.rules[i].name, slow[k].file) == 0)
+					kept[n++] = bundle.rules[i];
+		ck_assert_int_eq(n, SLOW);
+		bundle.rules = kept;
+		bundle.nrules = n;
+	}
 	if (labels != NULL) {
 		bundle.lists = &list;
 		bundle.nlists = 1;
@@ -102,6 +119,11 @@ static void load(const char *labels, size_t labels_len)
 	                                  &fault), "rules");
 	ck_assert_ptr_nonnull(rules);
 	cw_buf_release(&report);
+}
+
+static void load(const char *labels, size_t labels_len)
+{
+	load_some(labels, labels_len, false);
 }
 
 static void unload(void)
@@ -216,6 +238,65 @@ START_TEST(every_attack_raises_its_rules)
 }
 END_TEST
 
+START_TEST(slow_attacks_raise_their_rules)
+{
+	struct cw_arena *line = cw_arena_new();
+	struct cw_buf out = CW_BUF_INIT;
+	uint32_t raised[SLOW] = { 0 }, elsewhere = 0;
+	volatile uint32_t running = 0;
+	struct cw_sim_conf conf;
+	struct cw_verdict v;
+	struct cw_sim *sim;
+	struct cw_tx_in in;
+	const char *label;
+	struct cw_err err;
+	uint64_t seq = 0;
+	size_t used;
+
+	cw_sim_conf_init(&conf);
+	conf.blocks = 182 * 7200;
+	conf.tx_per_block = 1;
+	conf.attack_rate = 0.0001;
+	conf.scenarios = 0;
+	for (size_t k = 0; k < SLOW; k++)
+		conf.scenarios |= 1ull << slow[k].scenario;
+	sim = cw_sim_new(&conf, &err);
+	ck_assert_ptr_nonnull(sim);
+	load_some(NULL, 0, true);
+	while (cw_sim_next(sim, &in, &label)) {
+		int scenario = scenario_of(label);
+
+		in.tx.seq = ++seq;
+		cw_buf_clear(&out);
+		cw_lua_evaluator.evaluate(ctx, &in.tx, &out, &running);
+		if (seq % 128 == 0)
+			cw_state_mark(st, seq, in.tx.block_number);
+		if (scenario < 0)
+			continue;
+		ck_assert_int_eq(cw_verdict_read(&v, out.data, out.len, &used, line, &err), 0);
+		for (uint32_t i = 0; i < v.nalerts; i++) {
+			const char *id = text_of(rule_at(v.alerts[i].rule), "id");
+			bool own = false;
+
+			for (size_t k = 0; k < SLOW; k++)
+				if (slow[k].scenario == (enum cw_sim_scenario)scenario && strcmp(slow[k].rule, id) == 0) {
+					raised[k]++;
+					own = true;
+				}
+			elsewhere += !own;
+		}
+		cw_arena_clear(line);
+	}
+	for (size_t k = 0; k < SLOW; k++)
+		ck_assert_msg(raised[k] > 0, "%s did not raise %s", cw_sim_scenario_name(slow[k].scenario), slow[k].rule);
+	ck_assert_uint_eq(elsewhere, 0);
+	cw_sim_free(&sim);
+	unload();
+	cw_arena_free(&line);
+	cw_buf_release(&out);
+}
+END_TEST
+
 START_TEST(every_rule_has_an_attack_and_every_attack_rules)
 {
 	bool seen[CW_SIM_SCENARIOS] = { false };
@@ -224,14 +305,18 @@ START_TEST(every_rule_has_an_attack_and_every_attack_rules)
 	ck_assert_uint_ge(rules->count, 40);
 	for (uint32_t r = 0; r < rules->count; r++) {
 		const char *id = text_of(rule_at(r), "id");
-		bool found = named(beyond, id);
+		bool found = false;
 
+		for (size_t k = 0; k < SLOW; k++)
+			found = found || strcmp(slow[k].rule, id) == 0;
 		for (size_t e = 0; e < EXPECTED; e++)
 			found = found || named(expected[e].rules, id);
 		ck_assert_msg(found, "no scenario raises %s", id);
 	}
 	for (size_t e = 0; e < EXPECTED; e++)
 		seen[expected[e].scenario] = true;
+	for (size_t k = 0; k < SLOW; k++)
+		seen[slow[k].scenario] = true;
 	for (int i = 0; i < CW_SIM_SCENARIOS; i++)
 		ck_assert_msg(seen[i], "no rule is expected for %s", cw_sim_scenario_name((enum cw_sim_scenario)i));
 	unload();
@@ -361,6 +446,7 @@ int main(void)
 	tcase_set_timeout(tc, 300);
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, every_attack_raises_its_rules);
+	tcase_add_test(tc, slow_attacks_raise_their_rules);
 	tcase_add_test(tc, every_rule_has_an_attack_and_every_attack_rules);
 	tcase_add_test(tc, every_rule_says_where_it_comes_from);
 	tcase_add_test(tc, the_table_is_of_the_files);
