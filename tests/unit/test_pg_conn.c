@@ -214,6 +214,99 @@ START_TEST(codes_follow_from_the_sqlstate)
 }
 END_TEST
 
+START_TEST(each_class_of_errors_has_its_code)
+{
+	static const struct { const char *state, *message, *code; } cases[] = {
+		{ "42501", "m", "denied" }, { "40001", "m", "busy" }, { "40P01", "m", "busy" }, { "55P03", "m", "busy" },
+		{ "57014", "canceling statement due to statement timeout", "timeout" }, { "57014", "by a user", "cancelled" },
+		{ "23503", "m", "conflict" }, { "23505", "m", "conflict" }, { "23502", "m", "invalid" }, { "22P02", "m", "invalid" },
+		{ "P0001", "m", "database" }, { "XX000", "m", "database" },
+	};
+	struct cw_conn *conn = open_conn_ok();
+	char sql[256], want[64];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		snprintf(sql, sizeof(sql), "DO $$ BEGIN RAISE EXCEPTION '%s' USING ERRCODE = '%s', DETAIL = 'a secret'; END $$",
+		         cases[i].message, cases[i].state);
+		ask(conn, "", sql, "q");
+		sync_as(conn, "end");
+		run_until("end ");
+		snprintf(want, sizeof(want), "q!%s:%s end ", cases[i].code, cases[i].state);
+		expect(want);
+	}
+	cw_conn_free(&conn);
+}
+END_TEST
+
+START_TEST(notifications_are_taken_off)
+{
+	struct cw_conn *conn = open_conn_ok();
+
+	ask(conn, "", "LISTEN news", "listen");
+	sync_as(conn, "s1");
+	run_until("s1 ");
+	for (int i = 0; i < 3; i++)
+		pgtest_exec(pg, "NOTIFY news, 'x'");
+	ask(conn, "", "SELECT 1", "a");
+	sync_as(conn, "s2");
+	run_until("s2 ");
+	expect("listen s1 a=1 s2 ");
+	ck_assert(cw_conn_is_clean(conn));
+	ck_assert_int_gt(cw_conn_created_us(conn), 0);
+	ck_assert_int_le(cw_conn_created_us(conn), cw_clock_mono_us());
+	cw_conn_free(&conn);
+	cw_conn_free(&conn);
+}
+END_TEST
+
+/* The same name, asked with other types in turn: each list of types has a statement of its own. */
+START_TEST(one_statement_for_each_list_of_types)
+{
+	struct cw_stmt stmt = { "poly", "SELECT pg_typeof($1)::text" };
+	struct cw_conn *conn = open_conn_ok();
+	struct cw_params number, word, none, two;
+
+	cw_params_init(&number, arena);
+	cw_params_i64(&number, 7);
+	cw_params_init(&word, arena);
+	cw_params_cstring(&word, "x");
+	cw_params_init(&none, arena);
+	cw_params_null(&none);
+	cw_params_init(&two, arena);
+	cw_params_i64(&two, 7);
+	cw_params_i64(&two, 7);
+	const struct cw_params *const turns[] = { &number, &word, &none, &number, &word, &two, &number };
+
+	for (size_t i = 0; i < sizeof(turns) / sizeof(*turns); i++) {
+		cw_conn_query(conn, &stmt, turns[i], on_answer, (void *)(uintptr_t)"t");
+		sync_as(conn, "s");
+	}
+	sync_as(conn, "end");
+	run_until("end ");
+	/* A null of no type has the one that this parameter had before; what is not used may be there. */
+	expect("t=bigint s t=text s t=text s t=bigint s t=text s t=bigint s t=bigint s end ");
+	cw_conn_free(&conn);
+}
+END_TEST
+
+START_TEST(a_dead_connection_takes_everything_and_does_nothing)
+{
+	struct cw_conn *conn = open_to("host=/nonexistent user=x");
+
+	expect("refused ");
+	cw_conn_flush(conn);
+	cw_conn_cancel(conn);
+	ask(conn, "", "SELECT 1", "a");
+	sync_as(conn, "s");
+	cw_conn_flush(conn);
+	ck_assert(!cw_conn_is_clean(conn));
+	cw_conn_close(conn);
+	run_until("s!");
+	expect("a!cancelled: s!cancelled: ");
+	cw_conn_free(&conn);
+}
+END_TEST
+
 START_TEST(exec_answers_when_committed)
 {
 	struct cw_conn *conn = open_conn_ok();
@@ -573,6 +666,61 @@ static int silent_port(int *fd)
 	return ntohs(addr.sin_port);
 }
 
+START_TEST(connection_strings_of_every_kind)
+{
+	static const struct { const char *conninfo, *message; } cases[] = {
+		{ "host=a,b port=1,2,3 user=x", "could not connect to the database: could not match 3 port numbers to 2 hosts" },
+		{ "host=a,b hostaddr=127.0.0.1 user=x",
+		  "could not connect to the database: could not match 2 host names to 1 hostaddr values" },
+		{ "service=no_such_service_at_all", "could not connect to the database: definition of service" },
+		{ "host=@no.such.abstract.socket user=x", "could not connect to the database: connection to server on socket" },
+		{ "hostaddr=127.0.0.1 port=1 user=x", "could not connect to the database: connection to server at \"127.0.0.1\", port 1" },
+		{ "host=localhost port=1 user=x", "could not connect to the database: connection to server at \"" },
+		{ "host=::1 port=1 user=x", "could not connect to the database: connection to server at \"::1\", port 1" },
+		{ "host=named hostaddr=127.0.0.1 port=1 user=x", "could not connect to the database: connection to server at \"" },
+		{ "host=/nonexistent target_session_attrs=prefer-standby user=x",
+		  "could not connect to the database: connection to server on socket \"/nonexistent" },
+		{ "host=/nonexistent,/nowhere port=5432,5433 target_session_attrs=prefer-standby user=x",
+		  "could not connect to the database: connection to server on socket \"/nowhere/.s.PGSQL.5433\"" },
+	};
+
+	setenv("PGSYSCONFDIR", "/nonexistent", 1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct cw_conn *conn = open_to(cases[i].conninfo);
+
+		expect("refused ");
+		ck_assert_msg(strncmp(refused.msg, cases[i].message, strlen(cases[i].message)) == 0, "%s: %s", cases[i].conninfo,
+		              refused.msg);
+		ck_assert_str_eq(refused.sqlstate, "08001");
+		cw_conn_free(&conn);
+	}
+}
+END_TEST
+
+/* While a name is looked up, while a host does not answer, and before anything was done. */
+START_TEST(an_attempt_may_be_given_up_at_any_time)
+{
+	static const char *const hosts[] = { "localhost", "127.0.0.1", "/nonexistent" };
+	struct cw_conn *conn;
+	char conninfo[128];
+	int fd, port = silent_port(&fd);
+
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++)
+		for (int turns = 0; turns < 3; turns++) {
+			snprintf(conninfo, sizeof(conninfo), "host=%s port=%d user=x", hosts[i], port);
+			conn = cw_conn_new(loop, conninfo, 5000, on_ready, &refused);
+			for (int t = 0; t < turns && cw_conn_state(conn) == CW_CONN_CONNECTING; t++)
+				cw_loop_poll(loop);
+			journal[0] = '\0';
+			cw_conn_free(&conn);
+			for (int t = 0; t < 5; t++)
+				cw_loop_poll(loop);
+			expect("");
+		}
+	close(fd);
+}
+END_TEST
+
 START_TEST(silent_host_does_not_hide_the_next_one)
 {
 	char conninfo[512];
@@ -654,6 +802,12 @@ int main(void)
 	tcase_add_test(tc, answers_come_in_order_after_the_call_returned);
 	tcase_add_test(tc, error_aborts_up_to_the_sync_only);
 	tcase_add_test(tc, codes_follow_from_the_sqlstate);
+	tcase_add_test(tc, each_class_of_errors_has_its_code);
+	tcase_add_test(tc, notifications_are_taken_off);
+	tcase_add_test(tc, one_statement_for_each_list_of_types);
+	tcase_add_test(tc, a_dead_connection_takes_everything_and_does_nothing);
+	tcase_add_test(tc, connection_strings_of_every_kind);
+	tcase_add_test(tc, an_attempt_may_be_given_up_at_any_time);
 	tcase_add_test(tc, exec_answers_when_committed);
 	tcase_add_test(tc, flush_brings_answers_without_ending_the_transaction);
 	tcase_add_test(tc, parameter_types_may_change_from_call_to_call);

@@ -736,6 +736,39 @@ START_TEST(settings_that_make_no_sense_are_refused)
 }
 END_TEST
 
+START_TEST(times_that_make_no_sense_are_refused)
+{
+	struct cw_pool_conf bad[16];
+	struct cw_err err;
+	int shorter, n = 0;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		bad[i] = conf;
+	bad[n++].wait_ms = 0;
+	bad[n++].connect_ms = 0;
+	bad[n++].recycle_s = 0;
+	bad[n++].check_idle_s = -1;
+	bad[n++].statement_ms = -1;
+	shorter = n;
+	bad[n++].wait_ms = 86400001;
+	bad[n++].connect_ms = 86400001;
+	bad[n++].recycle_s = 31536001;
+	bad[n++].check_idle_s = 31536001;
+	bad[n++].statement_ms = INT64_C(1) << 31;
+	bad[n].overflow = 1001;
+	bad[n + 1].size = 1001;
+	open_pool(1, 0);
+	for (int i = 0; i < n; i++) {
+		ck_assert_msg(cw_pool_new(loop, &bad[i], &err) == NULL, "%d", i);
+		ck_assert_int_eq(err.code, CW_ERR_INVALID);
+		ck_assert_str_eq(err.msg, i < shorter ? "a time of the pool is too short" : "a time of the pool is too long");
+		ck_assert_int_eq(cw_pool_reconfigure(pool, &bad[i], &err), -1);
+	}
+	ck_assert_ptr_null(cw_pool_new(loop, &bad[n], &err));
+	ck_assert_ptr_null(cw_pool_new(loop, &bad[n + 1], &err));
+}
+END_TEST
+
 START_TEST(new_settings_hold_at_once)
 {
 	struct held h[3];
@@ -897,6 +930,7 @@ int main(void)
 	tcase_add_test(tc, lease_whose_backend_was_killed_can_be_released);
 	tcase_add_test(tc, database_that_is_away_is_told_at_the_deadline);
 	tcase_add_test(tc, settings_that_make_no_sense_are_refused);
+	tcase_add_test(tc, times_that_make_no_sense_are_refused);
 	tcase_add_test(tc, new_settings_hold_at_once);
 	tcase_add_test(tc, pool_may_be_freed_inside_a_callback);
 	tcase_add_test(tc, pool_may_be_freed_inside_a_refusal);
