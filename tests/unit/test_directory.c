@@ -13,6 +13,7 @@
 #include "auth/audit.h"
 #include "auth/keys.h"
 #include "auth/role.h"
+#include "auth/token.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -210,9 +211,18 @@ START_TEST(a_key_ends_when_it_should)
 }
 END_TEST
 
-START_TEST(a_session_ends_with_itself_and_with_its_user)
+/* The bearer of a token of this epoch. */
+static bool token_enters(int64_t user, int64_t session, int64_t epoch, const char *id)
 {
-	int64_t user, session;
+	struct cw_claims claims = { .user_id = user, .session_id = session, .epoch = epoch };
+
+	snprintf(claims.id, sizeof(claims.id), "%s", id);
+	return cw_directory_session(directory, &claims, &who);
+}
+
+START_TEST(a_token_ends_with_itself_its_session_and_its_user)
+{
+	int64_t user, session, epoch;
 	char key[CW_KEY_TEXT];
 
 	add_key(key, "a@example.org", "operator", "", "NULL");
@@ -220,26 +230,34 @@ START_TEST(a_session_ends_with_itself_and_with_its_user)
 	session = atoll(pgtest_value(pg, "INSERT INTO auth_sessions (user_id, expires_at) SELECT id, now() + interval '1 day'"
 	                             " FROM users RETURNING id"));
 	start();
-	ck_assert(cw_directory_session(directory, user, session, &who));
+	ck_assert(token_enters(user, session, 0, "a"));
 	ck_assert_int_eq(who.user_id, user);
 	ck_assert_int_eq(who.session_id, session);
 	ck_assert_uint_eq(who.roles & CW_ROLE_OPERATOR, CW_ROLE_OPERATOR);
-	ck_assert(!cw_directory_session(directory, user + 1, session, &who));
-	pgtest_exec(pg, "UPDATE users SET roles = '{viewer}'");     /* roles are those that the user has now */
+	ck_assert(!token_enters(user + 1, session, 0, "a"));
+	ck_assert(!token_enters(user, session, 1, "a"));           /* newer than what has been read */
+	pgtest_exec(pg, "INSERT INTO revoked_tokens (jti, user_id, expires_at) SELECT 'a', id, now() + interval '1 hour' FROM users");
 	ck_assert_int_eq(refresh(), CW_OK);
-	ck_assert(cw_directory_session(directory, user, session, &who));
+	ck_assert(!token_enters(user, session, 0, "a"));
+	ck_assert(token_enters(user, session, 0, "b"));
+	pgtest_exec(pg, "UPDATE users SET roles = '{viewer}'");    /* other roles: other tokens */
+	epoch = atoll(pgtest_value(pg, "SELECT token_epoch FROM users"));
+	ck_assert_int_eq(refresh(), CW_OK);
+	ck_assert(!token_enters(user, session, 0, "b"));
+	ck_assert(token_enters(user, session, epoch, "b"));
 	ck_assert_uint_eq(who.roles, CW_ROLE_VIEWER);
 	pgtest_exec(pg, "UPDATE users SET roles = '{viewer,emperor}'");
 	ck_assert_int_eq(refresh(), CW_OK);
-	ck_assert(cw_directory_session(directory, user, session, &who));
+	ck_assert(token_enters(user, session, epoch + 1, "b"));
 	ck_assert_uint_eq(who.roles, 0);
 	pgtest_exec(pg, "UPDATE auth_sessions SET revoked_at = now()");
 	ck_assert_int_eq(refresh(), CW_OK);
-	ck_assert(!cw_directory_session(directory, user, session, &who));
+	ck_assert(!token_enters(user, session, epoch + 1, "b"));
 	pgtest_exec(pg, "UPDATE auth_sessions SET revoked_at = NULL");
 	pgtest_exec(pg, "UPDATE users SET is_active = false");
 	ck_assert_int_eq(refresh(), CW_OK);
-	ck_assert(!cw_directory_session(directory, user, session, &who));
+	ck_assert(!token_enters(user, session, epoch + 1, "b"));
+	ck_assert(!token_enters(user, session, epoch + 2, "b"));
 }
 END_TEST
 
@@ -247,7 +265,7 @@ END_TEST
 
 START_TEST(the_known_ones_stay_good_while_reading_fails)
 {
-	static const char *const tables[] = { "auth_version", "api_keys", "auth_sessions" };
+	static const char *const tables[] = { "auth_version", "api_keys", "auth_sessions", "revoked_tokens" };
 	char key[CW_KEY_TEXT], new[CW_KEY_TEXT], sql[128];
 
 	add_key(key, "a@example.org", "viewer", "", "NULL");
@@ -519,7 +537,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_key_has_what_its_user_and_scopes_have_in_common);
 	tcase_add_test(tc, a_key_ends_when_it_should);
-	tcase_add_test(tc, a_session_ends_with_itself_and_with_its_user);
+	tcase_add_test(tc, a_token_ends_with_itself_its_session_and_its_user);
 	tcase_add_test(tc, the_known_ones_stay_good_while_reading_fails);
 	tcase_add_test(tc, a_first_reading_that_fails_is_told);
 	tcase_add_test(tc, strangers_wait_for_the_next_reading);
