@@ -182,6 +182,7 @@ return {
 	--     from = "cw@example.org", to = { "soc@example.org" }, user = "", password = "",   -- email
 	--     min_severity = "high",              -- this or above
 	--     rules = { "eth.*" }, not_rules = {}, tags = { "aml.*" }, chains = { 1 },   -- all that are given must fit
+	--     labels = { "sanctioned" },         -- rests on an entry of such a list or category
 	--     events = { "new", "updated", "retracted", "reborn" },
 	--     per_minute = 60,                    -- messages; more wait
 	--     group = 20,                         -- up to so many alerts in one message when they queue up

@@ -28,7 +28,8 @@ static const struct key keys[] = {
 	{ "name", TEXT, 0, 0 }, { "format", TEXT, 0, 0 }, { "url", TEXT, 0, 0 }, { "secrets", TEXTS, 0, 0 },
 	{ "headers", MAP, 0, 0 }, { "routing_key", TEXT, 0, 0 }, { "from", TEXT, 0, 0 }, { "to", TEXTS, 0, 0 },
 	{ "user", TEXT, 0, 0 }, { "password", TEXT, 0, 0 }, { "min_severity", TEXT, 0, 0 }, { "rules", TEXTS, 0, 0 },
-	{ "not_rules", TEXTS, 0, 0 }, { "tags", TEXTS, 0, 0 }, { "chains", TEXTS, 0, 0 }, { "events", TEXTS, 0, 0 },
+	{ "not_rules", TEXTS, 0, 0 }, { "tags", TEXTS, 0, 0 }, { "labels", TEXTS, 0, 0 }, { "chains", TEXTS, 0, 0 },
+	{ "events", TEXTS, 0, 0 },
 	{ "per_minute", NUMBER, 1, 100000 }, { "group", NUMBER, 1, 1000 }, { "timeout_ms", NUMBER, 100, 60000 },
 	{ "max_attempts", NUMBER, 1, 100 }, { "allow_private", FLAG, 0, 0 },
 };
@@ -301,6 +302,7 @@ void cw_config_write_deliver(struct cw_buf *out)
 		"\t--     from = \"cw@example.org\", to = { \"soc@example.org\" }, user = \"\", password = \"\",   -- email\n"
 		"\t--     min_severity = \"high\",              -- this or above\n"
 		"\t--     rules = { \"eth.*\" }, not_rules = {}, tags = { \"aml.*\" }, chains = { 1 },   -- all that are given must fit\n"
+		"\t--     labels = { \"sanctioned\" },         -- rests on an entry of such a list or category\n"
 		"\t--     events = { \"new\", \"updated\", \"retracted\", \"reborn\" },\n"
 		"\t--     per_minute = 60,                    -- messages; more wait\n"
 		"\t--     group = 20,                         -- up to so many alerts in one message when they queue up\n"

@@ -37,6 +37,15 @@ local function any_tag(patterns, tags)
   return false
 end
 
+--- Does the alert rest on an entry of a list that fits by its name or the entry's category?
+local function any_label(patterns, labels)
+  for _, label in ipairs(labels or {}) do
+    local fit = any(patterns, label.list) or any(patterns, label.category or "")
+    if fit and label.use == "evidence" then return true end
+  end
+  return false
+end
+
 --- Whether the target wants an event of this kind about this alert. `tags` are the rule's.
 function M.wants(target, kind, alert, tags)
   if target.events and not any(target.events, kind) then return false end
@@ -45,6 +54,7 @@ function M.wants(target, kind, alert, tags)
   if target.not_rules and any(target.not_rules, alert.rule) then return false end
   local chain = alert.transaction and alert.transaction.chainId or ""
   if target.chains and not any(target.chains, chain) then return false end
+  if target.labels and not any_label(target.labels, alert.labels) then return false end
   return not target.tags or any_tag(target.tags, tags)
 end
 
