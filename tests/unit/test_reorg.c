@@ -552,6 +552,66 @@ START_TEST(state_is_what_a_replay_gives)
 }
 END_TEST
 
+START_TEST(odd_reorgs_are_refused)
+{
+	static struct chain chain;
+	struct rewound r = { .done = false };
+	struct cw_reorg reorg = { .chain_id = 7, .from_block = 0, .source = "chain:7", .cursor = "{\"block\":0}" };
+
+	chain = (struct chain){ .id = 7 };
+	append_block(&chain, 2);
+	follow(&chain, 0);
+	reorg.chain_id = UINT64_MAX;
+	ck_assert_int_eq(cw_pipeline_rewind(env.p, &reorg, on_rewound, &r, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_INVALID);
+	reorg.chain_id = 7;
+	reorg.from_block = UINT64_MAX;
+	ck_assert_int_eq(cw_pipeline_rewind(env.p, &reorg, on_rewound, &r, &err), -1);
+	ck_assert_str_eq(err.msg, "chain or block number is out of range");
+	reorg.from_block = 0;
+	ck_assert_int_eq(cw_pipeline_rewind(env.p, &reorg, on_rewound, &r, &err), 0);
+	ck_assert_int_eq(cw_pipeline_rewind(env.p, &reorg, on_rewound, &r, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_BUSY);
+	ck_assert_str_eq(err.msg, "another chain takes blocks back");
+	env_until(&r.done, 20000);
+	ck_assert_int_eq(r.err.code, CW_OK);
+	ck_assert_int_eq(number("SELECT count(*) FROM transactions WHERE canonical"), 0);
+}
+END_TEST
+
+/* Each table that a reorg reads or writes is away for a while: it asks again, and then has done what it had to, once. */
+START_TEST(a_reorg_waits_for_the_database)
+{
+	static const char *const tables[] = { "transactions", "anomalies", "outbox" };
+	static struct chain chain;
+	struct rewound r = { .done = false };
+	const struct cw_reorg reorg = { .chain_id = 7, .from_block = 2, .source = "chain:7", .cursor = "{\"block\":1}" };
+	struct count before;
+	char sql[128];
+
+	chain = (struct chain){ .id = 7 };
+	append_block(&chain, 3);
+	append_block(&chain, 3);
+	follow(&chain, 0);
+	before = counted();
+	append_block(&chain, 4);
+	follow(&chain, 2);
+	snprintf(sql, sizeof(sql), "ALTER TABLE %s RENAME TO hidden", tables[_i]);
+	store_env_exec(pg, sql);
+	ck_assert_int_eq(cw_pipeline_rewind(env.p, &reorg, on_rewound, &r, &err), 0);
+	env_idle(400);
+	ck_assert(!r.done);
+	snprintf(sql, sizeof(sql), "ALTER TABLE hidden RENAME TO %s", tables[_i]);
+	store_env_exec(pg, sql);
+	env_until(&r.done, 20000);
+	ck_assert_int_eq(r.err.code, CW_OK);
+	ck_assert_uint_eq(r.what.transactions, 4);
+	ck_assert_int_eq(number("SELECT count(*) FROM transactions WHERE NOT canonical"), 4);
+	assert_same_state(counted(), before);
+	ck_assert_int_eq(number("SELECT (position->>'block')::int FROM cursors WHERE name = 'chain:7'"), 1);
+}
+END_TEST
+
 START_TEST(shutdown_in_the_middle_is_told)
 {
 	static struct chain chain;
@@ -594,6 +654,8 @@ int main(void)
 	tcase_add_test(tc, deeper_than_the_undo_log);
 	tcase_add_loop_test(tc, reorgs_end_as_the_final_chain, 0, 6);
 	tcase_add_loop_test(tc, state_is_what_a_replay_gives, 0, 3);
+	tcase_add_test(tc, odd_reorgs_are_refused);
+	tcase_add_loop_test(tc, a_reorg_waits_for_the_database, 0, 3);
 	tcase_add_test(tc, shutdown_in_the_middle_is_told);
 	suite_add_tcase(s, tc);
 	pg = store_env_start();

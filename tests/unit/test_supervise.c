@@ -3,10 +3,13 @@
 
 #include <check.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +23,7 @@
 #include "loop/loop.h"
 #include "state/state.h"
 #include "support/c_evaluator.h"
+#include "support/slow.h"
 
 #define SLOTS 256u
 #define EVENTS_MAX 4096
@@ -133,8 +137,8 @@ static void setup(void)
 	t.expect = 1;
 	conf = cw_supervisor_conf_default;
 	conf.ring_slots = SLOTS;
-	conf.hang_ms = 300;
-	conf.load_ms = 10000;
+	conf.hang_ms = 300 * slow_factor();
+	conf.load_ms = 10000 * slow_factor();
 	conf.scratch_bytes = 8u << 20;
 	make_supervisor();
 }
@@ -958,6 +962,110 @@ START_TEST(without_a_zygote_requests_wait)
 }
 END_TEST
 
+/* With room for no, one, two ... more descriptors: each time something else cannot be had. It says what, keeps nothing, and works
+ * when there is room again. */
+START_TEST(descriptors_run_out)
+{
+	struct rlimit limit, before;
+	int first, refused = 0, last;
+
+	cw_supervisor_free(&t.s);
+	first = open("/dev/null", O_RDONLY);
+	close(first);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	for (int room = 0; room < 16; room++) {
+		limit.rlim_cur = (rlim_t)(first + room);
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		t.s = cw_supervisor_new(t.loop, t.zygote, t.st, &conf, on_verdict, on_event, NULL, &err);
+		if (t.s == NULL) {
+			refused++;
+			ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+			ck_assert_msg(strstr(err.msg, "could not") != NULL, "%s", err.msg);
+		} else if (start_load("v1") != 0) {
+			refused++;
+			ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+			ck_assert_msg(strstr(err.msg, "could not") != NULL, "%s", err.msg);
+			cw_supervisor_free(&t.s);
+		} else {
+			WAIT(t.loaded);
+			cw_supervisor_free(&t.s);
+		}
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+		last = open("/dev/null", O_RDONLY);
+		ck_assert_int_eq(last, first);           /* nothing is kept */
+		close(last);
+	}
+	ck_assert_int_ge(refused, 5);
+	make_supervisor();
+	activate("v2");
+	submit(1, C_ALERT, 0);
+	WAIT(t.nverdicts == 1);
+}
+END_TEST
+
+START_TEST(no_zygote_without_descriptors)
+{
+	struct rlimit limit, before;
+	int first = open("/dev/null", O_RDONLY);
+	struct cw_zygote *zygote;
+
+	close(first);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	for (int room = 0; room < 3; room++) {
+		limit.rlim_cur = (rlim_t)(first + room);   /* with two, the child has no number above 100 for its socket */
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		zygote = cw_zygote_start(&c_evaluator, &err);
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+		ck_assert(zygote == NULL);
+		assert_contains(err.msg, "could not start the zygote: ");
+	}
+}
+END_TEST
+
+/* A zygote that died is started again from the program that runs, which this test's main knows what to do with. */
+START_TEST(a_dead_zygote_is_started_again)
+{
+	pid_t pids[8];
+
+	cw_zygote_keep_program(t.zygote);
+	activate("v1");
+	wait_activated(1);
+	for (int round = 0; round < 2; round++) {
+		pid_t old = live_pid();
+
+		ck_assert_int_eq(children(pids, 8), 2);
+		kill(pids[0] == live_pid() ? pids[1] : pids[0], SIGKILL);
+		kill(live_pid(), SIGKILL);
+		submit((uint64_t)round + 1, C_ALERT, 0);
+		WAIT(t.nverdicts == (uint64_t)round + 1);
+		ck_assert_int_ne(live_pid(), old);
+	}
+	load_rules("v2");
+	ck_assert_int_eq(t.load_err.code, CW_OK);
+}
+END_TEST
+
+/* Alive, and as dead: the request that was not answered in time fails, the next one is answered. */
+START_TEST(a_zygote_that_does_not_answer_is_told)
+{
+	pid_t pids[8], zygote;
+
+	activate("v1");
+	wait_activated(1);
+	ck_assert_int_eq(children(pids, 8), 2);
+	zygote = pids[0] == live_pid() ? pids[1] : pids[0];
+	kill(zygote, SIGSTOP);
+	ck_assert_int_eq(start_load("v2"), -1);
+	assert_contains(err.msg, "the zygote does not answer");
+	kill(zygote, SIGCONT);
+	load_rules("v3");                         /* the late answer is not taken for this one's */
+	ck_assert_int_eq(t.load_err.code, CW_OK);
+	WAIT(children(pids, 8) == 3);             /* zygote, live, loaded: the unknown one was ended */
+}
+END_TEST
+
 /* An engine in a process of its own: this one inherits its orphans. */
 START_TEST(death_of_the_engine_ends_all)
 {
@@ -1030,12 +1138,17 @@ static TCase *new_case(Suite *suite, const char *name)
 	return tc;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	Suite *suite = suite_create("supervise");
-	TCase *tc = new_case(suite, "work");
+	Suite *suite;
+	TCase *tc;
 	SRunner *runner;
 	int failed;
+
+	if (argc == 3 && strcmp(argv[1], CW_ZYGOTE_OPTION) == 0)
+		cw_zygote_main((int)strtol(argv[2], NULL, 10), &c_evaluator);
+	suite = suite_create("supervise");
+	tc = new_case(suite, "work");
 
 	tcase_add_test(tc, rules_are_loaded_and_reported);
 	tcase_add_test(tc, verdicts_come_in_order);
@@ -1083,6 +1196,10 @@ int main(void)
 
 	tc = new_case(suite, "zygote");
 	tcase_add_test(tc, without_a_zygote_requests_wait);
+	tcase_add_test(tc, descriptors_run_out);
+	tcase_add_test(tc, no_zygote_without_descriptors);
+	tcase_add_test(tc, a_dead_zygote_is_started_again);
+	tcase_add_test(tc, a_zygote_that_does_not_answer_is_told);
 	tcase_add_test(tc, death_of_the_engine_ends_all);
 	tcase_add_test(tc, nothing_leaks);
 
