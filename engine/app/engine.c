@@ -25,6 +25,7 @@
 #include "app/gate.h"
 #include "app/identity.h"
 #include "app/labels.h"
+#include "app/instance.h"
 #include "app/ops.h"
 #include "app/parts.h"
 #include "app/process_metrics.h"
@@ -56,6 +57,7 @@
 #include "state/state.h"
 #include "store/db_stats.h"
 #include "store/labels.h"
+#include "store/job_runs.h"
 #include "store/partitions.h"
 #include "store/position.h"
 #include "store/rules.h"
@@ -470,6 +472,9 @@ static int start_scripts(struct cw_engine *e, struct cw_err *err)
 		.chain_id = &e->chain_id,
 	};
 
+	cw_instance_read(e->config->data_dir, e->instance);
+	cw_job_runs_orphaned(e->pool, e->instance);
+	env.instance = e->instance;
 	e->workbench = cw_workbench_open(e);
 	e->http_public = cw_httpc_new(e->loop, &(struct cw_httpc_conf){ .public_only = true });
 	e->http_any = cw_httpc_new(e->loop, NULL);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "app/gate.h"
+#include "app/instance.h"
 #include "auth/auth.h"
 #include "base/err.h"
 #include "base/list.h"
@@ -25,6 +26,7 @@ struct cw_engine {
 	const char *const *sets;         /* --set of the command line, applied again at a reload */
 	int nsets;
 	char *conf_json;                 /* what scripts may read of the settings */
+	char instance[CW_INSTANCE_TEXT];
 	const char *conninfo;
 	struct cw_arena *kept;           /* what lives as long as the engine: conninfo, answers that may come late */
 	struct cw_loop *loop;

@@ -287,7 +287,7 @@ const struct cw_api_item cw_api_items[] = {
 	/* --- scripts: jobs and policies --- */
 	GLOBAL(SCRIPTS, "job", "fun(decl: table): table",
 	       "in scripts/jobs: job { name=, summary=, every=\"5m\" | at=\"02:30\" [, on={\"sun\"}], jitter=, timeout=, run=function(ctx) end }; "
-	       "times are UTC; once, however many engines there are. ctx: run, slot, by_hand, progress(detail)"),
+	       "times are UTC; once, however many engines there are. ctx: run, slot, by_hand, worker, progress(detail)"),
 	GLOBAL(SCRIPTS, "retention", "fun(policy: table)",
 	       "in scripts/policy: retention { { name=, table=, where=, keep=\"90d\", action=\"delete\"|\"anonymise\"|\"archive\", to= }, slice = 1000 }"),
 	GLOBAL(SCRIPTS, "jobs.list", "fun(): table[]", "the jobs of this engine: name, summary, every, at, on, file, due"),

@@ -446,8 +446,8 @@ local function job(decl)
 	return decl
 end
 
-local function call_job(decl, run, slot)
-	local ctx = { run = run.id, slot = slot, by_hand = slot == nil }
+local function call_job(decl, run, slot, worker)
+	local ctx = { run = run.id, slot = slot, by_hand = slot == nil, worker = worker }
 	function ctx.progress(detail) return db.job_runs:progress { id = run.id, detail = detail } end
 	local ok, detail, err = pcall(decl.run, ctx)
 	if not ok then return nil, type(detail) == "table" and detail.message or tostring(detail) end
@@ -468,7 +468,7 @@ local function run_job(decl, slot, claimed, worker)
 		end
 	end
 	local began = C.engine.now()
-	local detail, why = call_job(decl, run, slot and tonumber(slot))
+	local detail, why = call_job(decl, run, slot and tonumber(slot), worker)
 	local took = format("%.3f", C.engine.now() - began)
 	if detail then
 		C.engine.log.debug("job done", { job = decl.name, run = run.id, seconds = took })

@@ -32,6 +32,7 @@ struct job {
 	int64_t every_s, offset_s, jitter_s, timeout_ms;
 	unsigned weekdays;                 /* bit 0: Sunday; 0: all */
 	int64_t slot_s, due_ms;            /* the next one; due: wall clock, with its jitter */
+	int64_t done_s;                    /* the newest that was run here */
 	struct cw_timer *timer, *deadline;
 	struct cw_job *running;
 	struct cw_arena *arena;
@@ -155,7 +156,7 @@ static void on_deadline(void *arg)
 	end(j);
 }
 
-/* slot_s or run: the other is 0. */
+/* slot_s or run: the other is 0. Neither: its slot has had its run, but the clock was set back since. */
 static void run(struct job *j, int64_t slot_s, int64_t claimed)
 {
 	struct cw_schedule *s = j->schedule;
@@ -171,7 +172,7 @@ static void run(struct job *j, int64_t slot_s, int64_t claimed)
 	co = cw_job_thread(j->running);
 	lua_rawgeti(co, LUA_REGISTRYINDEX, s->conf.run_ref);
 	lua_rawgeti(co, LUA_REGISTRYINDEX, j->ref);
-	if (claimed == 0) {
+	if (slot_s != 0) {
 		snprintf(slot, sizeof(slot), "%lld", (long long)slot_s);
 		lua_pushstring(co, slot);
 	} else {
@@ -189,16 +190,21 @@ static void run(struct job *j, int64_t slot_s, int64_t claimed)
 static void on_due(void *arg)
 {
 	struct job *j = CW_CAST(arg, JOB_MAGIC);
-	int64_t slot = j->slot_s;
+	int64_t slot = j->slot_s, now_ms = wall_ms(), last = slot_at(j, now_ms / 1000);
 
-	if (wall_ms() < j->due_ms) {
-		arm(j);
+	if (now_ms < j->due_ms) {
+		if (slot > slot_after(j, last))        /* the clock was set back */
+			plan(j, slot_after(j, last), 0);
+		else
+			arm(j);
 		return;
 	}
-	slot = slot_at(j, wall_ms() / 1000) > slot ? slot_at(j, wall_ms() / 1000) : slot;
+	slot = last > slot ? last : slot;
 	plan(j, slot_after(j, slot), 0);
-	if (j->running == NULL)
-		run(j, slot, 0);
+	if (j->running != NULL)
+		return;
+	run(j, slot > j->done_s ? slot : 0, 0);
+	j->done_s = slot > j->done_s ? slot : j->done_s;
 }
 
 /* --- public --- */
@@ -211,7 +217,8 @@ struct cw_schedule *cw_schedule_new(const struct cw_schedule_conf *conf)
 	s->conf = *conf;
 	gethostname(host, sizeof(host) - 1);
 	s->random = ((uint64_t)cw_clock_wall_us() ^ ((uint64_t)getpid() << 32)) | 1;
-	snprintf(s->worker, sizeof(s->worker), "%s:%d:%llx", host, (int)getpid(), (unsigned long long)spread(s, 1 << 30));
+	snprintf(s->worker, sizeof(s->worker), "%s:%d:%llx:%s", host, (int)getpid(), (unsigned long long)spread(s, 1 << 30),
+	         conf->instance != NULL ? conf->instance : "");
 	s->beat = cw_timer_new(conf->loop, on_beat, s);
 	return s;
 }

@@ -22,6 +22,7 @@ struct cw_schedule_conf {
 	struct cw_pool *pool;
 	struct cw_vm *vm;
 	struct cw_jobs *jobs;
+	const char *instance;              /* of the engine, the same after a restart; workers end with it */
 	int run_ref;                       /* boot.lua's run_job(decl, slot, run, worker) */
 	/* The generation must live while a run does. */
 	void (*hold)(void *owner), (*unhold)(void *owner);

@@ -621,7 +621,7 @@ static int make_schedule(struct generation *gen, int boot_at, struct cw_err *err
 	lua_State *L = cw_vm_state(gen->vm);
 	struct cw_schedule_conf conf = {
 		.loop = env->loop, .pool = env->pool, .vm = gen->vm, .jobs = gen->bind.jobs, .run_ref = gen->run_job_ref,
-		.hold = hold, .unhold = unhold, .owner = gen,
+		.instance = env->instance, .hold = hold, .unhold = unhold, .owner = gen,
 	};
 
 	lua_getfield(L, boot_at, "declared_jobs");

@@ -28,6 +28,7 @@ struct cw_script_env {
 	struct cw_auth *auth;            /* passwords, tokens; NULL: none here */
 	struct cw_httpc *http_public, *http_any;    /* http.*: without and with private addresses */
 	struct cw_work_pool *work;       /* http.mail */
+	const char *instance;            /* of the engine: the same after a restart; NULL: none */
 	const char *conf_json;           /* settings that scripts may read; copied */
 	const uint64_t *chain_id;        /* of transactions that name none; read at each request */
 	/* Operations that app offers to scripts by name: engine.call("reload") etc. Each answers once, later, with a JSON

@@ -18,6 +18,21 @@ static void tell(struct cw_pool *pool, const struct cw_stmt *stmt, const char *c
 	cw_arena_free(&arena);
 }
 
+void cw_job_runs_orphaned(struct cw_pool *pool, const char *instance)
+{
+	static const struct cw_stmt runs = {
+		"job_runs_orphaned", "UPDATE job_runs SET status = 'interrupted', finished_at = now(), error ="
+		                     " 'its engine ended before it' WHERE status = 'running' AND right(worker, length($1) + 1) = ':' || $1",
+	};
+	static const struct cw_stmt sending = {
+		"outbox_orphaned", "UPDATE outbox SET next_attempt_at = now(), claimed_by = NULL WHERE delivered_at IS NULL"
+		                   " AND failed_at IS NULL AND right(claimed_by, length($1) + 1) = ':' || $1",
+	};
+
+	tell(pool, &runs, &instance, 1);
+	tell(pool, &sending, &instance, 1);
+}
+
 void cw_job_runs_beat(struct cw_pool *pool, const char *worker)
 {
 	static const struct cw_stmt stmt = {
@@ -95,7 +110,8 @@ static const struct cw_arg_spec claim_args[] = {
 	{ .name = "worker", .required = true },
 };
 
-/* The row of a slot can be inserted once, and one running row a name: whoever inserts runs. */
+/* The row of a slot can be inserted once, and one running row a name: whoever inserts runs. A run that was interrupted
+ * leaves its slot to another, but not for ever: it may be what killed its engine. */
 static void build_claim(struct cw_build *b)
 {
 	cw_build_value(b, "name", "WITH stale AS (UPDATE job_runs SET status = 'interrupted', finished_at = now(), error ="
@@ -103,7 +119,10 @@ static void build_claim(struct cw_build *b)
 	               " heartbeat_at < now() - interval '90 seconds' RETURNING id)");
 	cw_build_value(b, "name", " INSERT INTO job_runs AS r (name, slot, worker, heartbeat_at) SELECT %");
 	cw_build_value(b, "slot", ", %");
-	cw_build_value(b, "worker", ", %, now() FROM (SELECT count(*) FROM stale) s ON CONFLICT DO NOTHING");
+	cw_build_value(b, "worker", ", %, now() FROM (SELECT count(*) FROM stale) s");
+	cw_build_value(b, "name", " WHERE (SELECT count(*) FROM job_runs i WHERE i.status = 'interrupted' AND i.name = %");
+	cw_build_value(b, "slot", " AND i.slot = %");
+	cw_build_sql(b, ") < 3 ON CONFLICT DO NOTHING");
 	cw_build_returning(b);
 }
 

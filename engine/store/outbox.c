@@ -54,6 +54,7 @@ static void build_due(struct cw_build *b)
 static void build_claim(struct cw_build *b)
 {
 	cw_build_value(b, "lease_s", "UPDATE outbox o SET next_attempt_at = now() + make_interval(secs => %)");
+	cw_build_value(b, "worker", ", claimed_by = %");
 	cw_build_sql(b, " WHERE o.id IN (SELECT d.id FROM outbox d WHERE d.delivered_at IS NULL AND d.failed_at IS NULL"
 	                " AND d.next_attempt_at <= now()");
 	cw_build_value(b, "target", " AND d.target = %");
@@ -65,6 +66,7 @@ static const struct cw_arg_spec claim_args[] = {
 	{ .name = "target", .required = true },
 	{ .name = "limit", .type = CW_ARG_INT, .min = 1, .max = 1000, .required = true },
 	{ .name = "lease_s", .type = CW_ARG_NUMBER, .min = 0, .max = 3600, .required = true },
+	{ .name = "worker" },
 };
 
 const struct cw_op cw_outbox_claim = {
@@ -147,7 +149,7 @@ static const struct cw_arg_spec failed_args[] = {
 
 static void build_failed(struct cw_build *b)
 {
-	cw_build_value(b, "error", "UPDATE outbox o SET attempts = attempts + 1, last_error = left(%, 500)");
+	cw_build_value(b, "error", "UPDATE outbox o SET attempts = attempts + 1, claimed_by = NULL, last_error = left(%, 500)");
 	cw_build_value(b, "retry_at", ", next_attempt_at = coalesce(%, next_attempt_at)");
 	if (cw_build_arg(b, "retry_at") == NULL)
 		cw_build_sql(b, ", failed_at = now()");

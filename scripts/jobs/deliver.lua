@@ -79,12 +79,12 @@ local function send_mail(target, rows)
 end
 
 --- Sends what is due, all targets side by side. `spent` counts messages of this minute by target.
-local function send(targets, spent)
+local function send(targets, spent, worker)
   local requests, owners = {}, {}
   for _, target in ipairs(targets) do
     local left = (target.per_minute or 60) - (spent[target.name] or 0)
     local most = math.min(left, 8) * (formats.single[target.format] and 1 or target.group or 1)
-    local page = most > 0 and db.outbox:claim { target = target.name, limit = most, lease_s = LEASE }
+    local page = most > 0 and db.outbox:claim { target = target.name, limit = most, lease_s = LEASE, worker = worker }
     for _, rows in ipairs(page and page.items[1] and messages(target, page.items) or {}) do
       spent[target.name] = (spent[target.name] or 0) + 1
       if target.format == "email" then
@@ -112,19 +112,19 @@ end
 job {
   name = "deliver", summary = "brings alerts to the targets of the setting deliver",
   every = "1m", timeout = "5m",
-  run = function()
+  run = function(ctx)
     local sent, routed, spent = 0, 0, {}
-    local until_s = time.now() + 57
+    local from = time.now()
     repeat
       local targets, by_name = delivery.targets()
       if not targets then return nil, by_name end
       if #targets == 0 then return { routed = 0, sent = 0 } end
       local n, err = route(targets)
       if not n then return nil, err end
-      local m = send(targets, spent)
+      local m = send(targets, spent, ctx.worker)
       routed, sent = routed + n, sent + m
       if n == 0 and m == 0 then time.sleep(REST) end
-    until time.now() >= until_s
+    until time.now() >= from + 57 or time.now() < from     -- or the clock was set back
     return { routed = routed, sent = sent }
   end,
 }

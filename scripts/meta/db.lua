@@ -1239,13 +1239,13 @@ function db.outbox:due(args) end
 function db.outbox:due_json(args) end
 
 ---Takes a target's due deliveries for `lease_s` seconds; then they are due again unless they were ended. Waits.
----@param args { target: string, limit: integer, lease_s: number }
+---@param args { target: string, limit: integer, lease_s: number, worker?: string }
 ---@return table[]?
 ---@return cw.Err?
 function db.outbox:claim(args) end
 
 ---Takes a target's due deliveries for `lease_s` seconds; then they are due again unless they were ended. Waits.
----@param args { target: string, limit: integer, lease_s: number }
+---@param args { target: string, limit: integer, lease_s: number, worker?: string }
 ---@return string?
 ---@return cw.Err?
 function db.outbox:claim_json(args) end

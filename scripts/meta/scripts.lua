@@ -367,7 +367,7 @@ function engine.openapi() end
 ---@return string?, cw.Err?
 function engine.call(operation, args_json) end
 
----in scripts/jobs: job { name=, summary=, every="5m" | at="02:30" [, on={"sun"}], jitter=, timeout=, run=function(ctx) end }; times are UTC; once, however many engines there are. ctx: run, slot, by_hand, progress(detail)
+---in scripts/jobs: job { name=, summary=, every="5m" | at="02:30" [, on={"sun"}], jitter=, timeout=, run=function(ctx) end }; times are UTC; once, however many engines there are. ctx: run, slot, by_hand, worker, progress(detail)
 ---@param decl table
 ---@return table
 function job(decl) end

@@ -1,6 +1,6 @@
 // Receivers of alerts for tests: webhooks whose signatures are checked by an independent library, and an SMTP server.
 // usage: node receiver.mjs FILE [SECRET]     prints "HTTPPORT SMTPPORT"; appends a JSON line to FILE for each message.
-// POST /ok 204, /bad 500 until FILE.up exists, /gone 410, /moved 302 to /ok
+// POST /ok 204, /bad 500 until FILE.up exists, /hang no answer until then, /gone 410, /moved 302 to /ok
 import { createServer } from 'node:http';
 import { createServer as createTcp } from 'node:net';
 import { appendFileSync, existsSync } from 'node:fs';
@@ -18,6 +18,7 @@ const http = createServer((req, res) => {
     let signed = null;
     if (secret) try { new Webhook(secret).verify(body, req.headers); signed = true; } catch (e) { signed = String(e.message); }
     const status = { '/ok': 204, '/gone': 410, '/moved': 302 }[req.url] ?? (existsSync(file + '.up') ? 204 : 500);
+    if (req.url === '/hang' && !existsSync(file + '.up')) return note({ path: req.url, status: 0, body });
     note({ path: req.url, id: req.headers['webhook-id'], type: req.headers['content-type'], signed, status, body });
     res.writeHead(status, status === 302 ? { location: '/ok' } : {}).end();
   });
