@@ -34,7 +34,7 @@ BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 CHECK     := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
-.PHONY: all help deps run test unit spec scenario lint fmt docs soak faults asan asan-unit asan-build tsan valgrind all-unit coverage coverage-build bench bench-detect bench-follow bench-rules fuzz fuzz-smoke install uninstall clean
+.PHONY: all help deps run test torture unit spec scenario lint fmt docs soak faults asan asan-unit asan-build tsan valgrind all-unit coverage coverage-build bench bench-detect bench-follow bench-rules fuzz fuzz-smoke install uninstall clean
 all: $(BUILD)/chainwatch
 
 help:
@@ -49,6 +49,7 @@ help:
 	@echo "make asan       every test under AddressSanitizer and UndefinedBehaviorSanitizer; asan-unit: unit tests alone"
 	@echo "make tsan       what threads touch under ThreadSanitizer"
 	@echo "make valgrind   unit tests under memcheck"
+	@echo "make torture    each allocation, system call and libpq call failing once in turn, and again with sanitizers"
 	@echo "make bench      figures beside their yardsticks, in one run"
 	@echo "make bench-follow   back-fill from a local node beside an ingest of the same from a file"
 	@echo "make bench-rules    transactions a second through the rules, what each costs, round trips to the evaluator"
@@ -88,6 +89,12 @@ $(BUILD)/bench/%: tests/bench/%.c $(SUPPORT) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -MF $@.d -rdynamic -o $@ $< $(SUPPORT) $(LIB) $(LDFLAGS) $(CHECK) $(LDLIBS)
 
+# Preloaded, it makes allocations and system calls fail.
+$(BUILD)/inject.so: tests/torture/inject.c tests/torture/inject.h
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) -Wall -Wextra -Werror -O1 -g -fPIC -shared -fvisibility=hidden -Itests $(shell pkg-config --cflags libpq) \
+		-o $@ $< -ldl -lpthread
+
 # Fuzz targets are built whole with clang, coverage in the engine's code too. The library is a target of its own, so that
 # it is built once; the inner make knows what is out of date.
 FUZZ_LIB := $(BUILD)/fuzz-lib/libchainwatch.a
@@ -115,7 +122,7 @@ run:
 	@scripts/ops/run.sh
 
 test: deps
-	@$(MAKE) -s -j$$(nproc) all $(UNIT)
+	@$(MAKE) -s -j$$(nproc) all $(UNIT) $(BUILD)/inject.so
 	@tests/run.sh
 
 all-unit: $(UNIT)
@@ -189,6 +196,15 @@ coverage-build: $(BUILD)/counters.o
 $(BUILD)/counters.o: tests/coverage/counters.c
 	@mkdir -p $(@D)
 	$(CC) $(CSTD) $(WARN) -O2 -c -o $@ $<
+
+# All places with the program that ships, then each TORTURE_EVERYth of them with sanitizers, which see leaks: an hour or two.
+TORTURE_EVERY ?= 8
+torture:
+	@$(MAKE) -s -j$$(nproc) all $(BUILD)/inject.so
+	@$(MAKE) -s -j$$(nproc) BUILD=build/torture SAN=address,undefined CFLAGS="-O1 -g" build/torture/chainwatch
+	@luajit tests/torture/torture.lua
+	@luajit tests/torture/torture.lua --bin build/torture/chainwatch --every $(TORTURE_EVERY)
+
 
 bench: deps
 	@$(MAKE) -s -j$$(nproc) all $(BENCH)

@@ -83,7 +83,7 @@ static int make_folders(char *path, struct cw_err *err)
 	for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdir(path, 0750) != 0 && errno != EEXIST)
-			return cw_err_set(err, CW_ERR_INTERNAL, "could not make the folder \"%s\": %s", path, strerror(errno));
+			return cw_err_set(err, CW_ERR_SYSTEM, "could not make the folder \"%s\": %s", path, strerror(errno));
 		*slash = '/';
 	}
 	return 0;
@@ -123,7 +123,7 @@ static int write_file(struct put *p)
 		done += n > 0 ? (size_t)n : 0;
 	}
 	if (fd < 0 || done < p->len || fsync(fd) != 0 || rename(temp, p->path) != 0 || sync_folder_of(p->path) != 0) {
-		cw_err_set(&p->err, CW_ERR_INTERNAL, "could not write \"%s\": %s", p->path, strerror(errno));
+		cw_err_set(&p->err, CW_ERR_SYSTEM, "could not write \"%s\": %s", p->path, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		unlink(temp);

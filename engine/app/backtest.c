@@ -86,7 +86,7 @@ static void finish(struct cw_backtest *b, const struct cw_err *err)
 	if (err != NULL)
 		b->err = *err;
 	if (b->alerts != NULL && fflush(b->alerts) != 0 && err == NULL)
-		cw_err_set(&b->err, CW_ERR_INVALID, "could not write \"%s\": %s", b->alerts_path, strerror(errno));
+		cw_err_errno(&b->err, CW_ERR_INVALID, "could not write \"%s\"", b->alerts_path);
 	cw_loop_defer(b->conf.loop, tell, b);
 }
 
@@ -251,11 +251,11 @@ int cw_backtest_save(struct cw_backtest *b, struct cw_err *err)
 	snprintf(tmp, sizeof(tmp), "%s.tmp", b->position_path);
 	f = fopen(tmp, "we");
 	if (f == NULL || fwrite(out.data, 1, out.len, f) != out.len || fflush(f) != 0 || fsync(fileno(f)) != 0)
-		rc = cw_err_set(err, CW_ERR_INVALID, "could not write \"%s\": %s", tmp, strerror(errno));
+		rc = cw_err_errno(err, CW_ERR_INVALID, "could not write \"%s\"", tmp);
 	if (f != NULL)
 		fclose(f);
 	if (rc == 0 && rename(tmp, b->position_path) != 0)
-		rc = cw_err_set(err, CW_ERR_INVALID, "could not rename \"%s\": %s", tmp, strerror(errno));
+		rc = cw_err_errno(err, CW_ERR_INVALID, "could not rename \"%s\"", tmp);
 	if (rc == 0 && old[0] != '\0' && strcmp(old, b->state_path) != 0)
 		unlink(old);
 	cw_buf_release(&out);
@@ -325,7 +325,7 @@ static int read_lines(struct cw_backtest *b, long bytes, struct cw_err *err)
 	int rc = 0;
 
 	if (f == NULL)
-		rc = cw_err_set(err, CW_ERR_INVALID, "could not open \"%s\": %s", b->alerts_path, strerror(errno));
+		rc = cw_err_errno(err, CW_ERR_INVALID, "could not open \"%s\"", b->alerts_path);
 	while (rc == 0 && at < bytes && (n = getline(&line, &room, f)) > 0) {
 		struct cw_json_error fault;
 		const struct cw_json *json = cw_json_parse(line, (size_t)n, CW_JSON_DEPTH_DEFAULT, arena, &fault);
@@ -355,7 +355,7 @@ static int read_position(struct cw_backtest *b, struct cw_err *err)
 	if (json == NULL)
 		return cw_err_set(err, CW_ERR_NOT_FOUND, "there is no interrupted run in \"%s\"", b->conf.state_dir);
 	if (truncate(b->alerts_path, bytes) != 0)
-		return cw_err_set(err, CW_ERR_INVALID, "cannot resume: \"%s\": %s", b->alerts_path, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "cannot resume: \"%s\"", b->alerts_path);
 	b->resume_seq = (uint64_t)number_of(json, "seq");
 	snprintf(b->state_path, sizeof(b->state_path), "%.500s/backtest-%" PRIu64 ".ckpt", b->conf.state_dir, b->resume_seq);
 	b->tally.transactions = (uint64_t)number_of(json, "transactions");
@@ -391,7 +391,7 @@ static int open_files(struct cw_backtest *b, struct cw_err *err)
 		return cw_err_set(err, CW_ERR_INVALID, "there is no folder in which a run could have been kept (--state FOLDER)");
 	if (dir != NULL) {
 		if (mkdir(dir, 0755) != 0 && errno != EEXIST)
-			return cw_err_set(err, CW_ERR_INVALID, "could not make the folder \"%s\": %s", dir, strerror(errno));
+			return cw_err_errno(err, CW_ERR_INVALID, "could not make the folder \"%s\"", dir);
 		snprintf(b->position_path, sizeof(b->position_path), "%.500s/backtest.json", dir);
 	}
 	if (b->conf.alerts != NULL)
@@ -404,7 +404,7 @@ static int open_files(struct cw_backtest *b, struct cw_err *err)
 		return 0;
 	b->alerts = fopen(b->alerts_path, b->conf.resume ? "ae" : "we");
 	if (b->alerts == NULL)
-		return cw_err_set(err, CW_ERR_INVALID, "could not write \"%s\": %s", b->alerts_path, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not write \"%s\"", b->alerts_path);
 	return 0;
 }
 

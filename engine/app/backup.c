@@ -31,9 +31,9 @@
 static int make_folder(const struct cw_backup *b, const char *path, struct cw_err *err)
 {
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
-		return cw_err_set(err, CW_ERR_INVALID, "could not make the folder \"%s\": %s", path, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not make the folder \"%s\"", path);
 	if (geteuid() == 0 && chown(path, b->uid, b->gid) != 0)
-		return cw_err_set(err, CW_ERR_INVALID, "could not hand over \"%s\": %s", path, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not hand over \"%s\"", path);
 	return 0;
 }
 
@@ -71,7 +71,7 @@ static int write_private(const struct cw_backup *b, const char *path, const char
 	ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
 
 	if (n != (ssize_t)strlen(text) || fsync(fd) != 0 || (geteuid() == 0 && fchown(fd, b->uid, b->gid) != 0))
-		cw_err_set(err, CW_ERR_INVALID, "could not write \"%s\": %s", path, strerror(errno));
+		cw_err_errno(err, CW_ERR_INVALID, "could not write \"%s\"", path);
 	else
 		err = NULL;
 	if (fd >= 0)
@@ -190,10 +190,9 @@ int cw_backup_open(struct cw_backup *b, const struct cw_config *config, struct c
 {
 	*b = (struct cw_backup){ .config = config, .private_cluster = config->database_url[0] == '\0' };
 	if (mkdir(config->data_dir, 0755) != 0 && errno != EEXIST)
-		return cw_err_set(err, CW_ERR_INVALID, "could not make the data directory \"%s\": %s", config->data_dir,
-		                  strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not make the data directory \"%s\"", config->data_dir);
 	if (realpath(config->data_dir, b->base) == NULL)
-		return cw_err_set(err, CW_ERR_INVALID, "could not resolve \"%s\": %s", config->data_dir, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not resolve \"%s\"", config->data_dir);
 	if (join(b->dir, b->base, "backup", err) != 0 || (config->dump_dir[0] == '\0' && join(b->dumps, b->dir, "dumps", err) != 0))
 		return -1;
 	if (config->dump_dir[0] != '\0')

@@ -25,8 +25,8 @@ static int read_all(int fd, char *to, size_t size, const char *path, struct cw_e
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return cw_err_set(err, CW_ERR_INVALID, "could not read \"%s\": %s", path,
-			                  n < 0 ? strerror(errno) : "it became shorter meanwhile");
+			return n < 0 ? cw_err_errno(err, CW_ERR_INVALID, "could not read \"%s\"", path)
+			             : cw_err_set(err, CW_ERR_INVALID, "could not read \"%s\": it became shorter meanwhile", path);
 		at += (size_t)n;
 	}
 	return 0;
@@ -39,7 +39,7 @@ const char *cw_file_read(const char *path, size_t max, size_t *len, struct cw_ar
 	char *text = NULL;
 
 	if (fd < 0 || fstat(fd, &st) != 0) {
-		cw_err_set(err, CW_ERR_INVALID, "could not open \"%s\": %s", path, strerror(errno));
+		cw_err_errno(err, CW_ERR_INVALID, "could not open \"%s\"", path);
 	} else if (!S_ISREG(st.st_mode)) {
 		cw_err_set(err, CW_ERR_INVALID, "could not open \"%s\": not a file", path);
 	} else if ((size_t)st.st_size > max) {
@@ -71,8 +71,7 @@ static int names_of(const char *dir, const char *ending, char **names, struct cw
 	int n = 0;
 
 	if (d == NULL)
-		return cw_err_set(err, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_INVALID, "could not open folder \"%s\": %s",
-		                  dir, strerror(errno));
+		return cw_err_errno(err, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_INVALID, "could not open folder \"%s\"", dir);
 	while ((e = readdir(d)) != NULL) {
 		size_t len = strlen(e->d_name), end = strlen(ending);
 

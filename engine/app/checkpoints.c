@@ -135,7 +135,7 @@ static bool on_discard(void *arg, uint64_t seq)
 	if (unlink(c->path) != 0 && errno != ENOENT) {
 		struct cw_err err;
 
-		cw_err_set(&err, CW_ERR_INTERNAL, "could not remove \"%s\": %s", c->path, strerror(errno));
+		cw_err_set(&err, CW_ERR_SYSTEM, "could not remove \"%s\": %s", c->path, strerror(errno));
 		cw_log_err(CW_LOG_ERROR, "state", "a checkpoint of blocks that were taken back stays, trying again", &err);
 		return false;
 	}

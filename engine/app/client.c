@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "app/config.h"
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "http/client.h"
 
 #define SPAWN_WAIT_MS 60000   /* initdb and migrations on a slow machine */
 
@@ -256,7 +258,7 @@ static int spawn_engine(struct cw_client *c, const struct cw_config *config, str
 		_exit(127);
 	}
 	if (c->child < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not start an engine: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not start an engine: %s", strerror(errno));
 	for (int waited = 0; waited < SPAWN_WAIT_MS; waited += 20) {
 		if (waitpid(c->child, NULL, WNOHANG) == c->child) {
 			c->child = 0;
@@ -274,8 +276,9 @@ struct cw_client *cw_client_open(const struct cw_config *config, bool spawn, str
 	struct cw_client *c = cw_zalloc(sizeof(*c));
 	pid_t pid;
 
-	curl_global_init(CURL_GLOBAL_DEFAULT);
+	cw_httpc_global();
 	c->multi = curl_multi_init();
+	cw_assert(c->multi != NULL);
 	for (int i = 0; i < CW_CLIENT_SLOTS; i++)
 		cw_buf_init(&c->slots[i].reply);
 	c->tls = config->tls_cert[0] != '\0';

@@ -58,7 +58,7 @@ static int take_lock(struct work *w, struct cw_err *err)
 	if (snprintf(path, sizeof(path), "%s/running", w->backup.dir) >= (int)sizeof(path))
 		return cw_err_set(err, CW_ERR_INVALID, "path of the data directory is too long");
 	if (mkdir(w->backup.dir, 0700) != 0 && errno != EEXIST)
-		return cw_err_set(err, CW_ERR_INVALID, "could not make the folder \"%s\": %s", w->backup.dir, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not make the folder \"%s\"", w->backup.dir);
 	w->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (w->lock_fd >= 0 && flock(w->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
@@ -192,7 +192,7 @@ static int write_manifest(const char *path, const char *text, struct cw_err *err
 	FILE *f = fopen(path, "we");
 
 	if (f == NULL || fputs(text, f) < 0 || fclose(f) != 0)
-		return cw_err_set(err, CW_ERR_INVALID, "could not write \"%s\": %s", path, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not write \"%s\"", path);
 	return 0;
 }
 
@@ -217,7 +217,7 @@ static int dump(struct work *w, const char *name, struct cw_buf *manifest, struc
 		rc = write_manifest(path, manifest->data, err);
 	snprintf(path, sizeof(path), "%.3000s/%s.dump", w->backup.dumps, name);
 	if (rc == 0 && rename(part, path) != 0)
-		rc = cw_err_set(err, CW_ERR_INVALID, "could not rename \"%s\": %s", part, strerror(errno));
+		rc = cw_err_errno(err, CW_ERR_INVALID, "could not rename \"%s\"", part);
 	if (rc != 0)
 		unlink(part);
 	return rc;
@@ -233,7 +233,7 @@ static int run_logical(struct work *w, struct cw_err *err)
 	int rc;
 
 	if (mkdir(w->backup.dumps, 0700) != 0 && errno != EEXIST)
-		return cw_err_set(err, CW_ERR_INVALID, "could not make the folder \"%s\": %s", w->backup.dumps, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not make the folder \"%s\"", w->backup.dumps);
 	gmtime_r(&now, &tm);
 	strftime(name, sizeof(name), "chainwatch-%Y%m%dT%H%M%SZ", &tm);
 	rc = dump(w, name, &manifest, err);

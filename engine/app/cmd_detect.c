@@ -43,7 +43,7 @@ static int open_lines(struct lines *in, const char *path, struct cw_err *err)
 	in->path = is_stdin ? "standard input" : path;
 	in->file = is_stdin ? gzdopen(0, "rb") : gzopen(path, "rb");
 	if (in->file == NULL)
-		return cw_err_set(err, CW_ERR_INVALID, "could not open \"%s\": %s", path, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not open \"%s\"", path);
 	in->text = cw_alloc(LINE_MAX_BYTES);
 	return 0;
 }
@@ -408,7 +408,7 @@ static int finish(const struct cw_cli *cli, int rc, const struct cw_err *err)
 	struct cw_err write_err;
 
 	if (fflush(stdout) != 0 && rc == 0) {
-		cw_err_set(&write_err, CW_ERR_INTERNAL, "could not write to standard output: %s", strerror(errno));
+		cw_err_set(&write_err, CW_ERR_SYSTEM, "could not write to standard output: %s", strerror(errno));
 		return cw_cli_fail(cli, &write_err);
 	}
 	return rc == 0 ? 0 : cw_cli_fail(cli, err);

@@ -54,7 +54,7 @@ static int write_stub(const struct cw_cli *cli, const char *dir, const char *nam
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	f = fopen(path, "w");
 	if (f == NULL || fwrite(text->data, 1, text->len, f) != text->len || fclose(f) != 0) {
-		cw_err_set(&err, CW_ERR_INVALID, "could not write \"%s\": %s", path, strerror(errno));
+		cw_err_errno(&err, CW_ERR_INVALID, "could not write \"%s\"", path);
 		return cw_cli_fail(cli, &err);
 	}
 	printf("%s\n", path);
@@ -67,7 +67,7 @@ static int stubs(const struct cw_cli *cli, const char *dir)
 	struct cw_err err;
 
 	if (rc != 0) {
-		cw_err_set(&err, CW_ERR_INVALID, "could not make \"%s\": %s", dir, strerror(errno));
+		cw_err_errno(&err, CW_ERR_INVALID, "could not make \"%s\"", dir);
 		return cw_cli_fail(cli, &err);
 	}
 	for (int i = 0; rc == 0; i++) {

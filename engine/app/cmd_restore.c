@@ -85,7 +85,7 @@ static int restart_engine(struct work *w, struct cw_err *err)
 	memset(&before, 0, sizeof(before));
 	stat(path, &before);
 	if (kill(w->engine, SIGUSR2) != 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not signal the engine (process %ld): %s", (long)w->engine,
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not signal the engine (process %ld): %s", (long)w->engine,
 		                  strerror(errno));
 	while (cw_clock_mono_us() < deadline) {
 		if (stat(path, &now) == 0 && (now.st_mtim.tv_sec != before.st_mtim.tv_sec ||

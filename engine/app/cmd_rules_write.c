@@ -191,7 +191,7 @@ static int write_new(const char *path, const struct cw_buf *text, struct cw_err 
 		                  "\"%s\" exists, it is left as it is%s" : "could not write \"%s\": %s", path,
 		                  errno == EEXIST ? "" : strerror(errno));
 	if (write(fd, text->data, text->len) != (ssize_t)text->len || close(fd) != 0)
-		return cw_err_set(err, CW_ERR_INVALID, "could not write \"%s\": %s", path, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not write \"%s\"", path);
 	return 0;
 }
 
@@ -207,7 +207,7 @@ static int new_rule(const struct cw_cli *cli, const char *dir, const char *id)
 		*p = *p == '.' ? '_' : *p;
 	fill(&text, id);
 	if (mkdir(dir, 0755) != 0 && errno != EEXIST)
-		rc = cw_err_set(&err, CW_ERR_INVALID, "could not make the folder \"%s\": %s", dir, strerror(errno));
+		rc = cw_err_errno(&err, CW_ERR_INVALID, "could not make the folder \"%s\"", dir);
 	else
 		rc = write_new(path, &text, &err);
 	cw_buf_release(&text);

@@ -25,7 +25,7 @@ static int fail(const struct work *w, const char *what, const char *path)
 {
 	struct cw_err err;
 
-	cw_err_set(&err, CW_ERR_INTERNAL, "could not %s \"%s\": %s", what, path, strerror(errno));
+	cw_err_set(&err, CW_ERR_SYSTEM, "could not %s \"%s\": %s", what, path, strerror(errno));
 	return cw_cli_fail(&w->cli, &err);
 }
 

@@ -62,6 +62,7 @@
 #include "store/position.h"
 #include "store/rules.h"
 
+#define MEMORY_RESERVE ((size_t)8 << 20)   /* given up when there is no memory, so that requests under way can end */
 #define DRAIN_MS 10000           /* for requests in flight at the end; then they are cut */
 #define CLUSTER_CHECK_MS 250     /* a private PostgreSQL that died is started again */
 #define SSE_RING 4096
@@ -73,7 +74,7 @@ static int make_folder(const char *path, struct cw_err *err)
 {
 	if (mkdir(path, 0755) == 0 || errno == EEXIST)
 		return 0;
-	return cw_err_set(err, CW_ERR_INVALID, "could not make the data directory \"%s\": %s", path, strerror(errno));
+	return cw_err_errno(err, CW_ERR_INVALID, "could not make the data directory \"%s\"", path);
 }
 
 static int lock_data_dir(struct cw_engine *e, struct cw_err *err)
@@ -85,7 +86,7 @@ static int lock_data_dir(struct cw_engine *e, struct cw_err *err)
 	snprintf(path, sizeof(path), "%s/engine.pid", e->config->data_dir);
 	e->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (e->pid_fd < 0)
-		return cw_err_set(err, CW_ERR_INVALID, "could not open \"%s\": %s", path, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not open \"%s\"", path);
 	if (flock(e->pid_fd, LOCK_EX | LOCK_NB) != 0)
 		return cw_err_set(err, CW_ERR_BUSY, "another engine runs on the data directory \"%s\"", e->config->data_dir);
 	return 0;
@@ -590,6 +591,7 @@ struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *
 	struct cw_engine *e = cw_zalloc(sizeof(*e));
 	int64_t from_us = cw_clock_mono_us();
 
+	cw_mem_keep_reserve(MEMORY_RESERVE);
 	e->config = *config;
 	e->chain_id = (uint64_t)e->config->chain_id;
 	*config = NULL;

@@ -8,6 +8,7 @@
 #include "app/cli.h"
 #include "app/engine.h"
 #include "base/err.h"
+#include "http/tls.h"
 #include "lua/evaluator.h"
 #include "lua/vm.h"
 #include "pipeline/supervise.h"
@@ -76,6 +77,7 @@ static int run_with_zygote(const struct verb *verb, int argc, char **argv, char 
 int main(int argc, char **argv)
 {
 	cw_vm_prepare_process();
+	cw_tls_lend_memory();
 	if (argc == 3 && strcmp(argv[1], CW_ZYGOTE_OPTION) == 0)
 		cw_zygote_main((int)strtol(argv[2], NULL, 10), &cw_lua_evaluator);
 	if (argc < 2)

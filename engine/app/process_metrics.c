@@ -9,6 +9,7 @@
 
 #include "app/version.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/metrics.h"
 
 static double start_seconds;
@@ -54,6 +55,10 @@ static void collect(void *arg)
 	              (double)usage.ru_utime.tv_sec + (double)usage.ru_stime.tv_sec +
 	                  ((double)usage.ru_utime.tv_usec + (double)usage.ru_stime.tv_usec) / 1e6);
 	cw_metric_set(cw_gauge("process_resident_memory_bytes", "Resident memory of the engine.", NULL), resident_bytes());
+	cw_metric_set(cw_counter("chainwatch_memory_refused_total", "Allocations that were refused at the first try.", NULL),
+	              (double)cw_mem_refused());
+	cw_metric_set(cw_gauge("chainwatch_memory_short", "1 while the reserve of memory is gone: requests are turned away.", NULL),
+	              cw_mem_short());
 	cw_metric_set(cw_gauge("process_open_fds", "Open descriptors of the engine.", NULL), open_files());
 	cw_metric_set(cw_gauge("process_max_fds", "Limit of open descriptors.", NULL), (double)files.rlim_cur);
 	cw_metric_set(cw_gauge("process_start_time_seconds", "Start of the engine, seconds since 1970.", NULL), start_seconds);

@@ -49,7 +49,7 @@ int cw_restore_prepare(const struct cw_backup *b, const char *name, struct cw_er
 		return -1;
 	fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || fsync(fd) != 0 || rename(from, to) != 0)
-		cw_err_set(err, CW_ERR_INTERNAL, "could not put \"%s\" in waiting: %s", from, strerror(errno));
+		cw_err_set(err, CW_ERR_SYSTEM, "could not put \"%s\" in waiting: %s", from, strerror(errno));
 	else
 		err = NULL;
 	if (fd >= 0)
@@ -70,14 +70,14 @@ int cw_restore_settle(const struct cw_backup *b, struct cw_err *err)
 	    path_of(living, b->base, "pg/data", err) != 0 || path_of(old, b->base, "pg.old", err) != 0)
 		return -1;
 	if (access(mark, F_OK) == 0 && renameat2(AT_FDCWD, living, AT_FDCWD, waiting, RENAME_EXCHANGE) != 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not exchange \"%s\" and \"%s\": %s", living, waiting, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not exchange \"%s\" and \"%s\": %s", living, waiting, strerror(errno));
 	fd = open(b->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0) {
 		syncfs(fd);
 		close(fd);
 	}
 	if (path_of(mark, living, MARK, err) != 0 || rename(swap, old) != 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not rename \"%s\": %s", swap, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not rename \"%s\": %s", swap, strerror(errno));
 	unlink(mark);
 	cw_log(CW_LOG_INFO, "backup", "the restored data directory is the living one", "old=%s", old);
 	return 0;
@@ -169,12 +169,12 @@ struct cw_cluster *cw_restore_physical(const struct cw_backup *b, const char *di
 	char data[PATH_MAX];
 
 	if (mkdir(dir, 0711) != 0 || chmod(dir, 0711) != 0) {
-		cw_err_set(err, CW_ERR_INVALID, "could not make \"%s\": %s", dir, strerror(errno));
+		cw_err_errno(err, CW_ERR_INVALID, "could not make \"%s\"", dir);
 		return NULL;
 	}
 	if (snprintf(data, sizeof(data), "%s/data", dir) >= (int)sizeof(data) || mkdir(data, 0700) != 0 ||
 	    (geteuid() == 0 && chown(data, b->uid, b->gid) != 0)) {
-		cw_err_set(err, CW_ERR_INVALID, "could not make \"%s/data\": %s", dir, strerror(errno));
+		cw_err_errno(err, CW_ERR_INVALID, "could not make \"%s/data\"", dir);
 		return NULL;
 	}
 	if (fetch(b, data, label, type, target, err) != 0)

@@ -70,7 +70,7 @@ static int make_file(const char *path, struct cw_err *err)
 	}
 	sodium_memzero(seed, sizeof(seed));
 	sodium_memzero(text, sizeof(text));
-	return n > 0 ? 0 : cw_err_set(err, CW_ERR_INTERNAL, "could not write \"%s\": %s", path, strerror(errno));
+	return n > 0 ? 0 : cw_err_set(err, CW_ERR_SYSTEM, "could not write \"%s\": %s", path, strerror(errno));
 }
 
 int cw_audit_key_load(struct cw_audit_key *key, const char *path, bool make, struct cw_err *err)
@@ -92,8 +92,7 @@ int cw_audit_key_load(struct cw_audit_key *key, const char *path, bool make, str
 		f = fopen(path, "re");
 	}
 	if (f == NULL)
-		return cw_err_set(err, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_INVALID, "could not read \"%s\": %s", path,
-		                  strerror(errno));
+		return cw_err_errno(err, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_INVALID, "could not read \"%s\"", path);
 	good = fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) == 0;
 	if (good && fgets(line, sizeof(line), f) == NULL)
 		line[0] = '\0';
@@ -229,8 +228,7 @@ struct cw_audit_head *cw_audit_heads_read(const char *path, const struct cw_audi
 
 	*count = 0;
 	if (f == NULL) {
-		cw_err_set(err, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_INVALID, "could not read \"%s\": %s", path,
-		           strerror(errno));
+		cw_err_errno(err, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_INVALID, "could not read \"%s\"", path);
 		return NULL;
 	}
 	heads = cw_zalloc(sizeof(*heads));
@@ -313,5 +311,5 @@ int cw_audit_heads_append(const char *path, const char *line, size_t len, struct
 	saved = errno;
 	if (fd >= 0)
 		close(fd);
-	return good ? 0 : cw_err_set(err, CW_ERR_INTERNAL, "could not append to \"%s\": %s", path, strerror(saved));
+	return good ? 0 : cw_err_set(err, CW_ERR_SYSTEM, "could not append to \"%s\": %s", path, strerror(saved));
 }

@@ -69,7 +69,7 @@ int cw_keyring_add(struct cw_keyring *ring, const char *kid, enum cw_token_alg a
 	k->len = alg == CW_TOKEN_HS256 ? len : crypto_sign_SECRETKEYBYTES;
 	k->bytes = sodium_malloc(k->len);
 	if (k->bytes == NULL)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not lock memory for token key \"%s\"", kid);
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not lock memory for token key \"%s\"", kid);
 	if (alg == CW_TOKEN_HS256)
 		memcpy(k->bytes, key, len);
 	else
@@ -136,11 +136,15 @@ static FILE *open_private(const char *path, struct cw_err *err)
 	struct stat st;
 
 	if (f == NULL) {
-		cw_err_set(err, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_INVALID, "could not read \"%s\": %s", path,
-		           strerror(errno));
+		cw_err_errno(err, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_INVALID, "could not read \"%s\"", path);
 		return NULL;
 	}
-	if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) == 0)
+	if (fstat(fileno(f), &st) != 0) {
+		cw_err_errno(err, CW_ERR_INVALID, "could not read \"%s\"", path);
+		fclose(f);
+		return NULL;
+	}
+	if (S_ISREG(st.st_mode) && (st.st_mode & 077) == 0)
 		return f;
 	fclose(f);
 	cw_err_set(err, CW_ERR_INVALID, "\"%s\" must be a file that nobody but its owner can read (chmod 600)", path);
@@ -207,7 +211,7 @@ static int replace(const char *path, const struct cw_buf *text, struct cw_err *e
 	saved = errno;
 	unlink(aside);
 	errno = saved;
-	return cw_err_set(err, CW_ERR_INTERNAL, "could not write \"%s\": %s", path, strerror(errno));
+	return cw_err_set(err, CW_ERR_SYSTEM, "could not write \"%s\": %s", path, strerror(errno));
 }
 
 int cw_keyring_rotate(const char *path, enum cw_token_alg alg, int keep, char kid[CW_TOKEN_KID], struct cw_err *err)

@@ -88,7 +88,7 @@ static int write_key(const char *path, char key[CW_KEY_TEXT], struct cw_err *err
 	}
 	if (n == CW_KEY_TEXT)
 		return 0;
-	return cw_err_set(err, CW_ERR_INTERNAL, "could not write \"%s\": %s", path, strerror(errno));
+	return cw_err_set(err, CW_ERR_SYSTEM, "could not write \"%s\": %s", path, strerror(errno));
 }
 
 static int read_key(const char *path, char key[CW_KEY_TEXT], struct cw_err *err)
@@ -98,7 +98,7 @@ static int read_key(const char *path, char key[CW_KEY_TEXT], struct cw_err *err)
 
 	if (f == NULL)
 		return errno == ENOENT ? write_key(path, key, err)
-		                       : cw_err_set(err, CW_ERR_INVALID, "could not read \"%s\": %s", path, strerror(errno));
+		                       : cw_err_errno(err, CW_ERR_INVALID, "could not read \"%s\"", path);
 	if (fgets(line, sizeof(line), f) == NULL)
 		line[0] = '\0';
 	fclose(f);

@@ -1,6 +1,7 @@
 #include "auth/password.h"
 
 #include <crypt.h>
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,9 +99,12 @@ static void run(void *arg)
 		job->result.good = cw_password_hash_now(&job->conf, job->text, job->len, job->result.hash);
 	} else if (job->hash[0] == '\0') {
 		/* As much work as a verification is, and no way to be right. */
-		(void)cw_password_hash_now(&job->conf, job->text, job->len, unused);
+		job->result.unknown = !cw_password_hash_now(&job->conf, job->text, job->len, unused);
 	} else {
+		errno = 0;
 		job->result.good = cw_password_verify_now(job->text, job->len, job->hash);
+		/* libsodium says EINVAL of a wrong password. */
+		job->result.unknown = !job->result.good && errno == ENOMEM;
 		if (job->result.good && cw_password_outdated(&job->conf, job->hash))
 			(void)cw_password_hash_now(&job->conf, job->text, job->len, job->result.hash);
 	}

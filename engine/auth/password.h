@@ -33,6 +33,7 @@ void cw_passwords_free(struct cw_passwords **passwords);
 
 struct cw_password_result {
 	bool good;                   /* verify: it is the password. hash: a hash was made */
+	bool unknown;                /* there was no memory to tell; it is neither the password nor not */
 	char hash[CW_PASSWORD_HASH]; /* hash: the new one; verify: a better one to be stored in place of an outdated one */
 };
 typedef void cw_password_fn(void *arg, const struct cw_password_result *result);

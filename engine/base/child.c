@@ -89,7 +89,7 @@ int cw_child_run(const struct cw_child *child, struct cw_err *err)
 		if (into[i] == NULL)
 			continue;
 		if (pipe2(ends, O_CLOEXEC) != 0)
-			return cw_err_set(err, CW_ERR_INTERNAL, "could not make a pipe: %s", strerror(errno));
+			return cw_err_set(err, CW_ERR_SYSTEM, "could not make a pipe: %s", strerror(errno));
 		read_ends[i] = ends[0];
 		write_ends[i] = ends[1];
 	}
@@ -106,7 +106,7 @@ int cw_child_run(const struct cw_child *child, struct cw_err *err)
 		if (read_ends[i] >= 0)
 			close(read_ends[i]);
 	if (pid < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not fork: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not fork: %s", strerror(errno));
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

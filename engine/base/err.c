@@ -1,5 +1,7 @@
 #include "base/err.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +20,7 @@ static const struct {
 	[CW_ERR_DB] = { "database", 503, 69 },
 	[CW_ERR_FULL] = { "storage_full", 507, 75 },
 	[CW_ERR_SCRIPT] = { "script", 500, 1 },
+	[CW_ERR_SYSTEM] = { "system", 503, 1 },
 	[CW_ERR_INTERNAL] = { "internal", 500, 1 },
 };
 
@@ -33,6 +36,28 @@ int cw_err_set(struct cw_err *err, enum cw_code code, const char *format, ...)
 	vsnprintf(err->msg, sizeof(err->msg), format, args);
 	va_end(args);
 	return -1;
+}
+
+static bool may_work_later(int error)
+{
+	switch (error) {
+	case ENOMEM: case ENOBUFS: case EAGAIN: case EINTR: case EMFILE: case ENFILE: case EIO: case ENOSPC: case EDQUOT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int cw_err_errno(struct cw_err *err, enum cw_code otherwise, const char *format, ...)
+{
+	int error = errno;
+	char text[sizeof(((struct cw_err *)0)->msg)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return cw_err_set(err, may_work_later(error) ? CW_ERR_SYSTEM : otherwise, "%.400s: %s", text, strerror(error));
 }
 
 int cw_err_wrap(struct cw_err *err, const char *format, ...)

@@ -20,6 +20,7 @@ enum cw_code {
 	CW_ERR_DB,         /* PostgreSQL said no or is away; sqlstate tells */
 	CW_ERR_FULL,       /* PostgreSQL has no room on its disk: SQLSTATE 53100 */
 	CW_ERR_SCRIPT,     /* a Lua script failed */
+	CW_ERR_SYSTEM,     /* the system refused memory, a descriptor, room on disk, or a process died: may work later */
 	CW_ERR_INTERNAL,
 };
 
@@ -31,6 +32,10 @@ struct cw_err {
 
 /* Both return -1, so that `return cw_err_set(err, ...)` reads well. */
 int cw_err_set(struct cw_err *err, enum cw_code code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* A system call failed: the text, ": " and errno in words. SYSTEM if errno says that it may work later (no memory,
+ * descriptors, room, I/O), else `otherwise`. */
+int cw_err_errno(struct cw_err *err, enum cw_code otherwise, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Puts "<text>: " in front of the message; code and SQLSTATE stay. */
 int cw_err_wrap(struct cw_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -466,15 +466,27 @@ static char *copy(const char *text)
 	return memcpy(cw_alloc(size), text, size);
 }
 
+static void *zeroed(size_t n, size_t size)
+{
+	cw_assert(size == 0 || n <= SIZE_MAX / size);
+	return cw_zalloc(n * size);
+}
+
+void cw_httpc_global(void)
+{
+	static bool done;
+
+	if (!done)
+		cw_assert(curl_global_init_mem(CURL_GLOBAL_DEFAULT, cw_alloc, cw_free, cw_realloc, cw_strdup, zeroed) == CURLE_OK);
+	done = true;
+}
+
 struct cw_httpc *cw_httpc_new(struct cw_loop *loop, const struct cw_httpc_conf *conf)
 {
-	static bool global;
 	static const struct cw_httpc_conf normal;
 	struct cw_httpc *c = cw_zalloc(sizeof(*c));
 
-	if (!global)
-		cw_assert(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-	global = true;
+	cw_httpc_global();
 	if (conf == NULL)
 		conf = &normal;
 	c->magic = HTTPC_MAGIC;

@@ -54,6 +54,9 @@ struct cw_httpc_answer {
  * connection broke: try again). May start and cancel calls; must not free the client. */
 typedef void cw_httpc_fn(void *arg, const struct cw_httpc_answer *answer, const struct cw_err *err);
 
+/* Before any other use of libcurl in this process, by whomever; later calls do nothing. Its memory comes from base/mem.h. */
+void cw_httpc_global(void);
+
 struct cw_httpc *cw_httpc_new(struct cw_loop *loop, const struct cw_httpc_conf *conf);   /* NULL conf: defaults */
 /* Calls under way are cancelled: nobody is told. Not from a callback. */
 void cw_httpc_free(struct cw_httpc **client);

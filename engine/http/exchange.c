@@ -566,6 +566,12 @@ static void admit(struct cw_peer *conn, struct cw_exchange *x)
 	}
 }
 
+/* While memory is short what is under way needs it all. Reads that need no key stay: health, metrics. */
+static bool turned_away(const struct cw_exchange *x)
+{
+	return x->req.route != NULL && (x->req.route->roles != 0 || !x->safe) && cw_mem_short();
+}
+
 /* Its turn has come: finds the route and asks the gate. */
 static void enter(struct cw_peer *conn, struct cw_exchange *x)
 {
@@ -581,6 +587,11 @@ static void enter(struct cw_peer *conn, struct cw_exchange *x)
 			cw_peer_fail(conn, 400, "bad_request", "the path is not UTF-8");
 			return;
 		}
+	}
+	if (turned_away(x)) {
+		cw_reply_problem(&x->req, &(struct cw_problem){ .status = 503, .code = "busy", .retry_after_s = 1,
+		                                                .detail = "memory is short; try again shortly" });
+		return;
 	}
 	if (server->gate != NULL) {
 		x->owned = true;

@@ -224,8 +224,8 @@ void cw_reply_problem(struct cw_request *req, const struct cw_problem *problem)
 		cw_buf_puts(&body, problem->errors_json);
 	}
 	cw_buf_putc(&body, '}');
-	if (problem->retry_after_s > 0) {
-		snprintf(text, sizeof(text), "%d", problem->retry_after_s);
+	if (problem->retry_after_s > 0 || problem->status == 503) {
+		snprintf(text, sizeof(text), "%d", problem->retry_after_s > 0 ? problem->retry_after_s : 1);
 		cw_reply_header(req, "Retry-After", text);
 	}
 	cw_reply_send(req, problem->status, PROBLEM_TYPE, body.data, body.len);
@@ -255,6 +255,7 @@ static const char *public_detail(enum cw_code code)
 	case CW_ERR_CANCELLED: return "the request was cancelled";
 	case CW_ERR_DB: return "the database could not answer";
 	case CW_ERR_FULL: return "the database has no room on its disk";
+	case CW_ERR_SYSTEM: return "the system could not give what this needs; try again shortly";
 	case CW_ERR_SCRIPT: return "the script behind this endpoint failed";
 	default: return "an internal error";
 	}

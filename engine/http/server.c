@@ -177,7 +177,7 @@ static int try_bind(const struct address *a, const char *text, struct cw_err *er
 	int on = 1, off = 0;
 
 	if (fd < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not open a socket for \"%s\": %s", text, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not open a socket for \"%s\": %s", text, strerror(errno));
 	if (a->unix_path[0] == '\0')
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (a->sa.ss_family == AF_INET6)
@@ -188,7 +188,7 @@ static int try_bind(const struct address *a, const char *text, struct cw_err *er
 		if (listen(fd, BACKLOG) == 0)
 			return fd;
 	}
-	cw_err_set(err, CW_ERR_INVALID, "could not listen on \"%s\": %s", text, strerror(errno));
+	cw_err_errno(err, CW_ERR_INVALID, "could not listen on \"%s\"", text);
 	close(fd);
 	return -1;
 }
@@ -219,7 +219,7 @@ static int take_inherited(int fd, struct cw_err *err)
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0 || !listening)
 		return cw_err_set(err, CW_ERR_INVALID, "descriptor %d is not a listening socket", fd);
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not set up descriptor %d: %s", fd, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not set up descriptor %d: %s", fd, strerror(errno));
 	return fd;
 }
 

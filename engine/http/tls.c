@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 
 /* "cert.pem": no such file or the like, from OpenSSL's queue. */
 static int tls_error(struct cw_err *err, const char *what, const char *file)
@@ -34,6 +35,35 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *outle
 		return SSL_TLSEXT_ERR_NOACK;   /* a client that insists on another protocol hears it from its own library */
 	*out = found;
 	return SSL_TLSEXT_ERR_OK;
+}
+
+static void *lend(size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return cw_alloc(size);
+}
+
+static void *lend_more(void *ptr, size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	if (size > 0)
+		return cw_realloc(ptr, size);
+	cw_free(ptr);
+	return NULL;
+}
+
+static void take_back(void *ptr, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	cw_free(ptr);
+}
+
+void cw_tls_lend_memory(void)
+{
+	CRYPTO_set_mem_functions(lend, lend_more, take_back);   /* refused when it has its own already: then it stays so */
 }
 
 struct ssl_ctx_st *cw_tls_new(const char *cert, const char *key, struct cw_err *err)

@@ -10,6 +10,9 @@ struct cw_err;
 struct ssl_ctx_st;
 struct ssl_st;
 
+/* Makes OpenSSL take its memory from base/mem.h, whoever calls it. Works before the first use of OpenSSL only. */
+void cw_tls_lend_memory(void);
+
 /* TLS 1.2 and 1.3, HTTP/1.1 by ALPN. Both are PEM files; the certificate may bring its chain. */
 struct ssl_ctx_st *cw_tls_new(const char *cert, const char *key, struct cw_err *err);
 /* Connections that use it keep it alive. */

@@ -71,8 +71,11 @@ static void turn(struct cw_loop *loop, int flags)
 struct cw_loop *cw_loop_new(void)
 {
 	struct cw_loop *loop = cw_zalloc(sizeof(*loop));
-	struct event_config *config = event_config_new();
+	struct event_config *config;
 
+	/* What libevent asks for is small, and half of its callers cannot say no. */
+	event_set_mem_functions(cw_alloc, cw_realloc, cw_free);
+	config = event_config_new();
 	signal(SIGPIPE, SIG_IGN);
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	loop->base = event_base_new_with_config(config);

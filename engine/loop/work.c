@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/wake.h"
 #include "loop/loop.h"
 
 struct work {
@@ -34,8 +35,6 @@ static void *worker(void *arg)
 {
 	struct cw_work_pool *pool = arg;
 	struct cw_list *link;
-	uint64_t one = 1;
-	ssize_t written;
 
 	pthread_mutex_lock(&pool->lock);
 	for (;;) {
@@ -49,8 +48,7 @@ static void *worker(void *arg)
 		w->run(w->arg);
 		pthread_mutex_lock(&pool->lock);
 		cw_list_append(&pool->finished, link);
-		written = write(pool->event_fd, &one, sizeof(one));
-		(void)written;
+		cw_wake(pool->event_fd);
 	}
 	pthread_mutex_unlock(&pool->lock);
 	return NULL;

@@ -174,9 +174,9 @@ static char *err_problem(const struct cw_err *err, struct cw_arena *arena)
 {
 	struct cw_buf out = CW_BUF_INIT;
 	int status = cw_code_http_status(err->code);
+	bool hidden = (status >= 500 && status != 503 && status != 507) || err->code == CW_ERR_SYSTEM;
 
-	put_problem(&out, status, cw_code_name(err->code), status >= 500 && status != 503 && status != 507 ? "internal error" : err->msg,
-	            NULL);
+	put_problem(&out, status, cw_code_name(err->code), hidden ? "internal error" : err->msg, NULL);
 	return take_text(&out, arena);
 }
 

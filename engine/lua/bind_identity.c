@@ -125,12 +125,26 @@ static void resume_on_grid(struct login *w)
 	cw_timer_set(w->timer, GRID_MS - past_ms % GRID_MS);
 }
 
+static void give_up(struct login *w, const struct cw_err *err)
+{
+	w->err = *err;
+	cw_attempts_dropped(w->env->auth->attempts, w->name, strlen(w->name));
+	w->name[0] = '\0';
+	cw_job_resume(w->job, w->ticket);
+}
+
 static void on_verified(void *arg, const struct cw_password_result *result)
 {
 	struct login *w = arg;
 	struct cw_attempts *attempts = w->env->auth->attempts;
+	struct cw_err busy;
 
 	w->hashing = NULL;
+	if (result->unknown) {
+		cw_err_set(&busy, CW_ERR_BUSY, "there is no memory to check a password, try again later");
+		give_up(w, &busy);
+		return;
+	}
 	w->refused = !result->good;
 	if (w->refused)
 		w->retry_ms = cw_attempts_failed(attempts, w->name, strlen(w->name), cw_clock_mono_us());
@@ -142,14 +156,6 @@ static void on_verified(void *arg, const struct cw_password_result *result)
 		resume_on_grid(w);
 	else
 		cw_job_resume(w->job, w->ticket);
-}
-
-static void give_up(struct login *w, const struct cw_err *err)
-{
-	w->err = *err;
-	cw_attempts_dropped(w->env->auth->attempts, w->name, strlen(w->name));
-	w->name[0] = '\0';
-	cw_job_resume(w->job, w->ticket);
 }
 
 static void on_user(void *arg, const struct cw_rows *rows, const struct cw_err *err)

@@ -45,7 +45,7 @@ local function problem(status, code, detail, extra)
 		local err = status
 		return err.status or 500, "problem", err.message or "",
 			{ code = err.code or "internal", errors = err.errors, retry_after = err.retry_after, title = err.title,
-				detail_hidden = (err.status or 500) == 500 }
+				detail_hidden = (err.status or 500) == 500 or err.code == "system" }
 	end
 	local errors = extra and extra.errors
 	if type(errors) == "table" then errors = json.encode(json.array(errors)) end

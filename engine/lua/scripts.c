@@ -362,7 +362,8 @@ static void answer_problem(struct cw_request *req, lua_State *L, int status)
 
 			cw_log(CW_LOG_ERROR, "script", "request failed", "req=%s code=%s error=%s", req->id, problem.code,
 			       cw_log_quote(text, sizeof(text), problem.detail));
-			problem.detail = "internal error; see the log";
+			problem.detail = status == 503 ? "the system could not give what this needs; see the log"
+			                                : "internal error; see the log";
 		}
 		lua_pop(L, 2);
 	}

@@ -70,6 +70,10 @@ static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
 		vm->used -= old_size - new_size;
 	}
 	grown = realloc(ptr, new_size);
+	if (grown == NULL) {
+		cw_mem_relieve(new_size);
+		grown = realloc(ptr, new_size);
+	}
 	if (grown == NULL)
 		end_process(vm);
 	return grown;
@@ -137,7 +141,7 @@ struct cw_vm *cw_vm_new(const struct cw_vm_conf *conf, struct cw_err *err)
 		vm->conf.hard_bytes = 5 * vm->conf.soft_bytes;
 	vm->L = lua_newstate(allocate, vm);
 	if (vm->L == NULL) {
-		cw_err_set(err, CW_ERR_INTERNAL, "cannot make a Lua state");
+		cw_err_set(err, CW_ERR_SYSTEM, "cannot make a Lua state");
 		cw_free(vm);
 		return NULL;
 	}

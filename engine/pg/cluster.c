@@ -112,11 +112,11 @@ static pid_t spawn(const struct cw_cluster *c, char *const argv[], const char *d
 	pid_t parent = getpid(), pid;
 
 	if (log_fd < 0) {
-		cw_err_set(err, CW_ERR_INTERNAL, "could not open \"%s\": %s", c->log_path, strerror(errno));
+		cw_err_set(err, CW_ERR_SYSTEM, "could not open \"%s\": %s", c->log_path, strerror(errno));
 		return -1;
 	}
 	if (c->by_fd && (dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
-		cw_err_set(err, CW_ERR_INTERNAL, "could not open \"%s\": %s", dir, strerror(errno));
+		cw_err_set(err, CW_ERR_SYSTEM, "could not open \"%s\": %s", dir, strerror(errno));
 		close(log_fd);
 		return -1;
 	}
@@ -124,7 +124,7 @@ static pid_t spawn(const struct cw_cluster *c, char *const argv[], const char *d
 	if (pid == 0)
 		become(c, argv, dir_fd, log_fd, death_signal, parent);
 	if (pid < 0)
-		cw_err_set(err, CW_ERR_INTERNAL, "could not fork: %s", strerror(errno));
+		cw_err_set(err, CW_ERR_SYSTEM, "could not fork: %s", strerror(errno));
 	close(log_fd);
 	if (dir_fd >= 0)
 		close(dir_fd);
@@ -355,7 +355,7 @@ static int make_dir(const char *path, mode_t mode, struct cw_err *err)
 				return 0;
 		}
 	}
-	return cw_err_set(err, CW_ERR_INTERNAL, "could not make directory \"%s\": %s", path, strerror(errno));
+	return cw_err_set(err, CW_ERR_SYSTEM, "could not make directory \"%s\": %s", path, strerror(errno));
 }
 
 /* A directory of the server's user that nobody else may enter (but root). */
@@ -364,7 +364,7 @@ static int make_private(const struct cw_cluster *c, const char *path, struct cw_
 	if (make_dir(path, 0700, err) != 0)
 		return -1;
 	if ((c->drop && chown(path, c->uid, c->gid) != 0) || chmod(path, 0700) != 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not hand over \"%s\": %s", path, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not hand over \"%s\": %s", path, strerror(errno));
 	return 0;
 }
 
@@ -394,13 +394,13 @@ static int make_tmp_run_dir(struct cw_cluster *c, struct cw_err *err)
 	}
 	strcpy(c->run, "/tmp/cw-XXXXXX");
 	if (mkdtemp(c->run) == NULL)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not make a directory for the socket in /tmp: %s",
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not make a directory for the socket in /tmp: %s",
 		                  strerror(errno));
 	if (make_private(c, c->run, err) != 0)
 		return -1;
 	f = fopen(note, "we");
 	if (f == NULL)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not write \"%s\": %s", note, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not write \"%s\": %s", note, strerror(errno));
 	fprintf(f, "%s\n", c->run);
 	fclose(f);
 	return 0;
@@ -428,7 +428,7 @@ static int take_lock(struct cw_cluster *c, struct cw_err *err)
 		return -1;
 	c->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (c->lock_fd < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not open \"%s\": %s", path, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not open \"%s\": %s", path, strerror(errno));
 	if (fcntl(c->lock_fd, F_SETLK, &lock) == 0)
 		return 0;
 	if (fcntl(c->lock_fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
@@ -531,7 +531,7 @@ static int write_file(const char *dir, const char *name, const char *mode, const
 		if (fclose(f) == 0 && good)
 			return 0;
 	}
-	return cw_err_set(err, CW_ERR_INTERNAL, "could not write \"%s\": %s", path, strerror(errno));
+	return cw_err_set(err, CW_ERR_SYSTEM, "could not write \"%s\": %s", path, strerror(errno));
 }
 
 /* Who may enter: the operating system tells who asks. Written at each start, as the engine's user may change. */
@@ -680,7 +680,7 @@ static int make_data(struct cw_cluster *c, const char *template_dir, struct cw_e
 	if (!c->scratch)
 		sync_all(fresh);
 	if (rename(fresh, c->data) != 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not rename \"%s\": %s", fresh, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not rename \"%s\": %s", fresh, strerror(errno));
 	if (!c->scratch)
 		sync_all(c->dir);
 	return 0;
@@ -773,7 +773,7 @@ static int prepare_dir(struct cw_cluster *c, const struct cw_cluster_conf *conf,
 	if (make_dir(conf->dir, 0711, err) != 0)
 		return -1;
 	if (realpath(conf->dir, c->dir) == NULL)
-		return cw_err_set(err, CW_ERR_INVALID, "could not resolve \"%s\": %s", conf->dir, strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not resolve \"%s\"", conf->dir);
 	if (join(c->data, c->dir, "data", err) != 0 || join(c->log_path, c->dir, "postgres.log", err) != 0 ||
 	    take_lock(c, err) != 0)
 		return -1;

@@ -164,12 +164,16 @@ static int parse(PQconninfoOption **options, const char *conninfo, struct cw_err
 	*options = PQconninfoParse(conninfo, &why);
 	if (*options != NULL)
 		return 0;
+	if (why == NULL || strncmp(why, "out of memory", 13) == 0) {
+		PQfreemem(why);
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not read the connection string: out of memory");
+	}
 	/* libpq quotes the part it could not read, which may be a password: the reason only up to there */
-	int n = why != NULL ? (int)strcspn(why, "\"\n") : 0;
+	int n = (int)strcspn(why, "\"\n");
 
 	while (n > 0 && (why[n - 1] == ' ' || why[n - 1] == ':'))
 		n--;
-	cw_err_set(err, CW_ERR_INVALID, "cannot read the connection string: %.*s", n, why != NULL ? why : "");
+	cw_err_set(err, CW_ERR_INVALID, "cannot read the connection string: %.*s", n, why);
 	PQfreemem(why);
 	return -1;
 }

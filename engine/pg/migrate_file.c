@@ -60,7 +60,7 @@ static char *read_file(const char *dir, const char *file, size_t *len, struct cw
 	FILE *f;
 
 	if (snprintf(path, sizeof(path), "%s/%s", dir, file) >= (int)sizeof(path) || (f = fopen(path, "re")) == NULL) {
-		cw_err_set(err, CW_ERR_INVALID, "could not read \"%s/%s\": %s", dir, file, strerror(errno));
+		cw_err_errno(err, CW_ERR_INVALID, "could not read \"%s/%s\"", dir, file);
 		return NULL;
 	}
 	if (fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX_BYTES) {
@@ -214,8 +214,7 @@ int cw_migrations_load(struct cw_migrations *m, const char *dir, struct cw_err *
 
 	*m = (struct cw_migrations){ .list = NULL };
 	if (n < 0)
-		return cw_err_set(err, CW_ERR_INVALID, "could not read the folder of migrations \"%s\": %s", dir,
-		                  strerror(errno));
+		return cw_err_errno(err, CW_ERR_INVALID, "could not read the folder of migrations \"%s\"", dir);
 	m->dir = cw_strdup(dir);
 	m->list = cw_zalloc((size_t)n * sizeof(*m->list));
 	for (int i = 0; i < n; i++) {
@@ -280,7 +279,7 @@ int cw_migrate_new(const struct cw_migrations *m, const char *name, const char *
 	}
 	if (f != NULL && good)
 		return 0;
-	cw_err_set(err, CW_ERR_INVALID, "could not write \"%s\": %s", path, strerror(errno));
+	cw_err_errno(err, CW_ERR_INVALID, "could not write \"%s\"", path);
 	if (f != NULL)
 		unlink(path);            /* half of it would be a migration */
 	return -1;

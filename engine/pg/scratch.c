@@ -29,7 +29,7 @@ struct cw_scratch *cw_scratch_start(const char *parent, struct cw_err *err)
 		parent = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
 	if (snprintf(s->dir, sizeof(s->dir), "%s/cw-scratch-XXXXXX", parent) >= (int)sizeof(s->dir) ||
 	    mkdtemp(s->dir) == NULL || chmod(s->dir, 0711) != 0) {
-		cw_err_set(err, CW_ERR_INTERNAL, "could not make a scratch directory in \"%s\": %s", parent, strerror(errno));
+		cw_err_set(err, CW_ERR_SYSTEM, "could not make a scratch directory in \"%s\": %s", parent, strerror(errno));
 		s->dir[0] = '\0';
 	} else {
 		s->cluster = cw_cluster_start(&conf, err);

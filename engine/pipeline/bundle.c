@@ -60,7 +60,7 @@ static int to_memory_file(const struct cw_buf *buf, struct cw_err *err)
 		}
 	}
 	if (fd < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not keep the rules' sources: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not keep the rules' sources: %s", strerror(errno));
 	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
 	return fd;
 }

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/wake.h"
 #include "pipeline/zygote.h"
 
 #define WORDS_SHOWN 240
@@ -48,7 +49,7 @@ static int make_shared(struct cw_evaluator *e, struct cw_err *err)
 	if (e->page == MAP_FAILED)
 		e->page = NULL;
 	if (e->page == NULL || e->words_fd < 0 || e->wake_fd < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not make an evaluator's shared memory: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not make an evaluator's shared memory: %s", strerror(errno));
 	atomic_store(&e->page->limit, UINT64_MAX);
 	return 0;
 }
@@ -75,7 +76,7 @@ static int spawn(struct cw_evaluator *e, const struct cw_evaluator_start *how, s
 	/* It is our child and not reaped: the number cannot be another's. */
 	e->pidfd = (int)syscall(SYS_pidfd_open, e->pid, 0);
 	if (e->pidfd < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not watch the evaluator: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not watch the evaluator: %s", strerror(errno));
 	fcntl(e->pidfd, F_SETFD, FD_CLOEXEC);
 	return 0;
 }
@@ -172,33 +173,25 @@ void cw_evaluator_meter(const struct cw_evaluator *e, uint32_t rule, struct cw_r
 	*out = *(volatile const struct cw_rule_meter *)&e->page->meters[rule];
 }
 
-static void wake(const struct cw_evaluator *e)
-{
-	const uint64_t one = 1;
-
-	if (write(e->wake_fd, &one, sizeof(one)) < 0)
-		return;   /* the counter is full: it is awake */
-}
-
 void cw_evaluator_go(struct cw_evaluator *e, uint64_t start, uint64_t limit)
 {
 	e->page->start = start;
 	atomic_store(&e->page->limit, limit);
 	atomic_store(&e->page->go, 1u);
-	wake(e);
+	cw_wake(e->wake_fd);
 }
 
 void cw_evaluator_limit(struct cw_evaluator *e, uint64_t limit)
 {
 	if (atomic_exchange(&e->page->limit, limit) != limit)
-		wake(e);
+		cw_wake(e->wake_fd);
 }
 
 void cw_evaluator_switch(struct cw_evaluator *e, uint32_t rule, bool enabled)
 {
 	atomic_store(&e->page->disabled[rule], (uint8_t)!enabled);
 	atomic_fetch_add(&e->page->switches, 1u);
-	wake(e);
+	cw_wake(e->wake_fd);
 }
 
 void cw_evaluator_stop_rule(struct cw_evaluator *e)
@@ -263,7 +256,7 @@ static void describe(const struct cw_evaluator *e, int status, struct cw_obituar
 		const char *name = sigabbrev_np(WTERMSIG(status));
 
 		o->death = death_by_signal(WTERMSIG(status));
-		cw_err_set(&o->err, CW_ERR_INTERNAL, "the evaluator was killed by signal %d (SIG%s)", WTERMSIG(status),
+		cw_err_set(&o->err, CW_ERR_SYSTEM, "the evaluator was killed by signal %d (SIG%s)", WTERMSIG(status),
 		           name != NULL ? name : "?");
 	} else if (phase == CW_PHASE_FAILED && WEXITSTATUS(status) == 0) {
 		o->death = CW_DEATH_FAILED;
@@ -274,7 +267,7 @@ static void describe(const struct cw_evaluator *e, int status, struct cw_obituar
 		return;
 	} else {
 		o->death = CW_DEATH_EXITED;
-		cw_err_set(&o->err, CW_ERR_INTERNAL, "the evaluator ended itself with status %d", WEXITSTATUS(status));
+		cw_err_set(&o->err, CW_ERR_SYSTEM, "the evaluator ended itself with status %d", WEXITSTATUS(status));
 	}
 	last_words(e, words, sizeof(words));
 	if (words[0] != '\0')

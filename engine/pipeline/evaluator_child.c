@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/wake.h"
 #include "pipeline/bundle.h"
 #include "pipeline/lockdown.h"
 #include "pipeline/ring.h"
@@ -39,18 +40,10 @@ struct child {
 	uint8_t disabled[CW_RULES_MAX];
 };
 
-static void tell_engine(void)
-{
-	const uint64_t one = 1;
-
-	if (write(CW_FD_ENGINE, &one, sizeof(one)) < 0)
-		return;   /* the counter is full: the engine has been told */
-}
-
 static void set_phase(struct child *c, enum cw_phase phase)
 {
 	atomic_store(&c->page->phase, (uint32_t)phase);
-	tell_engine();
+	cw_wake(CW_FD_ENGINE);
 }
 
 static _Noreturn void fail(struct child *c, const struct cw_err *err)
@@ -71,7 +64,7 @@ static int keep_descriptors(const int fds[CW_PASS_COUNT], struct cw_err *err)
 
 	if (dup2(words, CW_FD_WORDS) < 0 || dup2(wake, CW_FD_WAKE) < 0 || dup2(engine, CW_FD_ENGINE) < 0 ||
 	    close_range(0, CW_FD_WORDS - 1, 0) != 0 || close_range(CW_FD_FIRST_CLOSED, ~0u, 0) != 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not arrange descriptors: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not arrange descriptors: %s", strerror(errno));
 	return 0;
 }
 
@@ -139,9 +132,9 @@ static void sleep_until_woken(void)
 {
 	uint64_t n;
 
-	while (read(CW_FD_WAKE, &n, sizeof(n)) < 0)
-		if (errno != EINTR)
-			abort();
+	/* Whatever it says, the caller looks again whether there is work. */
+	if (read(CW_FD_WAKE, &n, sizeof(n)) < 0)
+		return;
 }
 
 static void apply_switches(struct child *c)

@@ -37,7 +37,7 @@ static const int ignored_signals[] = {
 
 static int failed(struct cw_err *err, const char *what, int error)
 {
-	return cw_err_set(err, CW_ERR_INTERNAL, "could not lock the evaluator in: %s: %s", what, strerror(error));
+	return cw_err_set(err, CW_ERR_SYSTEM, "could not lock the evaluator in: %s: %s", what, strerror(error));
 }
 
 int cw_lockdown_begin(const char *name, int64_t parent, struct cw_err *err)

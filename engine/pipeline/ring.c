@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/wake.h"
 #include "chain/tx.h"
 
 #define RING_MAGIC 0x676e6972u
@@ -82,7 +83,7 @@ static int map_all(struct cw_ring *ring, int fd, int slots_prot, int bytes_prot,
 	ring->slots = map(fd, PAGE, slots, slots_prot);
 	ring->bytes = map_twice(fd, PAGE + slots, CW_RING_BYTES, bytes_prot);
 	if (ring->control == NULL || ring->slots == NULL || ring->bytes == NULL)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not map ring: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not map ring: %s", strerror(errno));
 	ring->logs = (struct cw_tx_log *)(void *)((char *)ring->slots + records_size(ring->nslots));
 	return 0;
 }
@@ -103,7 +104,7 @@ struct cw_ring *cw_ring_new(uint32_t slots, struct cw_err *err)
 	ring->wake_fd = -1;
 	ring->fd = memfd_create("cw-ring", MFD_CLOEXEC);
 	if (ring->fd < 0 || ftruncate(ring->fd, (off_t)(PAGE + slots_size(n) + CW_RING_BYTES)) != 0) {
-		cw_err_set(err, CW_ERR_INTERNAL, "could not create ring: %s", strerror(errno));
+		cw_err_set(err, CW_ERR_SYSTEM, "could not create ring: %s", strerror(errno));
 		cw_ring_free(&ring);
 		return NULL;
 	}
@@ -184,11 +185,8 @@ void cw_ring_reset(struct cw_ring *ring)
 
 static void wake(const struct cw_ring *ring)
 {
-	const uint64_t one = 1;
-
-	/* Can only fail when the counter is full, and then the other side is awake. */
-	if (ring->wake_fd >= 0 && write(ring->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	if (ring->wake_fd >= 0)
+		cw_wake(ring->wake_fd);
 }
 
 static void wake_evaluator(struct cw_ring *ring, enum cw_ring_wait if_it_waits)

@@ -404,7 +404,7 @@ struct cw_supervisor *cw_supervisor_new(struct cw_loop *loop, struct cw_zygote *
 	s->ring = cw_ring_new(s->conf.ring_slots, err);
 	if (s->ring == NULL || s->engine_fd < 0) {
 		if (s->ring != NULL)
-			cw_err_set(err, CW_ERR_INTERNAL, "could not make an eventfd: %s", strerror(errno));
+			cw_err_set(err, CW_ERR_SYSTEM, "could not make an eventfd: %s", strerror(errno));
 		cw_supervisor_free(&s);
 		return NULL;
 	}

@@ -111,15 +111,15 @@ static void on_event(void *arg, enum cw_supervisor_event event, int rule, const 
 			t->fns.quarantined(t->arg, rule, reason);
 		return;
 	case CW_STATE_LOST:
-		cw_err_set(&err, CW_ERR_INTERNAL, "the state of the trial was lost: %s", reason);
+		cw_err_set(&err, CW_ERR_SYSTEM, "the state of the trial was lost: %s", reason);
 		break;
 	case CW_ACTIVATION_FAILED:
-		cw_err_set(&err, CW_ERR_INTERNAL, "the rules could not be put to work: %s", reason);
+		cw_err_set(&err, CW_ERR_SYSTEM, "the rules could not be put to work: %s", reason);
 		break;
 	case CW_EVALUATOR_REPLACED:
 		if (cw_supervisor_stats(t->supervisor).replaced <= DEATHS_MAX)
 			return;
-		cw_err_set(&err, CW_ERR_INTERNAL, "evaluators died %d times, the last one: %s", DEATHS_MAX, reason);
+		cw_err_set(&err, CW_ERR_SYSTEM, "evaluators died %d times, the last one: %s", DEATHS_MAX, reason);
 		break;
 	case CW_ACTIVATED:
 		t->active = true;
@@ -142,7 +142,7 @@ static void look(void *arg)
 	cw_timer_set(t->timer, LOOK_MS);
 	if (t->absent < ABSENT_MAX)
 		return;
-	cw_err_set(&err, CW_ERR_INTERNAL, "no evaluator could be started");
+	cw_err_set(&err, CW_ERR_SYSTEM, "no evaluator could be started");
 	fail(t, &err);
 }
 

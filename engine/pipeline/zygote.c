@@ -102,7 +102,7 @@ static int settle(int *fd, int64_t engine_pid, struct cw_err *err)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), moved = fcntl(*fd, F_DUPFD_CLOEXEC, 100);
 
 	if (null < 0 || moved < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not start the zygote: %s", strerror(errno));
 	for (int i = 0; i <= 2; i++)
 		if (fcntl(i, F_GETFD) < 0)
 			dup2(null, i);
@@ -137,9 +137,9 @@ static int wait_reply(struct cw_zygote *zygote, uint64_t id, struct reply *reply
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return cw_err_set(err, CW_ERR_INTERNAL, "the zygote does not answer");
+			return cw_err_set(err, CW_ERR_SYSTEM, "the zygote does not answer");
 		if (n != sizeof(*reply))
-			return cw_err_set(err, CW_ERR_INTERNAL, "the zygote is gone");
+			return cw_err_set(err, CW_ERR_SYSTEM, "the zygote is gone");
 		if (reply->id == id)
 			return 0;
 		if (reply->pid > 0) {   /* an answer that came too late: nobody knows this evaluator */
@@ -159,7 +159,7 @@ struct cw_zygote *cw_zygote_start(const struct cw_evaluator_ops *ops, struct cw_
 
 	zygote->program = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-		cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote: %s", strerror(errno));
+		cw_err_set(err, CW_ERR_SYSTEM, "could not start the zygote: %s", strerror(errno));
 		cw_free(zygote);
 		return NULL;
 	}
@@ -170,7 +170,7 @@ struct cw_zygote *cw_zygote_start(const struct cw_evaluator_ops *ops, struct cw_
 	close(pair[1]);
 	setsockopt(zygote->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (zygote->pid < 0)
-		cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote: %s", strerror(errno));
+		cw_err_set(err, CW_ERR_SYSTEM, "could not start the zygote: %s", strerror(errno));
 	else if (wait_reply(zygote, 0, &hello, err) == 0 && hello.pid > 0)
 		return zygote;
 	else if (err != NULL && hello.pid < 0)
@@ -237,7 +237,7 @@ static int start_again(struct cw_zygote *z, struct cw_err *err)
 		return -1;
 	bury(z);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote again: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not start the zygote again: %s", strerror(errno));
 	z->fd = pair[0];
 	z->pid = fork();
 	if (z->pid == 0)
@@ -245,7 +245,7 @@ static int start_again(struct cw_zygote *z, struct cw_err *err)
 	close(pair[1]);
 	setsockopt(z->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (z->pid < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not start the zygote again: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not start the zygote again: %s", strerror(errno));
 	if (wait_reply(z, 0, &hello, err) != 0)
 		return cw_err_wrap(err, "could not start the zygote again");
 	if (hello.pid < 0) {
@@ -273,7 +273,7 @@ static pid_t ask(struct cw_zygote *zygote, const struct cw_spawn *spawn, const i
 	*gone = false;
 	if (sendmsg(zygote->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(request)) {
 		*gone = errno == EPIPE || errno == ECONNRESET || errno == EBADF || errno == ENOTCONN;
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not reach the zygote: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not reach the zygote: %s", strerror(errno));
 	}
 	if (wait_reply(zygote, request.id, &reply, err) != 0) {
 		*gone = zygote->pid > 0 && waitpid(zygote->pid, NULL, WNOHANG) == zygote->pid;
@@ -282,7 +282,7 @@ static pid_t ask(struct cw_zygote *zygote, const struct cw_spawn *spawn, const i
 		return -1;
 	}
 	if (reply.pid <= 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not fork an evaluator: %s", strerror((int)-reply.pid));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not fork an evaluator: %s", strerror((int)-reply.pid));
 	return (pid_t)reply.pid;
 }
 

@@ -211,9 +211,12 @@ struct cw_records *cw_records_open(const char *path, struct cw_err *err)
 	r->path = cw_strdup(standard ? "standard input" : path);
 	cw_buf_init(&r->raw);
 	r->chunk = cw_alloc(CHUNK);
+	errno = fd < 0 ? errno : 0;
 	if (fd < 0 || fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
-		cw_err_set(err, CW_ERR_INVALID, "could not open \"%s\": %s", r->path,
-		           fd < 0 ? strerror(errno) : "it is a folder");
+		if (fd >= 0 && errno == 0)
+			cw_err_set(err, CW_ERR_INVALID, "could not open \"%s\": it is a folder", r->path);
+		else
+			cw_err_errno(err, CW_ERR_INVALID, "could not open \"%s\"", r->path);
 		if (fd >= 0)
 			close(fd);
 		goto fail;
@@ -222,7 +225,7 @@ struct cw_records *cw_records_open(const char *path, struct cw_err *err)
 	r->file = gzdopen(fd, "rb");
 	if (r->file == NULL) {
 		close(fd);
-		cw_err_set(err, CW_ERR_INTERNAL, "could not open \"%s\": out of memory", r->path);
+		cw_err_set(err, CW_ERR_SYSTEM, "could not open \"%s\": out of memory", r->path);
 		goto fail;
 	}
 	gzbuffer(r->file, CHUNK);

@@ -159,7 +159,7 @@ static int read_all(int fd, uint8_t *to, size_t size, off_t offset, struct cw_er
 		else if (got == 0)
 			return cw_err_set(err, CW_ERR_INVALID, "truncated after %" PRIu64 " bytes", (uint64_t)offset + done);
 		else if (errno != EINTR)
-			return cw_err_set(err, CW_ERR_INTERNAL, "could not read: %s", strerror(errno));
+			return cw_err_set(err, CW_ERR_SYSTEM, "could not read: %s", strerror(errno));
 	}
 	return 0;
 }
@@ -308,7 +308,7 @@ int cw_checkpoint_write(const struct cw_checkpoint *cp, const uint8_t digest[CW_
 	fill_header(&header, cp, digest);
 	fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not create \"%s\": %s", aside, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not create \"%s\": %s", aside, strerror(errno));
 	if (write_all(fd, &header, sizeof(header)) != 0 || write_all(fd, cp->bytes, cp->used) != 0 || fdatasync(fd) != 0) {
 		saved = errno;
 		close(fd);
@@ -317,12 +317,12 @@ int cw_checkpoint_write(const struct cw_checkpoint *cp, const uint8_t digest[CW_
 	if (close(fd) == 0 && rename(aside, path) == 0) {
 		if (sync_folder(path) == 0)
 			return 0;
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not flush the folder of \"%s\": %s", path, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not flush the folder of \"%s\": %s", path, strerror(errno));
 	}
 	saved = errno;
 undo:
 	unlink(aside);
-	return cw_err_set(err, CW_ERR_INTERNAL, "could not write checkpoint \"%s\": %s", path, strerror(saved));
+	return cw_err_set(err, CW_ERR_SYSTEM, "could not write checkpoint \"%s\": %s", path, strerror(saved));
 }
 
 int cw_checkpoint_save(struct cw_checkpoint *cp, const struct cw_state *st, uint64_t seq,
@@ -372,7 +372,7 @@ static int read_header(int fd, struct header *header, struct cw_err *err)
 	struct stat info;
 
 	if (fstat(fd, &info) != 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not read: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not read: %s", strerror(errno));
 	if (!S_ISREG(info.st_mode))
 		return cw_err_set(err, CW_ERR_INVALID, "it is no regular file");
 	if ((size_t)info.st_size < HEADER)
@@ -444,7 +444,7 @@ static int open_file(const char *path, struct cw_err *err)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   /* a pipe of that name must not hold us up */
 
 	if (fd < 0)
-		return cw_err_set(err, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_INTERNAL,
+		return cw_err_set(err, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_SYSTEM,
 		                  "could not open checkpoint \"%s\": %s", path, strerror(errno));
 	return fd;
 }

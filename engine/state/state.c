@@ -67,10 +67,10 @@ static int make_file(const char *name, size_t size, struct cw_err *err)
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not create memory file \"%s\": %s", name, strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not create memory file \"%s\": %s", name, strerror(errno));
 	if (ftruncate(fd, (off_t)size) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
 		return fd;
-	cw_err_set(err, CW_ERR_INTERNAL, "could not size memory file \"%s\" to %zu bytes: %s", name, size, strerror(errno));
+	cw_err_set(err, CW_ERR_SYSTEM, "could not size memory file \"%s\" to %zu bytes: %s", name, size, strerror(errno));
 	close(fd);
 	return -1;
 }
@@ -124,7 +124,7 @@ static int map_all(struct cw_state *st, struct cw_err *err)
 	control = map_file(st->fds[FD_CONTROL], st->control_bytes);
 	st->control = (struct cw_control *)(void *)control;
 	if (st->hot.base == NULL || st->ring == NULL || control == NULL)
-		return cw_err_set(err, CW_ERR_INTERNAL, "could not map the state arena: %s", strerror(errno));
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not map the state arena: %s", strerror(errno));
 	st->slots = (struct cw_mark_slot *)(void *)(control + CW_CONTROL_BYTES);
 	st->hot.dirty = (uint64_t *)(void *)(control + CW_CONTROL_BYTES + st->nslots * sizeof(struct cw_mark_slot));
 	return 0;
@@ -170,7 +170,7 @@ int cw_state_protect(struct cw_state *st, bool off_limits, struct cw_err *err)
 	if (mprotect(st->hot.base, st->max_bytes, prot) == 0 && mprotect(st->ring, 2 * st->journal_bytes, prot) == 0 &&
 	    mprotect(st->control, st->control_bytes, prot) == 0)
 		return 0;
-	return cw_err_set(err, CW_ERR_INTERNAL, "could not protect the state arena: %s", strerror(errno));
+	return cw_err_set(err, CW_ERR_SYSTEM, "could not protect the state arena: %s", strerror(errno));
 }
 
 static int check_files(const struct cw_state *st, struct cw_err *err)

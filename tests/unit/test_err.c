@@ -1,6 +1,7 @@
 #include "base/err.h"
 
 #include <check.h>
+#include <errno.h>
 #include <string.h>
 
 static struct cw_err err;
@@ -79,6 +80,21 @@ START_TEST(codes_have_names_and_statuses)
 }
 END_TEST
 
+START_TEST(system_calls_fail_for_now_or_for_good)
+{
+	errno = EMFILE;
+	ck_assert_int_eq(cw_err_errno(&err, CW_ERR_INVALID, "could not open \"%s\"", "a"), -1);
+	ck_assert_int_eq(err.code, CW_ERR_SYSTEM);
+	ck_assert_int_eq(cw_code_http_status(err.code), 503);
+	ck_assert_str_eq(err.msg, "could not open \"a\": Too many open files");
+	errno = ENOENT;
+	cw_err_errno(&err, CW_ERR_NOT_FOUND, "could not open \"%s\"", "a");
+	ck_assert_int_eq(err.code, CW_ERR_NOT_FOUND);
+	ck_assert_str_eq(err.msg, "could not open \"a\": No such file or directory");
+	ck_assert_int_eq(cw_err_errno(NULL, CW_ERR_INVALID, "x"), -1);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("err");
@@ -90,6 +106,7 @@ static Suite *suite(void)
 	tcase_add_test(t, wrap_puts_text_in_front);
 	tcase_add_test(t, long_messages_are_cut);
 	tcase_add_test(t, codes_have_names_and_statuses);
+	tcase_add_test(t, system_calls_fail_for_now_or_for_good);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -406,7 +406,7 @@ START_TEST(failed_loads_say_why_and_change_nothing)
 	activate("v1");
 	wait_activated(1);
 	assert_load_fails("fail", CW_ERR_SCRIPT, "rules/bad.lua:7: this rule does not load");
-	assert_load_fails("crash", CW_ERR_INTERNAL, "killed by signal 11 (SIGSEGV)");
+	assert_load_fails("crash", CW_ERR_SYSTEM, "killed by signal 11 (SIGSEGV)");
 	assert_load_fails("big report", CW_ERR_INVALID, "larger than 4194304");
 	submit(1, C_ALERT, 0);
 	WAIT(t.nverdicts == 1);
