@@ -7,7 +7,7 @@
 cd "$(dirname "$0")/.." || exit 1
 kind=$1
 shift
-export BUILD=build/$kind CHAINWATCH_BIN=$PWD/build/$kind/chainwatch
+export BUILD=build/$kind CHAINWATCH_BIN=build/$kind/chainwatch
 reports=$PWD/build/$kind/reports
 rm -rf "$reports"
 mkdir -p "$reports"

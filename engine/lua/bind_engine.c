@@ -370,21 +370,21 @@ static int l_stream_anomalies(lua_State *L)
 {
 	const struct cw_script_env *env = cw_bind_generation(L)->env;
 	struct cw_request *req = cw_job_request(cw_job_check_wait(L));
-	struct stream_filter *filter;
+	struct stream_filter filter = { .least = (int)luaL_optinteger(L, 2, 0) }, *kept;
 	lua_Number after = luaL_checknumber(L, 1);
 	uint64_t last = after > 0 && after < 9e15 ? (uint64_t)after : 0;
 
 	if (req == NULL)
 		return luaL_error(L, "anomalies.stream works inside a request only");
-	filter = cw_zalloc(sizeof(*filter));
-	filter->least = (int)luaL_optinteger(L, 2, 0);
-	snprintf(filter->rule, sizeof(filter->rule), "%s", luaL_optstring(L, 3, ""));
+	snprintf(filter.rule, sizeof(filter.rule), "%s", luaL_optstring(L, 3, ""));
 	if (lua_istable(L, 4) && cw_sse_holds(env->anomalies, last))
-		replay(L, 4, req, filter);
-	if (cw_sse_subscribe(env->anomalies, req, last, want_event, filter, cw_free)) {
+		replay(L, 4, req, &filter);
+	kept = cw_memdup(&filter, sizeof(filter));
+	if (cw_sse_subscribe(env->anomalies, req, last, want_event, kept, cw_free)) {
 		lua_pushlightuserdata(L, req);
 		return 1;
 	}
+	cw_free(kept);
 	lua_pushnil(L);
 	return 1;
 }

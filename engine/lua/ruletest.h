@@ -37,7 +37,8 @@ int cw_ruletest_one(struct cw_rules *rules, struct cw_rule *rule, int number, st
 
 /* What became of a test, in the words of `chainwatch rules test`. A file that does not load is one failure with number 0. */
 struct cw_ruletest_result {
-	const char *file, *rule, *name;
+	const char *file;                 /* the bundle's; what follows lives until the callback returns */
+	const char *rule, *name;
 	int number, line;
 	bool failed;
 	const char *message;              /* "file:line: ..."; "" */

@@ -135,7 +135,7 @@ static void run_one(const struct each *e, int number, const char *filter, int *c
 		if (failed != 0 && outcome.transactions > 0)
 			explain_failure(e, number, &outcome, &explain);
 		result = (struct cw_ruletest_result){
-			.file = rule->file, .rule = rule->id, .name = outcome.name, .number = number, .line = outcome.line,
+			.file = e->bundle->rules[0].name, .rule = rule->id, .name = outcome.name, .number = number, .line = outcome.line,
 			.failed = failed != 0, .message = failed != 0 ? err.msg : "", .transactions = outcome.transactions, .us = us,
 			.explain = explain.data, .explained = outcome.first > 0 ? outcome.first : outcome.transactions,
 		};
