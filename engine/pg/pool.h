@@ -37,9 +37,9 @@ void cw_pool_free(struct cw_pool **pool);
 /* New sizes and times hold at once, a new conninfo for new connections. */
 int cw_pool_reconfigure(struct cw_pool *pool, const struct cw_pool_conf *conf, struct cw_err *err);
 
-/* One statement in its own transaction, answered when it is committed. Statement and `params` are copied. When all
- * connections are busy, several such queries share one in pipeline mode. If the connection is lost the answer is an
- * error (class 08 or 57P) and whether the statement took effect is unknown: only the caller knows if it may be
+/* One statement in its own transaction, answered when it is committed. Statement and `params` (NULL: none) are copied.
+ * When all connections are busy, several such queries share one in pipeline mode. If the connection is lost the answer
+ * is an error (class 08 or 57P) and whether the statement took effect is unknown: only the caller knows if it may be
  * repeated. Returns a number for cw_pool_cancel. */
 uint64_t cw_pool_query(struct cw_pool *pool, const struct cw_stmt *stmt, const struct cw_params *params,
                        cw_query_fn *fn, void *arg);

@@ -140,14 +140,7 @@ static const struct cw_stmt all_stmt = {
 
 uint64_t cw_rule_sources_all(struct cw_pool *pool, cw_query_fn *fn, void *arg)
 {
-	struct cw_arena *arena = cw_arena_new();
-	struct cw_params params;
-	uint64_t query;
-
-	cw_params_init(&params, arena);
-	query = cw_pool_read(pool, &all_stmt, &params, fn, arg);
-	cw_arena_free(&arena);
-	return query;
+	return cw_pool_read(pool, &all_stmt, NULL, fn, arg);
 }
 
 static const struct cw_stmt forget_stmt = {
@@ -254,14 +247,7 @@ static const struct cw_stmt rates_stmt = {
 
 uint64_t cw_rule_rates(struct cw_pool *pool, cw_query_fn *fn, void *arg)
 {
-	struct cw_arena *arena = cw_arena_new();
-	struct cw_params params;
-	uint64_t query;
-
-	cw_params_init(&params, arena);
-	query = cw_pool_read(pool, &rates_stmt, &params, fn, arg);
-	cw_arena_free(&arena);
-	return query;
+	return cw_pool_read(pool, &rates_stmt, NULL, fn, arg);
 }
 
 static const struct cw_stmt raise_stmt = {
