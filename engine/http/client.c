@@ -45,7 +45,8 @@ struct cw_httpc_call {
 	void *arg;
 	struct cw_buf body;
 	size_t max_bytes;
-	bool refused, too_large;
+	bool refused, too_large, cut;
+	bool headed;                     /* all headers of the final answer are there */
 	int64_t retry_after_ms, started_us;
 	CURLcode result;
 	char detail[CURL_ERROR_SIZE];
@@ -224,6 +225,8 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 
 	if (len > call->max_bytes - call->body.len) {
 		call->too_large = true;
+		if (call->cut)
+			cw_buf_add(&call->body, bytes, call->max_bytes - call->body.len);
 		return 0;
 	}
 	cw_buf_add(&call->body, bytes, len);
@@ -260,6 +263,12 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *arg)
 		while (at < len && bytes[at] == ' ')
 			at++;
 		call->retry_after_ms = read_retry_after(bytes + at, len - at);
+	}
+	if (len <= 2 && (bytes[0] == '\r' || bytes[0] == '\n')) {
+		long status = 0;
+
+		curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+		call->headed = status >= 200;
 	}
 	return len;
 }
@@ -308,7 +317,7 @@ static void tell(struct cw_httpc_call *call)
 	struct cw_buf body;
 	long status = 0;
 
-	if (call->result != CURLE_OK) {
+	if (call->result != CURLE_OK && !(call->cut && call->headed)) {
 		describe(call, &err);
 		call_free(call);
 		fn(arg, NULL, &err);
@@ -424,6 +433,7 @@ struct cw_httpc_call *cw_httpc_start(struct cw_httpc *client, const struct cw_ht
 	call->fn = fn;
 	call->arg = arg;
 	call->max_bytes = request->max_bytes > 0 ? request->max_bytes : 16u << 20;
+	call->cut = request->cut;
 	call->retry_after_ms = -1;
 	call->started_us = cw_clock_mono_us();
 	cw_buf_init(&call->body);

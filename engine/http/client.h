@@ -37,6 +37,7 @@ struct cw_httpc_request {
 	int64_t deadline_ms;          /* of the whole call, 30000 */
 	int64_t connect_ms;           /* 5000 */
 	size_t max_bytes;             /* of the answer's body, decompressed; 16 MiB */
+	bool cut;                     /* only the status counts: a body that is too long, too slow or broken off is cut, no error */
 };
 
 /* Valid during the callback. */

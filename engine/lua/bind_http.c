@@ -4,9 +4,12 @@
  *       -> { status=, body=, content_type=, retry_after=, took_ms= } | nil, err
  *   http.requests { request, ... } -> list of answers, { error = err } where one failed; all at the same time
  *   http.mail { url=, user=, password=, from=, to={}, subject=, text=, timeout_ms= } -> true | nil, err
+ *   http.sender() -> sender; http.begin(sender, tag, request); http.begin_mail(sender, tag, message): side by side
+ *   http.finished(sender, seconds) -> list of { tag=, status=, ... } or { tag=, error= }: what is done meanwhile
  *   crypto.hmac_sha256(key, text) -> 32 bytes; crypto.sha256(text); crypto.base64(bytes); crypto.unbase64(text) | nil
  *
- * The first three wait. Private, loopback and link-local addresses are refused unless allow_private is true; redirects
+ * request, requests, mail and finished wait. Private, loopback and link-local addresses are refused unless allow_private
+ * is true; redirects
  * are not followed (http/client.h). */
 #include <lauxlib.h>
 #include <lua.h>
@@ -15,9 +18,13 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/list.h"
+#include "base/mem.h"
 #include "http/client.h"
 #include "http/mail.h"
+#include "loop/loop.h"
 #include "lua/bind.h"
 #include "lua/job.h"
 #include "lua/scripts.h"
@@ -132,10 +139,8 @@ static int read_headers(lua_State *L, int table, struct cw_arena *arena, const c
 }
 
 /* The request table is at `table`. Raises, so before anything is sent. */
-static void read_request(lua_State *L, int table, struct one *o)
+static void read_request(lua_State *L, int table, struct cw_arena *arena, struct cw_httpc_request *request, bool *private)
 {
-	struct cw_arena *arena = cw_job_arena(o->batch->job);
-	struct cw_httpc_request *request = &o->request;
 	const char **headers = cw_arena_alloc(arena, HEADERS_MAX * sizeof(*headers));
 
 	luaL_checktype(L, table, LUA_TTABLE);
@@ -147,8 +152,10 @@ static void read_request(lua_State *L, int table, struct one *o)
 	request->max_bytes = (size_t)number_field(L, table, "max_bytes", 1 << 20, 1, 64 << 20);
 	request->nheaders = read_headers(L, table, arena, headers);
 	lua_getfield(L, table, "allow_private");
-	o->private = lua_toboolean(L, -1);
-	lua_pop(L, 1);
+	*private = lua_toboolean(L, -1);
+	lua_getfield(L, table, "cut");
+	request->cut = lua_toboolean(L, -1);
+	lua_pop(L, 2);
 	if (request->url == NULL)
 		luaL_error(L, "http: \"url\" is missing");
 }
@@ -233,7 +240,7 @@ static int l_request(lua_State *L)
 {
 	struct batch *b = batch_new(L, 1, true);
 
-	read_request(L, 1, &b->list[0]);
+	read_request(L, 1, cw_job_arena(b->job), &b->list[0].request, &b->list[0].private);
 	return send_all(L, b);
 }
 
@@ -247,7 +254,7 @@ static int l_requests(lua_State *L)
 	b = batch_new(L, (int)lua_objlen(L, 1), false);
 	for (int i = 0; i < b->n; i++) {
 		lua_rawgeti(L, 1, i + 1);
-		read_request(L, lua_gettop(L), &b->list[i]);
+		read_request(L, lua_gettop(L), cw_job_arena(b->job), &b->list[i].request, &b->list[i].private);
 		lua_pop(L, 1);
 	}
 	return send_all(L, b);
@@ -277,29 +284,36 @@ static void cancel_mail(void *arg)
 	cw_mail_forget(&b->mail);
 }
 
+/* The message at `table`; `to` has room for CW_MAIL_TO_MAX + 1: one too many is refused, not left out. */
+static void read_mail(lua_State *L, int table, struct cw_mail_message *m, const char **to)
+{
+	*m = (struct cw_mail_message){ .timeout_ms = number_field(L, table, "timeout_ms", 30000, 1, 600000) };
+	m->url = text_field(L, table, "url", NULL);
+	m->user = text_field(L, table, "user", NULL);
+	m->password = text_field(L, table, "password", NULL);
+	m->from = text_field(L, table, "from", NULL);
+	m->subject = text_field(L, table, "subject", NULL);
+	m->text = text_field(L, table, "text", NULL);
+	lua_getfield(L, table, "to");
+	luaL_checktype(L, -1, LUA_TTABLE);
+	for (m->nto = 0; m->nto <= CW_MAIL_TO_MAX; m->nto++) {
+		lua_rawgeti(L, -1, m->nto + 1);
+		if (lua_isnil(L, -1))
+			break;
+		to[m->nto] = luaL_checkstring(L, -1);
+		lua_pop(L, 1);
+	}
+	m->to = to;
+}
+
 static int l_mail(lua_State *L)
 {
 	const struct cw_script_env *env = cw_bind_generation(L)->env;
 	struct batch *b = batch_new(L, 1, true);
-	struct cw_mail_message m = { .timeout_ms = number_field(L, 1, "timeout_ms", 30000, 1, 600000) };
-	const char *to[CW_MAIL_TO_MAX + 1];   /* one too many is refused, not left out */
+	struct cw_mail_message m;
+	const char *to[CW_MAIL_TO_MAX + 1];
 
-	m.url = text_field(L, 1, "url", NULL);
-	m.user = text_field(L, 1, "user", NULL);
-	m.password = text_field(L, 1, "password", NULL);
-	m.from = text_field(L, 1, "from", NULL);
-	m.subject = text_field(L, 1, "subject", NULL);
-	m.text = text_field(L, 1, "text", NULL);
-	lua_getfield(L, 1, "to");
-	luaL_checktype(L, -1, LUA_TTABLE);
-	for (m.nto = 0; m.nto <= CW_MAIL_TO_MAX; m.nto++) {
-		lua_rawgeti(L, -1, m.nto + 1);
-		if (lua_isnil(L, -1))
-			break;
-		to[m.nto] = luaL_checkstring(L, -1);
-		lua_pop(L, 1);
-	}
-	m.to = to;
+	read_mail(L, 1, &m, to);
 	b->mail = cw_mail_send(env->work, &m, on_mail, b, &b->list[0].err);
 	if (b->mail != NULL)
 		return cw_job_wait(b->job, cancel_mail, b);
@@ -322,11 +336,250 @@ static int l_mailed(lua_State *L)
 	return 2;
 }
 
+/* --- a sender: many under way, each told when it is done --- */
+
+#define SENDER_MAX 1024              /* under way and not yet collected */
+#define TAG_MAX 256
+
+struct sent {
+	struct cw_list link;
+	struct sender *sender;
+	struct cw_httpc_call *call;
+	struct cw_mail *mail;
+	struct cw_err err;
+	int status;
+	struct cw_buf body;
+	int64_t retry_after_ms, took_us;
+	char tag[TAG_MAX];
+};
+
+/* A userdata: what it has sent ends with it. */
+struct sender {
+	struct cw_list under_way, finished;
+	int count, busy;
+	struct cw_job *job;              /* that waits; NULL: none */
+	uint64_t ticket;
+	struct cw_timer *timer;
+};
+
+static void wake(void *arg)
+{
+	struct sender *s = arg;
+	struct cw_job *job = s->job;
+
+	cw_timer_clear(s->timer);
+	s->job = NULL;
+	if (job != NULL)
+		cw_job_resume(job, s->ticket);
+}
+
+static void sent_done(struct sent *m)
+{
+	cw_list_remove(&m->link);
+	cw_list_append(&m->sender->finished, &m->link);
+	m->sender->busy--;
+	wake(m->sender);
+}
+
+static void on_sent(void *arg, const struct cw_httpc_answer *answer, const struct cw_err *err)
+{
+	struct sent *m = arg;
+
+	m->call = NULL;
+	if (err != NULL) {
+		m->err = *err;
+	} else {
+		m->status = answer->status;
+		cw_buf_add(&m->body, answer->body, answer->len);
+		m->retry_after_ms = answer->retry_after_ms;
+		m->took_us = answer->took_us;
+	}
+	sent_done(m);
+}
+
+static void on_mail_sent(void *arg, const struct cw_err *err)
+{
+	struct sent *m = arg;
+
+	m->mail = NULL;
+	if (err != NULL)
+		m->err = *err;
+	sent_done(m);
+}
+
+static void sent_free(struct sent *m)
+{
+	cw_list_remove(&m->link);
+	m->sender->count--;
+	if (m->call != NULL)
+		cw_httpc_cancel(&m->call);
+	if (m->mail != NULL)
+		cw_mail_forget(&m->mail);
+	cw_buf_release(&m->body);
+	cw_free(m);
+}
+
+static const char sender_type[] = "chainwatch.sender";
+
+static struct sender *check_sender(lua_State *L)
+{
+	return luaL_checkudata(L, 1, sender_type);
+}
+
+static int l_sender_gc(lua_State *L)
+{
+	struct sender *s = check_sender(L);
+
+	while (!cw_list_empty(&s->under_way))
+		sent_free(cw_list_entry(s->under_way.next, struct sent, link));
+	while (!cw_list_empty(&s->finished))
+		sent_free(cw_list_entry(s->finished.next, struct sent, link));
+	cw_timer_free(&s->timer);
+	return 0;
+}
+
+static int l_sender(lua_State *L)
+{
+	struct cw_job *job = cw_job_check_wait(L);
+	struct sender *s = lua_newuserdata(L, sizeof(*s));
+
+	(void)job;
+	*s = (struct sender){ .count = 0 };
+	cw_list_init(&s->under_way);
+	cw_list_init(&s->finished);
+	s->timer = cw_timer_new(cw_bind_generation(L)->env->loop, wake, s);
+	if (luaL_newmetatable(L, sender_type) != 0) {
+		lua_pushcfunction(L, l_sender_gc);
+		lua_setfield(L, -2, "__gc");
+		lua_pushboolean(L, 0);
+		lua_setfield(L, -2, "__metatable");
+	}
+	lua_setmetatable(L, -2);
+	return 1;
+}
+
+static struct sent *sent_new(lua_State *L, struct sender *s)
+{
+	size_t len;
+	const char *tag = luaL_checklstring(L, 2, &len);
+	struct sent *m;
+
+	if (len >= TAG_MAX)
+		luaL_error(L, "http: a tag may have %d bytes", TAG_MAX - 1);
+	if (s->count == SENDER_MAX)
+		luaL_error(L, "http: a sender may have %d messages under way", SENDER_MAX);
+	m = cw_zalloc(sizeof(*m));
+	m->sender = s;
+	m->retry_after_ms = -1;
+	cw_buf_init(&m->body);
+	memcpy(m->tag, tag, len + 1);
+	cw_list_init(&m->link);
+	cw_list_append(&s->under_way, &m->link);
+	s->count++;
+	s->busy++;
+	return m;
+}
+
+/* begin(sender, tag, request): does not wait. */
+static int l_begin(lua_State *L)
+{
+	const struct cw_script_env *env = cw_bind_generation(L)->env;
+	struct cw_job *job = cw_job_check_wait(L);
+	struct sender *s = check_sender(L);
+	struct cw_httpc_request request = { .method = NULL };
+	bool private;
+	struct sent *m;
+
+	luaL_checktype(L, 3, LUA_TTABLE);
+	read_request(L, 3, cw_job_arena(job), &request, &private);
+	m = sent_new(L, s);
+	m->call = cw_httpc_start(private ? env->http_any : env->http_public, &request, on_sent, m, &m->err);
+	if (m->call == NULL)
+		sent_done(m);
+	return 0;
+}
+
+/* begin_mail(sender, tag, message): does not wait. */
+static int l_begin_mail(lua_State *L)
+{
+	struct sender *s = check_sender(L);
+	struct cw_mail_message message;
+	const char *to[CW_MAIL_TO_MAX + 1];
+	struct sent *m;
+
+	luaL_checktype(L, 3, LUA_TTABLE);
+	read_mail(L, 3, &message, to);
+	m = sent_new(L, s);
+	m->mail = cw_mail_send(cw_bind_generation(L)->env->work, &message, on_mail_sent, m, &m->err);
+	if (m->mail == NULL)
+		sent_done(m);
+	return 0;
+}
+
+static int push_finished(lua_State *L, struct sender *s)
+{
+	int n = 0;
+
+	lua_newtable(L);
+	while (!cw_list_empty(&s->finished)) {
+		struct sent *m = cw_list_entry(s->finished.next, struct sent, link);
+
+		if (m->err.code == CW_OK) {
+			const struct one o = { .status = m->status, .body = m->body.data, .len = m->body.len, .content_type = "",
+			                       .retry_after_ms = m->retry_after_ms, .took_us = m->took_us };
+
+			push_answer(L, &o);
+		} else {
+			lua_newtable(L);
+			cw_bind_push_error(L, &m->err, NULL);
+			lua_setfield(L, -2, "error");
+		}
+		lua_pushstring(L, m->tag);
+		lua_setfield(L, -2, "tag");
+		lua_rawseti(L, -2, ++n);
+		sent_free(m);
+	}
+	return 1;
+}
+
+static void wait_cancel(void *arg)
+{
+	struct sender *s = arg;
+
+	cw_timer_clear(s->timer);
+	s->job = NULL;
+}
+
+/* wait(sender, seconds): what is done, or nothing when the time is over. Waits. */
+static int l_wait(lua_State *L)
+{
+	struct sender *s = check_sender(L);
+	double seconds = luaL_checknumber(L, 2);
+	struct cw_job *job = cw_job_check_wait(L);
+
+	if (!(seconds >= 0 && seconds <= 3600))
+		return luaL_error(L, "http.finished takes 0 to 3600 seconds");
+	if (!cw_list_empty(&s->finished) || s->busy == 0) {
+		lua_pushboolean(L, 1);
+		return 1 + push_finished(L, s);
+	}
+	s->job = job;
+	s->ticket = cw_job_ticket(job);
+	cw_timer_set_us(s->timer, (int64_t)(seconds * 1e6));
+	return cw_job_wait(job, wait_cancel, s);
+}
+
+static int l_waited(lua_State *L)
+{
+	return push_finished(L, cw_job_answer(L));
+}
+
 void cw_bind_http(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "request", l_request }, { "requests", l_requests }, { "collect", l_collect },
-		{ "mail", l_mail }, { "mailed", l_mailed }, { NULL, NULL },
+		{ "mail", l_mail }, { "mailed", l_mailed }, { "sender", l_sender }, { "begin", l_begin },
+		{ "begin_mail", l_begin_mail }, { "wait", l_wait }, { "waited", l_waited }, { NULL, NULL },
 	};
 
 	lua_newtable(L);

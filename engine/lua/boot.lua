@@ -644,6 +644,9 @@ local globals = {
 		--- http.request { url=, ... } -> answer | nil, err; http.requests { request, ... } -> answers; http.mail { ... }
 		request = waits(C.http.request, C.http.collect), requests = waits(C.http.requests, C.http.collect),
 		mail = waits(C.http.mail, C.http.mailed),
+		--- A sender has many messages under way: http.begin(sender, tag, request), http.finished(sender, seconds) -> what is done.
+		sender = C.http.sender, begin = C.http.begin, begin_mail = C.http.begin_mail,
+		finished = waits(C.http.wait, C.http.waited),
 	},
 	crypto = { hmac_sha256 = C.crypto.hmac_sha256, sha256 = C.crypto.sha256, base64 = C.crypto.base64,
 		unbase64 = C.crypto.unbase64 },

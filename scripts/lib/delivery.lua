@@ -85,7 +85,7 @@ function M.request(target, id, events, now)
   if target.secrets then headers["webhook-signature"] = M.sign(target.secrets, id, stamp, body) end
   for name, value in pairs(target.headers or {}) do headers[name] = value end
   return { method = "POST", url = target.url, headers = headers, body = body, timeout_ms = target.timeout_ms or 10000,
-    max_bytes = 65536, allow_private = target.allow_private or false }
+    max_bytes = 4096, cut = true, allow_private = target.allow_private or false }
 end
 
 --- What an answer means: nil for delivered, else reason, and true if trying again is of no use.

@@ -174,6 +174,28 @@ function http.requests(requests) end
 ---@return boolean?, cw.Err?
 function http.mail(message) end
 
+---for messages that go out side by side; those under way end with it
+---@return userdata
+function http.sender() end
+
+---sends and goes on; up to 1024 under way
+---@param sender userdata
+---@param tag string
+---@param request cw.HttpRequest
+function http.begin(sender, tag, request) end
+
+---the same for a mail, as http.mail takes it
+---@param sender userdata
+---@param tag string
+---@param message table
+function http.begin_mail(sender, tag, message) end
+
+---what is done, as answers with `tag`, { tag=, error= } where one failed: at once if something is, else the first within so many seconds, or nothing. Waits
+---@param sender userdata
+---@param seconds number
+---@return table[]
+function http.finished(sender, seconds) end
+
 ---@class cw.HttpRequest
 ---@field url string # http or https; redirects are not followed
 ---@field method string? # GET, or POST with a body
@@ -181,6 +203,7 @@ function http.mail(message) end
 ---@field body string?
 ---@field timeout_ms number? # 10000
 ---@field max_bytes number? # of the answer, 1 MiB
+---@field cut boolean? # only the status counts: a body that is too long, too slow or broken off is cut, no error
 ---@field allow_private boolean? # may resolve to a private, loopback or link-local address
 
 ---@class cw.HttpAnswer

@@ -213,6 +213,25 @@ START_TEST(answer_that_is_too_large_is_given_up)
 }
 END_TEST
 
+START_TEST(where_only_the_status_counts_a_long_body_is_cut)
+{
+	struct cw_httpc_request r = { .url = at("/text?n=100000"), .max_bytes = 1000, .cut = true };
+	struct outcome o;
+
+	start(&o, &r);
+	pump_until(&o.told, 1);
+	ck_assert_int_eq(o.code, CW_OK);
+	ck_assert_int_eq(o.status, 200);
+	ck_assert_uint_eq(o.len, 1000);
+	r.url = at("/park");             /* and one that never comes is none */
+	r.deadline_ms = 100;
+	start(&o, &r);
+	pump_until(&o.told, 1);
+	ck_assert_int_eq(o.code, CW_ERR_TIMEOUT);
+	httpd_wait_aborted(1);
+}
+END_TEST
+
 START_TEST(deadline_ends_a_call)
 {
 	struct cw_httpc_request r = { .url = at("/park"), .deadline_ms = 100 };
@@ -411,6 +430,8 @@ static void on_canned(void *arg, int fd, int flags)
 	cw_watch_set(peer_watch, CW_WATCH_READ);
 }
 
+static bool only_status;
+
 static struct outcome ask_canned(const char *answer)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -425,7 +446,7 @@ static struct outcome ask_canned(const char *answer)
 	canned_watch = cw_watch_new(httpd.loop, canned_fd, on_canned, NULL);
 	cw_watch_set(canned_watch, CW_WATCH_READ);
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/secret/path", ntohs(address.sin_port));
-	start(&o, &(struct cw_httpc_request){ .url = url });
+	start(&o, &(struct cw_httpc_request){ .url = url, .cut = only_status });
 	pump_until(&o.told, 1);
 	cw_watch_free(&canned_watch);
 	close(canned_fd);
@@ -474,6 +495,27 @@ START_TEST(broken_answers_are_errors)
 		ck_assert_msg(o.code == cases[i].code, "%zu: %d %s (status %d)", i, o.code, o.message, o.status);
 		ck_assert_ptr_null(strstr(o.message, "secret"));
 	}
+}
+END_TEST
+
+START_TEST(where_only_the_status_counts_a_broken_body_is_cut)
+{
+	static const struct { const char *answer; int status; } cases[] = {
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", 200 },
+		{ "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", 503 },
+		{ "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 200 },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-More: 1\r\n", 0 },       /* headers without an end */
+		{ "HTTP/1.1 100 Continue\r\n\r\n", 0 }, { "", 0 },
+	};
+
+	only_status = true;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct outcome o = ask_canned(cases[i].answer);
+
+		ck_assert_msg(o.status == cases[i].status && (o.code == CW_OK) == (o.status != 0), "%zu: %d %s (status %d)", i, o.code,
+		              o.message, o.status);
+	}
+	only_status = false;
 }
 END_TEST
 
@@ -549,6 +591,7 @@ int main(void)
 	tcase_add_test(tc, free_between_an_answer_and_its_telling);
 	tcase_add_test(tc, connection_is_used_again);
 	tcase_add_test(tc, answer_that_is_too_large_is_given_up);
+	tcase_add_test(tc, where_only_the_status_counts_a_long_body_is_cut);
 	tcase_add_test(tc, deadline_ends_a_call);
 	tcase_add_test(tc, cancelled_call_is_not_told);
 	tcase_add_test(tc, callback_may_cancel_another);
@@ -559,6 +602,7 @@ int main(void)
 	tcase_add_test(tc, guard_refuses_private_addresses);
 	tcase_add_test(tc, retry_after_is_read);
 	tcase_add_test(tc, broken_answers_are_errors);
+	tcase_add_test(tc, where_only_the_status_counts_a_broken_body_is_cut);
 	tcase_add_test(tc, redirects_are_answers);
 	tcase_add_test(tc, nobody_there_is_an_error);
 	tcase_add_test(tc, certificate_that_nobody_vouches_for_is_refused);
