@@ -1,11 +1,12 @@
 --- A real Prometheus scrapes the engine: every query of the dashboard and every rule gives what it should there.
 
 local engine = require "tests.support.engine"
+local hostile = require "tests.support.hostile"
 local socket = require "socket"
 local cjson = require "cjson"
 
 describe("monitoring", function()
-  local e, port, pid
+  local e, port, pid, nodes
 
   local function query(expr)
     local code, text = engine.run(string.format("curl -s --data-urlencode 'query=%s' http://127.0.0.1:%d/api/v1/query",
@@ -22,7 +23,13 @@ describe("monitoring", function()
   end
 
   setup(function()
-    e = engine.start { sets = { "database.stats_s=1" } }
+    nodes = hostile.start { seed = 1, chains = 1 }
+    nodes:op("grow", { chain = 0, n = 5 })
+    local conf_dir = engine.tmpdir()
+    engine.write(conf_dir .. "/conf.lua", string.format('return { source = { { name = "dev", chain_id = 9000, start = 0, poll_ms = 200, '
+      .. 'endpoints = { "%s" } } } }', nodes:url(0)))
+    e = engine.start { sets = { "database.stats_s=1" }, env = "CHAINWATCH_CONFIG=" .. conf_dir .. "/conf.lua" }
+    os.execute("rm -rf " .. conf_dir)
     for i = 1, 30 do
       e:post("/api/v1/predict", engine.tx { from = "0x00000000000000000000000000000000000000e1", to = string.format("0x%040x", i) })
     end
@@ -43,6 +50,7 @@ describe("monitoring", function()
   teardown(function()
     if pid then os.execute("kill " .. pid .. " 2>/dev/null") end
     e:stop()
+    nodes:stop()
   end)
 
   it("has rules that promtool takes, and whose tests pass", function()
