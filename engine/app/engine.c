@@ -600,6 +600,7 @@ struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *
 	e->pid_fd = -1;
 	e->kept = cw_arena_new();
 	e->loop = cw_loop_new();
+	cw_loop_watch_clock(e->loop);
 	e->work = cw_work_pool_new(e->loop, 2, 256);
 	e->drain_timer = cw_timer_new(e->loop, on_drain_late, e);
 	cw_loop_on_signal(e->loop, SIGTERM, on_terminate, e);

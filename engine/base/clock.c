@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,9 +20,21 @@ static int64_t system_wall(void)
 	return read_clock(CLOCK_REALTIME);
 }
 
+/* Never back, not even where something between us and the kernel (libfaketime) sets this clock back, too. Steps below a
+ * second are threads that overtake each other. */
 static int64_t system_mono(void)
 {
-	return read_clock(CLOCK_MONOTONIC);
+	static _Atomic int64_t newest, lost;
+	int64_t us = read_clock(CLOCK_MONOTONIC) + atomic_load_explicit(&lost, memory_order_relaxed);
+	int64_t before = atomic_load_explicit(&newest, memory_order_relaxed);
+
+	if (us + 1000000 < before) {
+		atomic_fetch_add(&lost, before - us);
+		us = before;
+	}
+	if (us > before)
+		atomic_store_explicit(&newest, us, memory_order_relaxed);
+	return us;
 }
 
 static const struct cw_clock system_clock = { system_wall, system_mono };

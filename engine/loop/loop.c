@@ -2,8 +2,13 @@
 
 #include <event2/event.h>
 #include <signal.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
+#include "base/list.h"
 #include "base/mem.h"
 
 struct deferred {
@@ -23,10 +28,16 @@ struct cw_loop {
 	struct deferred *calls, *running;   /* two arrays that take turns */
 	size_t ncalls, cap, nrunning, running_cap;
 	struct signal_watch *signals;
+	struct cw_list timers;              /* all there are */
+	struct event *clock_ev;             /* NULL: the clock is not watched */
+	int clock_fd;
+	int64_t clock_us;                   /* libevent's clock when it was looked at last */
 	bool stopped;
 };
 
 struct cw_timer {
+	struct cw_list link;
+	int64_t due_us;                     /* by cw_clock_mono_us */
 	struct event *ev;
 	cw_loop_fn *fn;
 	void *arg;
@@ -81,6 +92,8 @@ struct cw_loop *cw_loop_new(void)
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);
 	cw_assert(loop->base != NULL);
+	cw_list_init(&loop->timers);
+	loop->clock_fd = -1;
 	return loop;
 }
 
@@ -98,6 +111,12 @@ void cw_loop_free(struct cw_loop **loop)
 		event_free(s->ev);
 		cw_free(s);
 	}
+	if (l->clock_ev != NULL)
+		event_free(l->clock_ev);
+	if (l->clock_fd >= 0)
+		close(l->clock_fd);
+	while (cw_list_take(&l->timers) != NULL)   /* whose owners come later */
+		;
 	event_base_free(l->base);
 	cw_free(l->calls);
 	cw_free(l->running);
@@ -166,6 +185,7 @@ struct cw_timer *cw_timer_new(struct cw_loop *loop, cw_loop_fn *fn, void *arg)
 
 	timer->fn = fn;
 	timer->arg = arg;
+	cw_list_append(&loop->timers, &timer->link);
 	timer->ev = event_new(loop->base, -1, 0, on_timer, timer);
 	cw_assert(timer->ev != NULL);
 	return timer;
@@ -177,6 +197,7 @@ void cw_timer_set_us(struct cw_timer *timer, int64_t after_us)
 
 	if (after_us < 0)
 		after_us = 0;
+	timer->due_us = cw_clock_mono_us() + after_us;
 	tv.tv_sec = (time_t)(after_us / 1000000);
 	tv.tv_usec = (suseconds_t)(after_us % 1000000);
 	event_add(timer->ev, &tv);
@@ -204,6 +225,7 @@ void cw_timer_free(struct cw_timer **timer)
 	*timer = NULL;
 	if (t == NULL)
 		return;
+	cw_list_remove(&t->link);
 	event_free(t->ev);
 	cw_free(t);
 }
@@ -278,4 +300,52 @@ void cw_loop_on_signal(struct cw_loop *loop, int signal, cw_signal_fn *fn, void 
 	event_add(s->ev, NULL);
 	s->next = loop->signals;
 	loop->signals = s;
+}
+
+/* ---- a clock that goes back ---- */
+
+#define CLOCK_LOOK_MS 250
+
+static int64_t event_clock_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct cw_loop *loop = arg;
+	int64_t now_us = event_clock_us(), mono_us;
+	struct cw_list *link, *tmp;
+	uint64_t times;
+	bool back = now_us < loop->clock_us;
+
+	(void)what;
+	if (read((int)fd, &times, sizeof(times)) < 0)
+		return;
+	loop->clock_us = now_us;
+	if (!back)
+		return;
+	mono_us = cw_clock_mono_us();
+	cw_list_each(link, tmp, &loop->timers) {
+		struct cw_timer *timer = cw_list_entry(link, struct cw_timer, link);
+
+		if (cw_timer_pending(timer))
+			cw_timer_set_us(timer, timer->due_us - mono_us);
+	}
+}
+
+void cw_loop_watch_clock(struct cw_loop *loop)
+{
+	const struct itimerspec every = { { 0, CLOCK_LOOK_MS * 1000000L }, { 0, CLOCK_LOOK_MS * 1000000L } };
+
+	loop->clock_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (loop->clock_fd < 0 || timerfd_settime(loop->clock_fd, 0, &every, NULL) != 0)
+		return;
+	loop->clock_us = event_clock_us();
+	loop->clock_ev = event_new(loop->base, loop->clock_fd, EV_READ | EV_PERSIST, on_look, loop);
+	if (loop->clock_ev != NULL)
+		event_add(loop->clock_ev, NULL);
 }

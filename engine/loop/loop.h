@@ -47,6 +47,10 @@ struct cw_watch *cw_watch_new(struct cw_loop *loop, int fd, cw_watch_fn *fn, voi
 void cw_watch_set(struct cw_watch *watch, int flags);
 void cw_watch_free(struct cw_watch **watch);   /* does not close fd */
 
+/* Timers go on where the monotonic clock is set back (libfaketime does that to its programs): looked at four times a second,
+ * by a clock that nobody between us and the kernel turns. */
+void cw_loop_watch_clock(struct cw_loop *loop);
+
 /* For the life of the loop. */
 void cw_loop_on_signal(struct cw_loop *loop, int signal, cw_signal_fn *fn, void *arg);
 

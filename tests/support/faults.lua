@@ -267,17 +267,50 @@ row {
   hold = 5, heal = function(t) free(t.wal) end,
 }
 
+-- ---- clocks ----
+
+local FAKETIME = select(2, engine.run("ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null")):match("%S+")
+local function no_faketime() return not FAKETIME and "libfaketime is missing" or nil end
+local function fake(t)
+  t.clock = t.dir .. "/clock"
+  engine.write(t.clock, "+0\n")
+  return "LD_PRELOAD=" .. FAKETIME .. " FAKETIME_NO_CACHE=1 FAKETIME_TIMESTAMP_FILE=" .. t.clock .. " "
+end
+local function turn(t, steps)
+  for _, to in ipairs(steps) do
+    engine.write(t.clock, to .. "\n")
+    t.run:await(30)
+  end
+end
+local STEPS = { "+1d", "-1h", "+40d", "-400d", "+0" }
+
+row {
+  name = "clock of the engine: +1 day, -1 hour, +40 days, -400 days, and right again", quick = true, strict = true, skip = no_faketime,
+  env = function(t) return fake(t) .. "FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1" end,
+  inject = function(t) turn(t, STEPS) end,
+}
+
+row {
+  name = "the same, its monotonic clock, too", skip = no_faketime, env = fake, quick = true,
+  inject = function(t) turn(t, { "+1d", "-1h", "+0", "-1d" }) end,
+}
+
+row {
+  name = "clock of PostgreSQL: the same", external = true, strict = true, skip = no_faketime,
+  pg_env = fake, inject = function(t) turn(t, STEPS) end,
+}
+
 -- ---- running one ----
 
 local function start(t)
   local r = t.row
   if r.external then
-    local words = sh "tests/support/pg.sh start"
+    local words = sh("%s tests/support/pg.sh start", r.pg_env and r.pg_env(t) or "")
     t.base = words:match("PGTEST_DIR=(%S+)")
     t.data, t.url = t.base .. "/data", words:match("DATABASE_URL=(%S+)")
   end
   if r.prepare then r.prepare(t) end
-  t.env = (r.env or "") .. (t.url and string.format(" DATABASE_URL='%s'", t.engine_url or t.url) or "")
+  t.env = (type(r.env) == "function" and r.env(t) or r.env or "") .. (t.url and string.format(" DATABASE_URL='%s'", t.engine_url or t.url) or "")
   t.e = engine.start { dir = t.dir, sets = r.sets, env = t.env, flags = r.flags }
   t.data = t.data or t.dir .. "/pg/data"
   t.url = t.url or engine.read(t.dir .. "/database.url"):gsub("%s+$", "")
