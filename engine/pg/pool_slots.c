@@ -100,10 +100,9 @@ static void set_session(struct slot *slot)
 
 static void back_off(struct cw_pool *pool)
 {
+	_Static_assert(BACKOFF_MIN_MS << 3 <= BACKOFF_MAX_MS, "four times the double is the most");
 	int64_t ms = pool->failures < 5 ? (int64_t)BACKOFF_MIN_MS << (pool->failures - 1) : BACKOFF_MAX_MS;
 
-	if (ms > BACKOFF_MAX_MS)
-		ms = BACKOFF_MAX_MS;
 	/* half to one and a half: a hundred engines must not come back in the same moment */
 	cw_timer_set(pool->backoff, ms / 2 + (int64_t)(next_random(pool) % (uint64_t)ms));
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -551,7 +552,72 @@ START_TEST(idle_connection_is_checked_before_use)
 }
 END_TEST
 
+/* The other side is there, but says nothing: a machine that has vanished looks like this. */
+START_TEST(check_that_is_not_answered_is_given_up)
+{
+	pid_t first, second;
+
+	conf.check_idle_s = 0;
+	conf.connect_ms = 200;
+	open_pool(1, 0);
+	ask("SELECT pg_backend_pid()::int8", "a");
+	run_until("a=");
+	first = (pid_t)strtol(strstr(journal, "a=") + 2, NULL, 10);
+	turn_until(never, NULL, 20);
+	ck_assert_int_eq(kill(first, SIGSTOP), 0);
+	ask("SELECT pg_backend_pid()::int8", "b");
+	run_until("b=");
+	second = (pid_t)strtol(strstr(journal, "b=") + 2, NULL, 10);
+	kill(first, SIGCONT);
+	ck_assert_int_ne(first, second);
+	ck_assert_uint_ge(cw_pool_stats(pool).failed, 1);
+}
+END_TEST
+
+START_TEST(outdated_connection_is_not_used_once_more)
+{
+	struct cw_err err;
+	uint64_t recycled;
+
+	open_pool(1, 0);
+	ask("SELECT 1", "a");
+	run_until("a=1 ");
+	run_until_quiet();
+	recycled = cw_pool_stats(pool).recycled;
+	conf.statement_ms = 12345;
+	ck_assert_int_eq(cw_pool_reconfigure(pool, &conf, &err), 0);
+	ask("SELECT setting::int8 FROM pg_settings WHERE name = 'statement_timeout'", "t");   /* in the same turn */
+	run_until("t=12345 ");
+	ck_assert_uint_eq(cw_pool_stats(pool).recycled, recycled + 1);
+}
+END_TEST
+
 /* ---- failure ---- */
+
+/* Nobody asks: it finds out by itself that the database is back. */
+START_TEST(health_returns_without_a_query)
+{
+	char link[] = "/tmp/cw-pool-XXXXXX", conninfo[256];
+	int64_t deadline;
+
+	ck_assert_ptr_nonnull(mkdtemp(link));
+	ck_assert_int_eq(rmdir(link), 0);
+	snprintf(conninfo, sizeof(conninfo), "host=%s port=5432 user=chainwatch dbname=chainwatch", link);
+	conf.conninfo = conninfo;
+	conf.wait_ms = 300;
+	open_pool(1, 0);
+	look("SELECT 1", "away");
+	run_until("away!");
+	ck_assert(!cw_pool_healthy(pool));
+	ck_assert_int_eq(cw_pool_stats(pool).waiting, 0);
+	ck_assert_int_eq(symlink(cw_cluster_socket_dir(pgtest_cluster(pg)), link), 0);
+	deadline = cw_clock_mono_us() + 10000000 * slow_factor();
+	while (!cw_pool_healthy(pool) && cw_clock_mono_us() < deadline)
+		turn_until(never, NULL, 20);
+	ck_assert(cw_pool_healthy(pool));
+	unlink(link);
+}
+END_TEST
 
 static void kill_backends(void)
 {
@@ -921,6 +987,9 @@ int main(void)
 	tcase_add_test(tc, sessions_have_their_timeouts);
 	tcase_add_test(tc, connections_are_recycled_by_age);
 	tcase_add_test(tc, idle_connection_is_checked_before_use);
+	tcase_add_test(tc, check_that_is_not_answered_is_given_up);
+	tcase_add_test(tc, outdated_connection_is_not_used_once_more);
+	tcase_add_test(tc, health_returns_without_a_query);
 	tcase_add_test(tc, killed_idle_backends_are_replaced);
 	tcase_add_test(tc, reads_survive_a_killed_backend_and_writes_say_so);
 	tcase_add_test(tc, read_is_asked_again_only_once);
