@@ -245,6 +245,10 @@ struct cw_audit_head *cw_audit_heads_read(const char *path, const struct cw_audi
 			                heads[n].n, heads[n - 1].n);
 		n++;
 	}
+	if (rc == 0 && ferror(f)) {
+		n++;
+		rc = cw_err_set(err, CW_ERR_INVALID, "%s", strerror(errno));
+	}
 	fclose(f);
 	if (rc != 0) {
 		cw_err_wrap(err, "%s:%zu", path, n);

@@ -217,9 +217,55 @@ START_TEST(long_files_and_files_that_are_none)
 	ck_assert_ptr_nonnull(strstr(err.msg, "151"));
 	ck_assert_int_eq(mkdir(in_folder("folder"), 0700), 0);
 	ck_assert_int_ne(cw_audit_heads_append(in_folder("folder"), line.data, line.len, &err), 0);
-	ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+	ck_assert_int_eq(err.code, CW_ERR_SYSTEM);
 	ck_assert_int_ne(cw_audit_heads_append(in_folder("none/heads"), line.data, line.len, &err), 0);
 	ck_assert_ptr_null(cw_audit_heads_read("/proc/self/mem/heads", &key, &count, &err));
+	ck_assert_ptr_null(cw_audit_heads_read(folder, &key, &count, &err));    /* what cannot be read is not empty */
+	ck_assert_int_eq(err.code, CW_ERR_INVALID);
+	cw_buf_release(&line);
+}
+END_TEST
+
+START_TEST(the_last_head_of_a_file)
+{
+	struct cw_buf line = CW_BUF_INIT;
+	struct cw_audit_head last = head_of(7);
+	FILE *f;
+
+	ck_assert_int_eq(cw_audit_heads_last(in_folder("heads"), &key, &last, &err), 0);       /* no file: none */
+	ck_assert_int_eq(last.n, 0);
+	f = fopen(in_folder("heads"), "w");
+	fclose(f);
+	ck_assert_int_eq(cw_audit_heads_last(in_folder("heads"), &key, &last, &err), 0);
+	ck_assert_int_eq(last.n, 0);
+	for (int n = 1; n <= 40; n++) {
+		struct cw_audit_head head = head_of(n);
+
+		cw_buf_clear(&line);
+		cw_audit_head_sign(&head, &key, &line);
+		ck_assert_int_eq(cw_audit_heads_append(in_folder("heads"), line.data, line.len, &err), 0);
+		ck_assert_int_eq(cw_audit_heads_last(in_folder("heads"), &key, &last, &err), 0);
+		ck_assert_int_eq(last.n, n);
+	}
+	f = fopen(in_folder("heads"), "a");
+	fputs("{\"n\":41,", f);                          /* torn by a crash */
+	fclose(f);
+	ck_assert_int_eq(cw_audit_heads_last(in_folder("heads"), &key, &last, &err), 0);
+	ck_assert_int_eq(last.n, 40);
+	f = fopen(in_folder("heads"), "a");
+	fputs("nonsense\n", f);
+	fclose(f);
+	ck_assert_int_eq(cw_audit_heads_last(in_folder("heads"), &key, &last, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.msg, "the last line of"));
+	f = fopen(in_folder("heads"), "w");
+	for (int i = 0; i < 10000; i++)
+		fputc('x', f);
+	fclose(f);
+	ck_assert_int_eq(cw_audit_heads_last(in_folder("heads"), &key, &last, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.msg, "does not end in a signed head"));
+	ck_assert_int_eq(cw_audit_heads_last(folder, &key, &last, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_INVALID);
+	ck_assert_int_eq(cw_audit_heads_last(in_folder("heads/x"), &key, &last, &err), -1);
 	cw_buf_release(&line);
 }
 END_TEST
@@ -237,7 +283,7 @@ START_TEST(full_disk)
 	signal(SIGXFSZ, SIG_IGN);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	ck_assert_int_ne(cw_audit_key_load(&other, in_folder("new.key"), true, &err), 0);
-	ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+	ck_assert_int_eq(err.code, CW_ERR_SYSTEM);
 	ck_assert_ptr_nonnull(strstr(err.msg, "could not write"));
 	ck_assert_int_ne(stat(in_folder("new.key"), &st), 0);
 	ck_assert_int_ne(cw_audit_heads_append(in_folder("heads"), line.data, line.len, &err), 0);
@@ -270,7 +316,7 @@ START_TEST(key_files_that_are_refused)
 	ck_assert_int_ne(cw_audit_key_load(&other, folder, true, &err), 0);
 	ck_assert_ptr_nonnull(strstr(err.msg, "must be a file"));
 	ck_assert_int_ne(cw_audit_key_load(&other, in_folder("none/a.key"), true, &err), 0);
-	ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+	ck_assert_int_eq(err.code, CW_ERR_SYSTEM);
 	ck_assert_int_ne(cw_audit_key_load(&other, in_folder("audit.key/a"), true, &err), 0);
 	ck_assert_int_eq(err.code, CW_ERR_INVALID);
 }
@@ -290,6 +336,7 @@ int main(void)
 	tcase_add_test(tc, keys);
 	tcase_add_test(tc, what_is_no_head);
 	tcase_add_test(tc, long_files_and_files_that_are_none);
+	tcase_add_test(tc, the_last_head_of_a_file);
 	tcase_add_test(tc, full_disk);
 	tcase_add_test(tc, key_files_that_are_refused);
 	suite_add_tcase(suite, tc);

@@ -235,7 +235,7 @@ START_TEST(a_lack_of_descriptors_passes)
 		cw_loop_poll(httpd.loop);
 	ck_assert_int_le(cw_server_stats(httpd.server).connections, 1);
 	ck_assert_ptr_null(cw_server_new(httpd.loop, &second, &err));
-	ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+	ck_assert_int_eq(err.code, CW_ERR_SYSTEM);
 	ck_assert_ptr_nonnull(strstr(err.msg, "could not open a socket"));
 	give_descriptors(fds, n);
 	wire_puts(w, H "\r\n");
@@ -341,8 +341,8 @@ static bool refuse_hello(void *arg, struct cw_request *req)
 	return false;
 }
 
-/* The second is answered already when its body turns out to be damaged; that must not overtake the first. */
-START_TEST(damage_behind_an_answer_ends_the_connection_in_order)
+/* The second has been refused when its chunks turn out to be damaged: that is what is told, but not before the first. */
+START_TEST(damage_behind_a_refusal_is_told_in_order)
 {
 	struct wire *w;
 
@@ -355,8 +355,24 @@ START_TEST(damage_behind_an_answer_ends_the_connection_in_order)
 	wire_wait(20);
 	httpd_answer(0, "first");
 	expect(w, 200, "first");
-	expect(w, 401, NULL);
+	expect(w, 400, NULL);
 	ck_assert(wire_ends(w, WIRE_MS));
+	wire_close(&w);
+}
+END_TEST
+
+/* Chunks that do not come are not awaited for long. */
+START_TEST(a_refusal_does_not_wait_for_ever)
+{
+	struct wire *w;
+
+	httpd_up(&conf);
+	cw_server_set_gate(httpd.server, refuse_hello, NULL);
+	w = wire_open(httpd.address);
+	wire_puts(w, "GET /hello HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nab");
+	expect(w, 401, NULL);
+	wire_puts(w, "c\r\n0\r\n\r\n" GET("/item/7"));
+	expect(w, 200, "7");
 	wire_close(&w);
 }
 END_TEST
@@ -547,7 +563,8 @@ int main(void)
 	tcase_add_test(tc, many_large_replies_on_one_connection);
 	tcase_add_test(tc, a_client_may_be_gone_when_it_is_answered);
 	tcase_add_test(tc, a_half_closed_client_waits_for_the_gate);
-	tcase_add_test(tc, damage_behind_an_answer_ends_the_connection_in_order);
+	tcase_add_test(tc, damage_behind_a_refusal_is_told_in_order);
+	tcase_add_test(tc, a_refusal_does_not_wait_for_ever);
 	tcase_add_test(tc, requests_are_logged_unless_the_route_says_no);
 	tcase_add_test(tc, certificates_that_cannot_be_used);
 	tcase_add_test(tc, only_http_1_is_agreed_on);

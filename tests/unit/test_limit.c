@@ -118,6 +118,51 @@ START_TEST(failures_are_forgotten)
 }
 END_TEST
 
+START_TEST(what_others_counted_holds_too)
+{
+	struct cw_attempts_conf conf = { .free = 2, .max_wait_s = 100, .forget_s = 1000 };
+	struct cw_attempts *a = cw_attempts_new(&conf);
+
+	cw_attempts_merge(a, "x", 1, 0, START);               /* nothing: no place is taken */
+	ck_assert_int_eq(cw_attempts_begin(a, "x", 1, START), 0);
+	cw_attempts_dropped(a, "x", 1);
+	cw_attempts_merge(a, "x", 1, 4, START);
+	ck_assert_int_eq(cw_attempts_begin(a, "x", 1, START), 4001);
+	cw_attempts_merge(a, "x", 1, 3, START + SECOND);      /* the larger count and the later time */
+	ck_assert_int_eq(cw_attempts_begin(a, "x", 1, START + SECOND), 4001);
+	cw_attempts_merge(a, "x", 1, 2, START - SECOND);
+	ck_assert_int_eq(cw_attempts_begin(a, "x", 1, START + SECOND), 4001);
+	cw_attempts_merge(a, "x", 1, INT64_MAX, START);
+	ck_assert_int_eq(cw_attempts_begin(a, "x", 1, START + SECOND), 100001);
+	conf.max_wait_s = 7;
+	cw_attempts_configure(a, &conf);
+	ck_assert_int_eq(cw_attempts_begin(a, "x", 1, START + SECOND), 7001);
+	/* The end of attempts that never began, or were forgotten. */
+	cw_attempts_passed(a, "nobody", 6);
+	cw_attempts_dropped(a, "nobody", 6);
+	cw_attempts_passed(a, "x", 1);
+	ck_assert_int_eq(cw_attempts_begin(a, "x", 1, START + SECOND), 0);
+	cw_attempts_free(&a);
+}
+END_TEST
+
+/* Many names at once: the quietest make room, those that fail now stay. */
+START_TEST(attempts_are_bounded)
+{
+	struct cw_attempts *a = cw_attempts_new(&(struct cw_attempts_conf){ .free = 1, .max_wait_s = 5, .forget_s = 1000 });
+	char name[32];
+
+	for (int i = 0; i < 50000; i++) {
+		snprintf(name, sizeof(name), "stranger %d", i);
+		cw_attempts_failed(a, name, strlen(name), START + i * 10);
+		if (i % 100 == 0)
+			cw_attempts_failed(a, "victim", 6, START + i * 10);
+	}
+	ck_assert_int_gt(cw_attempts_begin(a, "victim", 6, START + SECOND / 2), 0);
+	cw_attempts_free(&a);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("limit");
@@ -131,6 +176,8 @@ int main(void)
 	tcase_add_test(tc, waits_double);
 	tcase_add_test(tc, one_at_a_time_once_there_is_a_wait);
 	tcase_add_test(tc, failures_are_forgotten);
+	tcase_add_test(tc, what_others_counted_holds_too);
+	tcase_add_test(tc, attempts_are_bounded);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -217,7 +217,7 @@ END_TEST
 START_TEST(each_class_of_errors_has_its_code)
 {
 	static const struct { const char *state, *message, *code; } cases[] = {
-		{ "42501", "m", "denied" }, { "40001", "m", "busy" }, { "40P01", "m", "busy" }, { "55P03", "m", "busy" },
+		{ "42501", "m", "denied" }, { "40001", "m", "busy" }, { "40P01", "m", "busy" }, { "55P03", "m", "busy" }, { "53100", "m", "storage_full" },
 		{ "57014", "canceling statement due to statement timeout", "timeout" }, { "57014", "by a user", "cancelled" },
 		{ "23503", "m", "conflict" }, { "23505", "m", "conflict" }, { "23502", "m", "invalid" }, { "22P02", "m", "invalid" },
 		{ "P0001", "m", "database" }, { "XX000", "m", "database" },
