@@ -5,7 +5,7 @@ exclude_files = { "scripts/meta/*", "tests/fuzz/corpus" }
 local rule_api = { "rule", "alert", "seconds", "window", "stat", "key", "list", "lists", "seq", "sketch", "txs", "tx",
 	"each", "sequence", "compare_amounts", "drift", "graph", "series", "outlier", "log" }
 for letter in ("ABCDEFGHIJKLMNOPQRSTUVWXYZ"):gmatch "." do rule_api[#rule_api + 1] = letter end
-local script_api = { "endpoint", "reply", "reply_raw", "reply_text", "problem", "db", "json", "time", "log", "predict", "engine", "http", "crypto", "job", "jobs", "retention",
+local script_api = { "endpoint", "reply", "reply_raw", "reply_text", "problem", "db", "json", "time", "log", "predict", "engine", "http", "crypto", "labels", "job", "jobs", "retention",
 	"policy", "detect", "anomalies", "auth" }
 -- Descriptions and tests of rules stay in one piece.
 files["rules/"] = { read_globals = rule_api, max_line_length = 160 }

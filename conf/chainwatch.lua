@@ -183,7 +183,7 @@ return {
 	--     min_severity = "high",              -- this or above
 	--     rules = { "eth.*" }, not_rules = {}, tags = { "aml.*" }, chains = { 1 },   -- all that are given must fit
 	--     labels = { "sanctioned" },         -- rests on an entry of such a list or category
-	--     events = { "new", "updated", "retracted", "reborn" },
+	--     events = { "new", "updated", "retracted", "reborn", "label_withdrawn" },
 	--     per_minute = 60,                    -- messages; more wait
 	--     group = 20,                         -- up to so many alerts in one message when they queue up
 	--     timeout_ms = 10000, max_attempts = 12,   -- then it is given up, until an operator retries it

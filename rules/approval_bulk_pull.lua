@@ -3,6 +3,7 @@
 return rule {
   id = "eth.bulk_pull",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "One sender moves the tokens of many owners",
+  role = "actor",
   description = "Within an hour one sender moves tokens out of the accounts of several others, one transaction for each, without "
     .. "being a contract: a drainer at work. With many owners the severity is high.",
   references = {

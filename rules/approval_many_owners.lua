@@ -3,6 +3,7 @@
 return rule {
   id = "eth.many_approvals",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Many owners approve a spender that nobody calls",
+  role = "actor",
   description = "Approval phishing: within a day many owners give the same spender rights to their tokens. Exchanges' contracts "
     .. "get approvals too, but their users call them right after; a drainer is never called by its victims. Spenders that are "
     .. "called as often as they are approved stay out, and so do the three shared ones in `trusted`.",

@@ -3,6 +3,7 @@
 return rule {
   id = "eth.approval_to_new_contract",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Unlimited approval for a new contract",
+  role = "actor",
   description = "An owner gives a contract that was created less than a day ago the right to all of a token. Contracts of drainers "
     .. "live for hours; those people trust have been there for longer. Needs receipts, which name the created contract.",
   references = {

@@ -3,6 +3,7 @@
 return rule {
   id = "eth.approve_then_pull",  version = "1.0.0",  severity = "high",  status = "stable",
   title = "Tokens pulled by a person who was just approved",
+  role = "actor",
   description = "An owner approves an address, and soon after that very address sends a transaction that moves the owner's tokens "
     .. "to somebody else. Contracts do so for their users, but a contract sends no transactions: the spender here is a person "
     .. "with a key. That is how stolen signatures are cashed.",

@@ -3,6 +3,7 @@
 return rule {
   id = "eth.kill_call",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Call that ends a contract",
+  role = "victim",
   description = "kill(), destroy(), selfdestruct() and their like: the end of a contract and of what depends on it. In November 2017 one "
     .. "such call by a stranger froze more than half a million ether. High where the caller has hardly any history.",
   references = {

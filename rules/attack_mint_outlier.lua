@@ -3,6 +3,7 @@
 return rule {
   id = "eth.mint_outlier",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Tokens minted far above the usual",
+  role = "victim",
   description = "A token is created out of nothing in an amount that is many robust deviations above its own earlier mints: an "
     .. "unlimited mint after a stolen key or a hole in the check. Needs receipts.",
   references = {

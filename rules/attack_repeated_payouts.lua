@@ -3,6 +3,7 @@
 return rule {
   id = "eth.repeated_payouts",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Same payment many times in one transaction",
+  role = "victim",
   description = "Within one transaction a contract pays the same amount of a token to the same receiver many times. A withdrawal "
     .. "that can be entered again before it is booked looks like this in the logs; call traces would show it directly.",
   references = {

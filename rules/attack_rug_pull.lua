@@ -3,6 +3,7 @@
 return rule {
   id = "eth.rug_pull",  version = "1.0.0",  severity = "high",  status = "stable",
   title = "Liquidity removed by the one who made the token",
+  role = "actor",
   description = "An address creates a contract, gives liquidity to an exchange, and takes it out again within days: buyers are left "
     .. "with a token that cannot be sold. Where receipts name the created contract and it is the very token, the confidence is "
     .. "higher.",

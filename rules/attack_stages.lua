@@ -3,6 +3,7 @@
 return rule {
   id = "eth.attack_stages",  version = "1.0.0",  severity = "high",  status = "stable",
   title = "Several stages of an attack on one account",
+  role = "actor",
   description = "Attacks on protocols go through the same stages: money without a name, a contract of one's own, one very expensive "
     .. "call, and then a mixer, a bridge or dispersal. Each is common by itself; an account that went through three of them "
     .. "within days is not. All four are critical.",

@@ -3,6 +3,7 @@
 return rule {
   id = "eth.bridge_drain",  version = "1.0.0",  severity = "high",  status = "stable",
   title = "Bridge pays out far more than usual",
+  role = "victim",
   description = "What a listed bridge has paid out in this hour is many times what it paid in the hour before, and hundreds of "
     .. "ether at least: keys of validators stolen, or proofs forged. Seen are payments that the bridge's own accounts send "
     .. "as transactions.",

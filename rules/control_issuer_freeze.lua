@@ -7,6 +7,7 @@ local NAMES = { ["0x0ecb93c0"] = "addBlackList", ["0xe4997dc5"] = "removeBlackLi
 return rule {
   id = "eth.issuer_freeze",  version = "1.0.0",  severity = "low",  status = "stable",
   title = "Issuer freezes an account",
+  role = "counterparty",
   description = "The issuer of a stablecoin blocks an account, frees it, or destroys what it holds. The account named in the call is "
     .. "one to watch: issuers act on orders of courts and on thefts, hours after them.",
   references = {

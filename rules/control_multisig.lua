@@ -3,6 +3,7 @@
 return rule {
   id = "eth.multisig_change",  version = "1.0.0",  severity = "low",  status = "stable",
   title = "Multisig changes its own rules",
+  role = "counterparty",
   description = "A Safe executes a transaction to itself: that is how owners are added and removed, the threshold is set and modules are "
     .. "enabled. Nothing else is done in this way. Several within an hour are medium: who takes a wallet over begins with this.",
   references = {

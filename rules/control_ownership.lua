@@ -5,6 +5,7 @@ local NOBODY = "0x0000000000000000000000000000000000000000"
 return rule {
   id = "eth.ownership_change",  version = "1.0.0",  severity = "low",  status = "stable",
   title = "Owner or role of a contract changes",
+  role = "counterparty",
   description = "A contract gets another owner, or an account is given or loses a role. Routine for most, and the first thing that "
     .. "happens after a key was stolen for some: have the alerts of the contracts that matter to you raised by a label. Giving "
     .. "ownership up for good, and the first owner of a new contract, are left out.",

@@ -3,6 +3,7 @@
 return rule {
   id = "eth.emergency_pause",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Contract paused",
+  role = "counterparty",
   description = "A contract is paused: somebody saw something. Whoever has money in it or pays through it wants to know within "
     .. "seconds. Starting again is low.",
   references = {

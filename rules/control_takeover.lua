@@ -3,6 +3,7 @@
 return rule {
   id = "eth.control_takeover",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Several controls of a contract change at once",
+  role = "victim",
   description = "Within an hour a contract gets another owner or role and other code or another administrator. Each is routine; together, "
     .. "and by an account with little history, they are how a stolen key is used before anybody can react: then it is high. Needs "
     .. "receipts.",

@@ -3,6 +3,7 @@
 return rule {
   id = "eth.proxy_upgrade",  version = "1.0.0",  severity = "low",  status = "stable",
   title = "Proxy upgraded",
+  role = "counterparty",
   description = "A proxy points to other code, or gets another administrator: from now on the contract does what somebody else wrote. "
     .. "Medium where the new code is hours old or the account that did it is young; both are so when keys were stolen.",
   references = {

@@ -3,6 +3,7 @@
 return rule {
   id = "eth.mixer_withdrawal",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Withdrawal from a mixer",
+  role = "actor",
   description = "A listed mixer, or one of its relayers, pays an address, or somebody calls the withdrawal of a listed mixer "
     .. "(then the receiver stands in the proof and the caller is a relayer or the owner). Large amounts are high: the "
     .. "receiver is where the trail begins again.",

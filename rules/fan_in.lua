@@ -3,6 +3,7 @@
 return rule {
   id = "eth.fan_in",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Many senders paid one address",
+  role = "actor",
   description = "Collection: one address is paid by dozens of senders within minutes, as when victims of a phishing "
     .. "campaign or a fraudulent sale pay, or when layered funds come together. Only plain transfers of value "
     .. "count; one alert for a receiver and pause.",

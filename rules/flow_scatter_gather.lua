@@ -3,6 +3,7 @@
 return rule {
   id = "eth.scatter_gather",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Scattered and gathered again",
+  role = "actor",
   description = "Several addresses that were all first paid by the same sender, less than a day ago, now pay one receiver: "
     .. "money that was split and comes together again. The stations have no other purpose.",
   references = {

@@ -3,6 +3,7 @@
 return rule {
   id = "eth.sybil_cluster",  version = "1.0.0",  severity = "low",  status = "stable",
   title = "Fresh accounts of one funder act together",
+  role = "actor",
   description = "Many accounts call the same contract with their first transactions, and all of them were first paid by the "
     .. "same address: one owner behind many faces, as in airdrop farming, vote buying or wash trading.",
   references = {

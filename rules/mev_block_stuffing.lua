@@ -3,6 +3,7 @@
 return rule {
   id = "eth.block_stuffing",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Block stuffing",
+  role = "actor",
   description = "Calls of one kind, to one contract, with far more gas than their data explains and no value, take a good part of "
     .. "the space of blocks: suppression, which keeps others out until a clock has run down. Seen first with Fomo3D in 2018.",
   references = {

@@ -3,6 +3,7 @@
 return rule {
   id = "eth.displacement",  version = "1.0.0",  severity = "low",  status = "stable",
   title = "Outbids by a few wei",
+  role = "actor",
   description = "The gas price is a round number and a few wei more, the call carries data and no value: a bot that saw somebody "
     .. "else's transaction copies it and stands just before it. Needs prices that people chose; where the protocol sets "
     .. "most of the price, the trace is in the tip and mostly lost.",

@@ -3,6 +3,7 @@
 return rule {
   id = "eth.sandwich",  version = "1.0.0",  severity = "low",  status = "stable",
   title = "Sandwich",
+  role = "actor",
   description = "Within one block a sender calls a contract, others call it, and the sender calls it again: bought before them and "
     .. "sold after them, at their cost. The victims are the ones in between. Seen where the bot and its victims call the same "
     .. "contract; bots with contracts of their own show in traces only.",

@@ -10,6 +10,7 @@ local OPEN = { ["0x4e71d92d"] = "claim()", ["0x5b88349d"] = "claimAirdrop()", ["
 return rule {
   id = "eth.native_phishing",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Ether sent with a call that promises something",
+  role = "actor",
   description = "A call named Claim(), SecurityUpdate(), Connect() or the like, without arguments and with ether in it. The function "
     .. "does nothing; its name is what the wallet shows while the victim signs away the ether. High once several people fell "
     .. "for it, or where the name has no honest use.",

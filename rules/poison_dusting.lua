@@ -3,6 +3,7 @@
 return rule {
   id = "eth.dusting",  version = "1.0.0",  severity = "low",  status = "stable",
   title = "Dust sent to many addresses",
+  role = "actor",
   description = "One address sends amounts that are worth less than their fee to many others: bait for address poisoning, marks "
     .. "to see whose wallets belong together, or messages in the call that comes next.",
   references = {

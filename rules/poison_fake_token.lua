@@ -3,6 +3,7 @@
 return rule {
   id = "eth.poison_fake_token",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Token events in the name of many who did not act",
+  role = "actor",
   description = "One transaction makes one contract claim transfers out of many different accounts, none of which sent it, and "
     .. "nothing else happens: no pool, no approval, no payment. Counterfeit tokens are written into the histories of victims "
     .. "in this way, next to real payments of the same amount.",

@@ -45,6 +45,7 @@ return rule {
       score = 0.9,
       severity = "high",
       dedup = token and tx.arg1 or tx.to,
+      entity = tx.from,  role = "victim",
       explain = { what = "paid the imitation", imitation = token and tx.arg1 or tx.to, victim = tx.from, token = token and tx.to or nil,
                   ether = tx.ether, seconds_since_payment = paid },
     }

@@ -5,6 +5,7 @@ local ZERO = "0x" .. ("0"):rep(64)
 return rule {
   id = "eth.poison_zero_value",  version = "1.0.0",  severity = "medium",  status = "stable",
   title = "Zero-value transfers in the name of others",
+  role = "actor",
   description = "Anybody may move zero tokens out of anybody's account. The transfer then stands in the victim's history, with an "
     .. "address that looks like one the victim pays, and waits to be copied. Found in call data (transferFrom of zero, not by "
     .. "the owner) and, where receipts are known, as three or more such events in one transaction.",

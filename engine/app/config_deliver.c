@@ -37,7 +37,7 @@ static const struct key keys[] = {
 
 static const char *const formats[] = { "generic", "cloudevents", "slack", "discord", "pagerduty", "alertmanager", "email", NULL };
 static const char *const severities[] = { "low", "medium", "high", "critical", NULL };
-static const char *const events[] = { "new", "updated", "retracted", "reborn", NULL };
+static const char *const events[] = { "new", "updated", "retracted", "reborn", "label_withdrawn", NULL };
 
 struct reading {
 	lua_State *L;
@@ -303,7 +303,7 @@ void cw_config_write_deliver(struct cw_buf *out)
 		"\t--     min_severity = \"high\",              -- this or above\n"
 		"\t--     rules = { \"eth.*\" }, not_rules = {}, tags = { \"aml.*\" }, chains = { 1 },   -- all that are given must fit\n"
 		"\t--     labels = { \"sanctioned\" },         -- rests on an entry of such a list or category\n"
-		"\t--     events = { \"new\", \"updated\", \"retracted\", \"reborn\" },\n"
+		"\t--     events = { \"new\", \"updated\", \"retracted\", \"reborn\", \"label_withdrawn\" },\n"
 		"\t--     per_minute = 60,                    -- messages; more wait\n"
 		"\t--     group = 20,                         -- up to so many alerts in one message when they queue up\n"
 		"\t--     timeout_ms = 10000, max_attempts = 12,   -- then it is given up, until an operator retries it\n"

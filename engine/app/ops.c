@@ -6,6 +6,7 @@
 #include "app/archive.h"
 #include "app/config.h"
 #include "app/eval.h"
+#include "app/labels.h"
 #include "app/parts.h"
 #include "app/reload.h"
 #include "app/rule_sources.h"
@@ -313,6 +314,43 @@ static void put_archive(struct cw_engine *e, struct call *c, const char *args_js
 	cw_arena_free(&arena);
 }
 
+/* --- labels that have been committed go live --- */
+
+struct refresh {
+	struct cw_engine *engine;
+	struct call *call;
+};
+
+static void on_live(void *arg, const struct cw_err *err)
+{
+	struct refresh *r = arg;
+
+	if (err != NULL) {
+		r->call->failed = true;
+		r->call->err = *err;
+	} else {
+		r->call->json = cw_strdup("{\"live\":true}");
+	}
+	cw_loop_defer(r->engine->loop, answer, r->call);
+	cw_free(r);
+}
+
+static void refresh_labels(struct cw_engine *e, struct call *c)
+{
+	struct refresh *r;
+
+	if (e->labels == NULL) {
+		c->failed = true;
+		cw_err_set(&c->err, CW_ERR_BUSY, "no rules are live yet");
+		cw_loop_defer(e->loop, answer, c);
+		return;
+	}
+	r = cw_zalloc(sizeof(*r));
+	r->engine = e;
+	r->call = c;
+	cw_label_watch_refresh(e->labels, on_live, r);
+}
+
 void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_done_fn *done, void *done_arg)
 {
 	struct cw_engine *e = engine;
@@ -329,6 +367,10 @@ void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_d
 		rc->engine = e;
 		rc->call = c;
 		cw_reload_start(e, on_reloaded, rc);
+		return;
+	}
+	if (strcmp(name, "labels.refresh") == 0) {
+		refresh_labels(e, c);
 		return;
 	}
 	if (strcmp(name, "rules.diff") == 0) {

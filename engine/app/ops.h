@@ -15,7 +15,7 @@ typedef void cw_ops_done_fn(void *done_arg, const char *json, const struct cw_er
 
 /* "reload": {"message","changes"}. "rules.submit" {"rule","source"}, "rules.withdraw" {"rule"}, "rules.promote" {"rule",
  * "force"}: {"message","rule","version","status","sha256","replaces","source"}; what rule_sources has to say is the
- * caller's to write. "rules.diff" {"rule","since","limit"}. "archive.put" {"to","key","text"}: {"key","bytes"}. "lua"
+ * caller's to write. "labels.refresh": {"live"}, when what is committed of address lists has gone live. "rules.diff" {"rule","since","limit"}. "archive.put" {"to","key","text"}: {"key","bytes"}. "lua"
  * {"world":"rules"|"scripts","text"}: {"output"} (app/eval.h). Answers once, never before this call has returned. */
 void cw_ops_call(void *engine, const char *name, const char *args_json, cw_ops_done_fn *done, void *done_arg);
 /* One server-sent event per alert that is not shadow; as cw_publish_fn. */

@@ -35,6 +35,7 @@ void cw_bind_jobs(struct lua_State *L);
 void cw_bind_identity(struct lua_State *L);
 void cw_bind_http(struct lua_State *L);
 void cw_bind_crypto(struct lua_State *L);
+void cw_bind_labels(struct lua_State *L);
 
 /* Pushes {code=, message=, status=, sqlstate=} for an error. `details_json` (or NULL) becomes field `errors`, raw. */
 void cw_bind_push_error(struct lua_State *L, const struct cw_err *err, const char *details_json);

@@ -222,6 +222,8 @@ static void push_functions(struct generation *gen, lua_State *L)
 	lua_setfield(L, -2, "http");
 	cw_bind_crypto(L);
 	lua_setfield(L, -2, "crypto");
+	cw_bind_labels(L);
+	lua_setfield(L, -2, "labels");
 	cw_bind_engine(L);
 	conf = cw_json_parse(gen->scripts->conf_json, strlen(gen->scripts->conf_json), 32, arena, &error);
 	if (conf != NULL) {

@@ -115,7 +115,7 @@ static const struct cw_arg_spec create_args[] = {
 	{ .name = "target", .required = true, .column = "target" },
 	{ .name = "anomaly_id", .type = CW_ARG_INT, .column = "anomaly_id" },
 	{ .name = "payload", .type = CW_ARG_JSON, .column = "payload" },
-	{ .name = "kind", .type = CW_ARG_CHOICE, .choices = "new|updated|retracted|reborn", .column = "kind" },
+	{ .name = "kind", .type = CW_ARG_CHOICE, .choices = "new|updated|retracted|reborn|label_withdrawn", .column = "kind" },
 	{ .name = "event_of", .type = CW_ARG_INT, .column = "event_id",
 	  .value = "coalesce((SELECT e.event_id FROM outbox e WHERE e.id = %), gen_random_uuid())" },
 };

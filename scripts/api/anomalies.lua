@@ -30,6 +30,10 @@ endpoint {
     suppressed = { type = "boolean", doc = "true: those that a suppression hides, which are left out otherwise" },
     finality = { type = "string", enum = { "provisional", "final", "retracted" } },
     min_score = { type = "number", min = 0, max = 1 },
+    entity = { type = "address", doc = "the address that the alert is about" },
+    role = { type = "string", enum = { "actor", "victim", "counterparty", "unknown" } },
+    label_withdrawn = { type = "boolean", doc = "true: opened again because a label that it rested on was taken away" },
+    list = { type = "string", max_length = 128, doc = "rests on a label of this list, or was hidden by it" },
     limit = { type = "integer", min = 1, max = 1000, default = 50 },
     cursor = { type = "string", max_length = 512 },
   },
@@ -155,7 +159,8 @@ endpoint {
   summary = "anomalies as they are committed: server-sent events",
   description = "Event `anomaly`: a new alert; its id is the anomaly's. Event `anomaly.updated`, without an id: one "
     .. "that lives has risen in severity, or fires for the 2nd, 4th, 8th, ... time. Event "
-    .. "`anomaly.retracted`, without an id: its chain dropped all that it rested on. "
+    .. "`anomaly.retracted`, without an id: its chain dropped all that it rested on. Event `anomaly.label_withdrawn`, "
+    .. "without an id: a label that it rested on was taken away, it is open again. "
     .. "Last-Event-ID (or last_id) resumes behind it; what has left the memory of the engine comes from the "
     .. "database. A gap of more than 5000 events is answered 409: read GET /anomalies, then subscribe again.",
   params = {

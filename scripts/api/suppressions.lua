@@ -13,6 +13,7 @@ endpoint {
     active = { type = "boolean", doc = "in force now, or over" },
     rule = { type = "string", max_length = 128 },
     address = { type = "address" },
+    list = { type = "string", max_length = 63, doc = "those of an address list that hides alerts" },
     limit = { type = "integer", min = 1, max = 1000, default = 50 },
     cursor = { type = "string", max_length = 512 },
   },
@@ -91,7 +92,7 @@ endpoint {
   summary = "end a suppression now",
   description = "What it hid stays hidden; an alert that fires on is told at its next fire.",
   params = { id = { type = "integer", min = 1, required = true } },
-  responses = { [200] = ONE, [404] = "no such suppression" },
+  responses = { [200] = ONE, [404] = "no such suppression, or that of a list, which ends with its declaration" },
   handler = function(req)
     local row, err = audited("end", req, function()
       return db.suppressions:finish_json { id = req.params.id, ended_by = user_of(req) }

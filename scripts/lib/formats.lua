@@ -2,11 +2,12 @@
 ---
 --- A format takes a target and a list of events (more than one only where the target has `group`) and gives
 --- body, content type. An event is { id, kind, at, alert = row of GET /anomalies/{id} }; kind is new, updated,
---- retracted or reborn. Add one here, name it in the settings.
+--- retracted, reborn or label_withdrawn. Add one here, name it in the settings.
 local M = {}
 
 local COLOURS = { low = 0x3b82f6, medium = 0xeab308, high = 0xf97316, critical = 0xdc2626 }
-local WORDS = { new = "", updated = "rose to ", retracted = "retracted: ", reborn = "again: " }
+local WORDS = { new = "", updated = "rose to ", retracted = "retracted: ", reborn = "again: ",
+  label_withdrawn = "label withdrawn, open again: " }
 
 local function headline(event)
   local a = event.alert
@@ -24,6 +25,15 @@ local function details(event)
   local a, t = event.alert, event.alert.transaction
   local lines = { a.explanation, ("rule %s %s, score %.2f, seen %s times"):format(a.rule, a.rule_version, a.score,
     tostring(a.occurrences or 1)) }
+  if a.entity and a.entity ~= json.null then
+    lines[#lines + 1] = ("%s %s"):format(a.role or "unknown", a.entity)
+  end
+  for _, l in ipairs(a.labels or {}) do
+    lines[#lines + 1] = ("%s %s: %s%s (list %s, version %s)%s"):format(l.use == "suppression" and "hidden by" or "label",
+      l.address, l.category ~= "" and l.category or "no category", l.name ~= "" and ", " .. l.name or "", l.list,
+      l.version == 0 and "file " .. l.file or tostring(l.last_version or l.version),
+      l.withdrawn_at and l.withdrawn_at ~= json.null and ", withdrawn" or "")
+  end
   if t then
     lines[#lines + 1] = ("chain %s block %s tx %s"):format(t.chainId, t.blockNumber, t.hash)
     lines[#lines + 1] = ("%s -> %s"):format(t.from, t.to ~= json.null and t.to or "contract creation")
@@ -105,7 +115,7 @@ function M.alertmanager(_, events)
     local a = e.alert
     list[i] = {
       labels = { alertname = a.rule, severity = a.severity, anomaly = tostring(a.id), dedup = a.dedup_key or "",
-        chain = a.transaction and a.transaction.chainId or "" },
+        chain = a.transaction and a.transaction.chainId or "", role = a.role or "unknown" },
       annotations = { summary = a.title, description = a.explanation },
       startsAt = a.detected_at, endsAt = e.kind == "retracted" and e.at or nil,
     }

@@ -7,6 +7,15 @@ local severity = { type = "string", enum = { "low", "medium", "high", "critical"
 local time = { type = "string", format = "date-time" }
 local score = { type = "number", minimum = 0, maximum = 1 }
 
+local role = { type = "string", enum = { "actor", "victim", "counterparty", "unknown" },
+  description = "what the entity has done, or had done to it" }
+local entity = { type = { "string", "null" }, description = "the address that the alert is about" }
+local labels = { type = "array", description = "entries of address lists that it rests on (use evidence), or that hid it "
+  .. "(use suppression)", items = { type = "object", properties = { list = { type = "string" },
+  version = { type = "integer", description = "of the list; 0: a file" }, file = { type = "string" }, address = address,
+  chain = { type = "integer" }, category = { type = "string" }, name = { type = "string" },
+  source = { type = "string" }, confidence = { type = { "number", "null" } }, use = { type = "string" } } } }
+
 local alert = {
   type = "object",
   properties = {
@@ -15,6 +24,7 @@ local alert = {
     version = { type = "string" }, title = { type = "string" },
     severity = severity, score = score, confidence = score, explanation = { type = "string" },
     features = { type = "object", description = "values, limits and baselines that decided" },
+    role = role, entity = entity, labels = labels,
   },
 }
 
@@ -67,6 +77,8 @@ local anomaly = {
     finality = { type = "string", enum = { "provisional", "final", "retracted" } },
     reborn_of = { type = { "integer", "null" }, description = "the retracted alert that this one is again" },
     reviewed = { type = "boolean" }, false_positive = { type = { "boolean", "null" } }, status = { type = "string" },
+    role = role, entity = entity, labels = labels,
+    label_withdrawn_at = { type = { "string", "null" }, description = "when a label that it rested on was taken away" },
     transaction = transaction,
   },
 }
@@ -85,10 +97,25 @@ local suppression = {
   properties = {
     id = { type = "integer" }, rule = { type = { "string", "null" } }, address = { type = { "string", "null" } },
     dedup_key = { type = { "string", "null" } }, chain_id = { type = { "integer", "null" } },
+    list = { type = { "string", "null" }, description = "an address list that hides alerts" },
+    rules = { type = { "array", "null" } }, side = { type = { "string", "null" } },
+    max_severity = { type = { "string", "null" } },
     reason = { type = "string" }, owner = { type = { "integer", "null" }, description = "user" }, created_at = time,
     expires_at = time, ended_at = { type = { "string", "null" } }, active = { type = "boolean" },
     hidden = { type = "integer", description = "fires that it has kept from being told" },
     last_hidden_at = { type = { "string", "null" } },
+  },
+}
+
+local label_version = {
+  type = "object",
+  properties = {
+    list = { type = "string" }, version = { type = "integer" }, action = { type = "string" },
+    checksum = { type = "string", description = "SHA-256 over the entries" }, entries = { type = "integer" },
+    added = { type = "integer" }, changed = { type = "integer" }, removed = { type = "integer" },
+    reopened = { type = "integer", description = "alerts that rested on what was taken away" },
+    format = { type = "string" }, file = { type = "string" }, created_at = time,
+    created_by = { type = { "integer", "null" } },
   },
 }
 
@@ -103,4 +130,4 @@ local function page(of)
 end
 
 return { verdict = verdict, transaction_in = transaction_in, transaction = transaction, anomaly = anomaly,
-  evidence = evidence, suppression = suppression, page = page }
+  evidence = evidence, suppression = suppression, label_version = label_version, page = page }

@@ -1267,13 +1267,13 @@ function db.outbox:targets_json() end
 function db.outbox:retry(args) end
 
 ---One more delivery to make. Waits.
----@param args { target: string, anomaly_id?: integer, payload?: any, kind?: "new"|"updated"|"retracted"|"reborn", event_of?: integer }
+---@param args { target: string, anomaly_id?: integer, payload?: any, kind?: "new"|"updated"|"retracted"|"reborn"|"label_withdrawn", event_of?: integer }
 ---@return table?
 ---@return cw.Err?
 function db.outbox:create(args) end
 
 ---One more delivery to make. Waits.
----@param args { target: string, anomaly_id?: integer, payload?: any, kind?: "new"|"updated"|"retracted"|"reborn", event_of?: integer }
+---@param args { target: string, anomaly_id?: integer, payload?: any, kind?: "new"|"updated"|"retracted"|"reborn"|"label_withdrawn", event_of?: integer }
 ---@return string?
 ---@return cw.Err?
 function db.outbox:create_json(args) end

@@ -27,6 +27,7 @@ function seconds(span) end
 ---@field references string[]? # where the heuristic comes from
 ---@field false_positives string[]? # what fires it and is harmless
 ---@field tags string[]? # "aml.layering"
+---@field role "actor"|"victim"|"counterparty"|"unknown"|nil # what the entity of its alerts has done, or had done to it; an alert may say another
 ---@field params table<string, number|string|boolean|table>? # defaults; conf/rules.lua overrides them by rule id, name and type must fit
 ---@field when cw.When|fun(p: table): cw.When|nil # conditions under which the rule is called at all; all must hold
 ---@field state (fun(p: table): table<string, cw.State>)? # the states of the rule, by name
@@ -39,6 +40,8 @@ function seconds(span) end
 ---@field confidence number? # 0 to 1; the score if left out
 ---@field severity "low"|"medium"|"high"|"critical"|nil # instead of the rule's
 ---@field dedup string? # alerts of one rule with the same text belong together: usually an address
+---@field entity string? # the address that it is about; else the one that dedup begins with, else the sender
+---@field role "actor"|"victim"|"counterparty"|"unknown"|nil # of the entity; else the rule's, else actor for the sender, counterparty for the receiver
 ---@field explain table<string, any>? # values, limits and baselines by name; 16 KB at most
 ---@field text string? # one sentence for people, 2 KB at most; else made of title and explain
 

@@ -236,6 +236,23 @@ function crypto.base64(bytes) end
 ---@return string?
 function crypto.unbase64(text) end
 
+labels = {}
+
+---a list of labelled addresses: its rows for db.labels:import and a report, both as JSON text; nil and what is wrong
+---@param text string
+---@param options cw.LabelOptions
+---@return string?, string
+function labels.read(text, options) end
+
+---@class cw.LabelOptions
+---@field file string? # for messages
+---@field format string? # auto, csv, tagpack, ofac or plain
+---@field category string? # where the text says none
+---@field source string? # where the text says none
+---@field confidence number? # where the text says none
+---@field chain_id integer? # of all rows, whatever the text says
+---@field skip_bad boolean? # leave bad rows out and report them
+
 predict = {}
 
 ---judges the transaction in the request's body; the verdict as JSON text. Waits
