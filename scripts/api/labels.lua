@@ -12,7 +12,7 @@ local function events() return #(json.decode(engine.call("deliver.targets") or "
 
 --- The change and its line in the audit log, or neither; then waits until it is live here. `act` gives a version row as
 --- JSON text, or nil and an error. Nothing changed: nil, nil.
-local function changed(req, action, details, act)
+local function changed(action, details, act)
   local done, err = db.transaction(function()
     local row, why = act()
     if not row then
@@ -43,15 +43,16 @@ end
 endpoint {
   method = "GET", path = "/api/v1/labels", auth = "viewer",
   summary = "the address lists of the database, or what they say of an address",
-  description = "Without `address`: each list with its version, checksum and whether it hides alerts. With it: all labels "
-    .. "of that address. Lists that are files of the engine are not among them.",
+  description = "Without `address`: each list with its version, checksum and whether it hides alerts. With it: all "
+    .. "labels of that address. Lists that are files of the engine are not among them.",
   params = {
     address = { type = "address" }, chain_id = { type = "integer", min = 0 },
     expired = { type = "boolean", doc = "false: only what holds now" },
   },
   responses = { [200] = { description = "items", schema = { type = "object" } } },
   handler = function(req)
-    local p, found, err = req.params, nil, nil
+    local p = req.params
+    local found, err
     if p.address then
       found, err = db.labels:of { address = p.address, chain_id = p.chain_id, expired = p.expired }
     else
@@ -90,9 +91,10 @@ endpoint {
   method = "POST", path = "/api/v1/labels/{list}/import", auth = "analyst",
   summary = "labels from a file in the body go to a list",
   description = "CSV (`address,category,name,source`, in any order; also confidence, first_seen, last_seen, expires, "
-    .. "chain_id), a GraphSense TagPack, OFAC's SDN list (XML, CSV, text) or one address a line. One bad row refuses the "
-    .. "whole, with line and field, unless `skip_bad`. With `replace` what is not in the body leaves the list, and alerts "
-    .. "that rested on it are opened again. Answers when the labels are live on this engine; others follow within seconds.",
+    .. "chain_id), a GraphSense TagPack, OFAC's SDN list (XML, CSV, text) or one address a line. One bad row refuses "
+    .. "the whole, with line and field, unless `skip_bad`. With `replace` what is not in the body leaves the list, and "
+    .. "alerts that rested on it are opened again. Answers when the labels are live on this engine; others follow "
+    .. "within seconds.",
   params = {
     list = NAME, format = { type = "string", enum = { "auto", "csv", "tagpack", "ofac", "plain" }, default = "auto" },
     category = { type = "string", max_length = 64, doc = "where the body says none; so source and confidence" },
@@ -115,7 +117,7 @@ endpoint {
       source = p.source, confidence = p.confidence, chain_id = p.chain_id, skip_bad = p.skip_bad })
     if not rows then return problem(422, "labels_invalid", report) end
     report = json.decode(report)
-    local row, err = changed(req, "import", { rows = report.rows, skipped = report.skipped }, function()
+    local row, err = changed("import", { rows = report.rows, skipped = report.skipped }, function()
       return db.labels:import { list = p.list, rows = rows, replace = p.replace, format = report.format,
         file = "HTTP", created_by = user_of(req), events = events() }
     end)
@@ -130,12 +132,13 @@ endpoint {
 endpoint {
   method = "POST", path = "/api/v1/labels/{list}/remove", auth = "analyst",
   summary = "take labels off a list",
-  description = "Of an address (on one chain, of one category, where these are given), or with `all` every one. Alerts that "
-    .. "rested on them are opened again: `reopened` counts them, GET .../withdrawals lists them.",
+  description = "Of an address (on one chain, of one category, where these are given), or with `all` every one. Alerts "
+    .. "that rested on them are opened again: `reopened` counts them, GET .../withdrawals lists them.",
   params = { list = NAME },
   body = { fields = {
-    address = { type = "address" }, chain_id = { type = "integer", min = 0 }, category = { type = "string", max_length = 64 },
-    all = { type = "boolean" }, reason = { type = "string", max_length = 2000 },
+    address = { type = "address" }, chain_id = { type = "integer", min = 0 },
+    category = { type = "string", max_length = 64 }, all = { type = "boolean" },
+    reason = { type = "string", max_length = 2000 },
   }, required = true },
   responses = { [200] = VERSION, [404] = "no such label", [422] = "neither address nor all" },
   handler = function(req)
@@ -143,7 +146,8 @@ endpoint {
     if (d.address ~= nil) == (d.all == true) then
       return problem(422, "body_invalid", "say an address, or all = true")
     end
-    local row, err = changed(req, "remove", { address = d.address, category = d.category, reason = d.reason }, function()
+    local details = { address = d.address, category = d.category, reason = d.reason }
+    local row, err = changed("remove", details, function()
       return db.labels:remove { list = list, address = d.address, chain_id = d.chain_id, category = d.category,
         removed_by = user_of(req), events = events() }
     end)
@@ -182,10 +186,11 @@ endpoint {
 endpoint {
   method = "POST", path = "/api/v1/labels/{list}/suppress", auth = "operator",
   summary = "let a list hide alerts, or not any more",
-  description = "Alerts of listed addresses are stored with `suppressed_by` and told to nobody; the suppression counts them. "
-    .. "`rules` are patterns of rule ids and tags (eth.fan_*, aml.*); `side` says whose address must be listed: the one that "
-    .. "the alert is about (entity), the other (counterparty), or either; alerts above `max_severity` (default high) are told. "
-    .. "Never hidden: alerts that rest on a label of a category sanction..., and those of parties under one.",
+  description = "Alerts of listed addresses are stored with `suppressed_by` and told to nobody; the suppression counts "
+    .. "them. `rules` are patterns of rule ids and tags (eth.fan_*, aml.*); `side` says whose address must be listed: "
+    .. "the one that the alert is about (entity), the other (counterparty), or either; alerts above `max_severity` "
+    .. "(default high) are told. Never hidden: alerts that rest on a label of a category sanction..., and those of "
+    .. "parties under one.",
   params = { list = NAME },
   body = { fields = {
     on = { type = "boolean", required = true }, rules = { type = "array" },
@@ -207,8 +212,8 @@ endpoint {
     if d.rules and (#d.rules == 0 or #d.rules > 16) then
       return problem(422, "body_invalid", "rules has 1 to 16 patterns; leave it out for all rules")
     end
-    local row, err = changed(req, "suppress", { on = d.on, rules = d.rules, side = d.side, max_severity = d.max_severity,
-      reason = d.reason }, function()
+    local details = { on = d.on, rules = d.rules, side = d.side, max_severity = d.max_severity, reason = d.reason }
+    local row, err = changed("suppress", details, function()
       return db.labels:suppress { list = list, on = d.on, rules = d.rules, side = d.side, max_severity = d.max_severity,
         reason = d.reason, owner = user_of(req) }
     end)

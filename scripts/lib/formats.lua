@@ -29,8 +29,10 @@ local function details(event)
     lines[#lines + 1] = ("%s %s"):format(a.role or "unknown", a.entity)
   end
   for _, l in ipairs(a.labels or {}) do
-    lines[#lines + 1] = ("%s %s: %s%s (list %s, version %s)%s"):format(l.use == "suppression" and "hidden by" or "label",
-      l.address, l.category ~= "" and l.category or "no category", l.name ~= "" and ", " .. l.name or "", l.list,
+    local use = l.use == "suppression" and "hidden by" or "label"
+    lines[#lines + 1] = ("%s %s: %s%s (list %s, version %s)%s"):format(use, l.address,
+      l.category ~= "" and l.category or "no category", l.name ~= "" and ", " .. l.name or "",
+      l.list,
       l.version == 0 and "file " .. l.file or tostring(l.last_version or l.version),
       l.withdrawn_at and l.withdrawn_at ~= json.null and ", withdrawn" or "")
   end

@@ -10,8 +10,8 @@ local score = { type = "number", minimum = 0, maximum = 1 }
 local role = { type = "string", enum = { "actor", "victim", "counterparty", "unknown" },
   description = "what the entity has done, or had done to it" }
 local entity = { type = { "string", "null" }, description = "the address that the alert is about" }
-local labels = { type = "array", description = "entries of address lists that it rests on (use evidence), or that hid it "
-  .. "(use suppression)", items = { type = "object", properties = { list = { type = "string" },
+local labels = { type = "array", description = "entries of address lists that it rests on (use evidence), or that "
+  .. "hid it (use suppression)", items = { type = "object", properties = { list = { type = "string" },
   version = { type = "integer", description = "of the list; 0: a file" }, file = { type = "string" }, address = address,
   chain = { type = "integer" }, category = { type = "string" }, name = { type = "string" },
   source = { type = "string" }, confidence = { type = { "number", "null" } }, use = { type = "string" } } } }

@@ -178,7 +178,7 @@ static const char boot_with[] =
 	"local boot = ...\n"
 	"local function any() return setmetatable({}, { __index = function() return function() end end }) end\n"
 	"local C = setmetatable({ json = any(), request = any(), predict = any(), auth = any(), http = any(), crypto = any(),\n"
-	"  transaction = any(), jobs = any(),\n"
+	"  labels = any(), transaction = any(), jobs = any(),\n"
 	"  db = { audit_logs = { append = print } } },\n"
 	"  { __index = function() return function() end end })\n"
 	"C.engine = setmetatable({ version = '1', settings = {}, log = { debug = 1, info = 1, warn = 1, error = 1 } },\n"
