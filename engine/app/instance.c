@@ -44,7 +44,7 @@ void cw_instance_read(const char *data_dir, char out[CW_INSTANCE_TEXT])
 		close(fd);
 	}
 	if (is_name(text)) {
-		snprintf(out, CW_INSTANCE_TEXT, "%s", text);
+		snprintf(out, CW_INSTANCE_TEXT, "%.*s", CW_INSTANCE_TEXT - 1, text);
 		return;
 	}
 	randombytes_buf(bytes, sizeof(bytes));
