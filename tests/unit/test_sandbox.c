@@ -383,6 +383,66 @@ START_TEST(run_stops_and_refuses_like_production)
 }
 END_TEST
 
+START_TEST(run_has_limits_of_its_own)
+{
+	struct cw_run_conf conf = { .world = CW_WORLD_SCRIPTS, .jit = true, .ticks = 2000, .wall_us = 5000000,
+		                        .memory_bytes = (size_t)16 << 20 };
+	static const char loop[] = "for i = 1, 5000 do end return false", most[] = "local t = {} for i = 1, 100 do t[i] = ('x'):rep(1e6) .. i end";
+	static const char many[] = "local t = {} for i = 1, 240 do t[i] = i end return unpack(t)";
+	struct cw_buf printed = CW_BUF_INIT;
+	struct cw_err err;
+	int lines = 0;
+
+	ck_assert_int_eq(cw_lua_run(&conf, "try.lua", loop, strlen(loop), &printed, &err), -1);
+	ck_assert_str_eq(err.msg, "try.lua:1: stopped: more than 2000 ticks");
+	conf.ticks = 0;                               /* as in production */
+	ck_assert_int_eq(cw_lua_run(&conf, "try.lua", loop, strlen(loop), &printed, &err), 0);
+	ck_assert_str_eq(printed.data, "false\n");
+	for (int world = 0; world < 2; world++) {
+		conf.world = world != 0 ? CW_WORLD_RULES : CW_WORLD_SCRIPTS;
+		ck_assert_int_eq(cw_lua_run(&conf, "try.lua", most, strlen(most), &printed, &err), -1);
+		ck_assert_str_eq(err.msg, "try.lua:1: stopped: memory limit reached");
+	}
+	cw_buf_clear(&printed);
+	ck_assert_int_eq(cw_lua_run(&conf, "try.lua", many, strlen(many), &printed, &err), 0);
+	for (const char *p = printed.data; (p = strchr(p, '\n')) != NULL; p++)
+		lines++;
+	ck_assert_int_eq(lines, 200);
+	cw_buf_release(&printed);
+}
+END_TEST
+
+/* A file may have 200 locals; the guards of its loops need one. */
+START_TEST(guards_have_to_fit)
+{
+	char text[6000];
+	struct cw_buf printed = CW_BUF_INIT;
+	struct cw_run_conf conf = { .world = CW_WORLD_RULES, .jit = true };
+	struct cw_err err;
+	int fitted = 0;
+
+	for (int n = 190; n <= 201; n++) {
+		size_t len = 0;
+
+		for (int i = 0; i < n; i++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "local v%d = %d ", i, i);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "while false do end return v%d", n - 1);
+		ck_assert_uint_lt(len, sizeof(text));
+		cw_buf_clear(&printed);
+		if (cw_lua_run(&conf, "try.lua", text, len, &printed, &err) == 0) {
+			ck_assert_int_eq(atoi(printed.data), n - 1);
+			fitted = n;
+		} else {
+			ck_assert_msg(strstr(err.msg, "more than 200 local variables") != NULL, "%s", err.msg);
+			ck_assert_msg((strstr(err.msg, "(with budget guards)") != NULL) == (n <= 200), "%d: %s", n, err.msg);
+		}
+	}
+	ck_assert_int_ge(fitted, 195);
+	ck_assert_int_lt(fitted, 201);
+	cw_buf_release(&printed);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("sandbox");
@@ -404,6 +464,8 @@ int main(void)
 	tcase_add_test(tc, breach_ends_the_turn);
 	tcase_add_test(tc, run_prints_what_is_returned);
 	tcase_add_test(tc, run_stops_and_refuses_like_production);
+	tcase_add_test(tc, run_has_limits_of_its_own);
+	tcase_add_test(tc, guards_have_to_fit);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
