@@ -681,7 +681,7 @@ START_TEST(a_full_disk_leaves_the_old_file)
 	limit.rlim_cur = 50000;
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	ck_assert_int_eq(cw_checkpoint_save(cp, st, UINT64_MAX, digest, path, &err), -1);
-	ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+	ck_assert_int_eq(err.code, CW_ERR_SYSTEM);
 	ck_assert_msg(strstr(err.msg, "could not write checkpoint") != NULL, "%s", err.msg);
 	limit.rlim_cur = limit.rlim_max;
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);

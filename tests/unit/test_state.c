@@ -530,7 +530,7 @@ START_TEST(descriptors_run_out)
 	for (int room = 0; room < CW_STATE_FDS; room++) {
 		limit(RLIMIT_NOFILE, (rlim_t)(free_fd + room));
 		ck_assert(cw_state_new(&conf, &err) == NULL);
-		ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+		ck_assert_int_eq(err.code, CW_ERR_SYSTEM);
 		ck_assert_msg(strstr(err.msg, names[room]) != NULL, "%s", err.msg);
 		ck_assert_msg(strstr(err.msg, "Too many open files") != NULL, "%s", err.msg);
 		ck_assert_int_eq(open("/dev/null", O_RDONLY), room > 0 ? free_fd : -1);   /* what was made is closed */
@@ -553,7 +553,7 @@ START_TEST(address_space_runs_out)
 		limit(RLIMIT_AS, pages * 4096 + rooms[i]);
 		ck_assert(cw_state_new(&conf, &err) == NULL);
 		limit(RLIMIT_AS, RLIM_INFINITY);
-		ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+		ck_assert_int_eq(err.code, CW_ERR_SYSTEM);
 		ck_assert_str_eq(err.msg, "could not map the state arena: Cannot allocate memory");
 	}
 	limit(RLIMIT_FSIZE, 1 << 20);
