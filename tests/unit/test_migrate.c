@@ -787,6 +787,56 @@ START_TEST(tables_that_are_in_the_way)
 }
 END_TEST
 
+static char told[512];
+
+static void tell_event(void *arg, const struct cw_migrate_event *event)
+{
+	(void)arg;
+	ck_assert_int_gt(event->at_us, INT64_C(1700000000000000));
+	ck_assert_int_ge(event->duration_ms, 0);
+	ck_assert_str_eq(event->by, "chainwatch");
+	snprintf(told + strlen(told), sizeof(told) - strlen(told), "%s %s %s;", event->direction, event->version, event->name);
+}
+
+static void tell_step(void *arg, const struct cw_migration *step, bool is_up, double seconds)
+{
+	(void)arg;
+	ck_assert(seconds >= 0);
+	snprintf(told + strlen(told), sizeof(told) - strlen(told), "%s %s;", is_up ? "up" : "down", step->name);
+}
+
+START_TEST(what_ran_is_told_while_it_runs_and_afterwards)
+{
+	const char *conninfo = pgtest_create_database(pg, "told");
+	struct cw_migrate_run run = { .conninfo = conninfo, .progress = tell_step };
+	struct cw_buf sql = CW_BUF_INIT;
+	struct cw_err err;
+
+	put("20260101000000_a.sql", "-- migrate:up\nCREATE TABLE a (x int)\n-- migrate:down\nDROP TABLE a");
+	put("20260102000000_b.sql", "-- migrate:up transaction:false\nCREATE TABLE b (x int);");
+	struct cw_migrations m = load(dir);
+
+	told[0] = '\0';
+	ck_assert_int_eq(cw_migrate_up(&m, &run, "20260101000000", &err), 1);
+	ck_assert_int_eq(cw_migrate_down(&m, &run, 1, NULL, &err), 1);
+	ck_assert_int_eq(cw_migrate_up(&m, &run, NULL, &err), 2);
+	ck_assert_str_eq(told, "up a;down a;up a;up b;");
+	told[0] = '\0';
+	ck_assert_int_eq(cw_migrate_history(conninfo, tell_event, NULL, &err), 0);
+	ck_assert_str_eq(told, "up 20260101000000 a;down 20260101000000 a;up 20260101000000 a;up 20260102000000 b;");
+	/* Offline: what cannot be undone is said, and nothing of it is run. */
+	cw_migrate_sql(&m, "20260102000000", "0", &sql);
+	ck_assert_ptr_nonnull(strstr(sql.data, "-- 20260102000000_b.sql, down\n-- it has no down section: it cannot be undone\n\n"
+	                                       "-- 20260101000000_a.sql, down\nBEGIN;"));
+	ck_assert_ptr_nonnull(strstr(sql.data, "DROP TABLE a\n;\nDELETE FROM schema_migrations"));
+	cw_buf_clear(&sql);
+	cw_migrate_sql(&m, NULL, NULL, &sql);
+	ck_assert_ptr_nonnull(strstr(sql.data, "-- 20260102000000_b.sql, up\nCREATE TABLE b (x int);\n;\nINSERT INTO schema_migrations"));
+	cw_buf_release(&sql);
+	cw_migrations_release(&m);
+}
+END_TEST
+
 /* The session ends in the middle of a step. */
 START_TEST(a_connection_that_is_lost_is_told)
 {
@@ -847,6 +897,7 @@ int main(void)
 	tcase_add_test(server, versions_that_are_not_there);
 	tcase_add_test(server, drift_is_accepted_by_a_stamp);
 	tcase_add_test(server, tables_that_are_in_the_way);
+	tcase_add_test(server, what_ran_is_told_while_it_runs_and_afterwards);
 	tcase_add_test(server, a_connection_that_is_lost_is_told);
 	tcase_add_test(server, no_server_is_an_error);
 	suite_add_tcase(suite, server);
