@@ -187,7 +187,7 @@ COVERAGE_BUILD := build/coverage
 COVERAGE_EXEC := $(addprefix -fno-builtin-,fork execl execlp execle execv execvp execve)
 coverage: deps
 	@$(MAKE) -s -j$$(nproc) BUILD=$(COVERAGE_BUILD) SAN= \
-		CFLAGS="-O0 -g --coverage -fprofile-update=atomic -fdata-sections $(COVERAGE_EXEC) -DCW_FAULTS" \
+		CFLAGS="-O0 -g -Wno-format-truncation --coverage -fprofile-update=atomic -fdata-sections $(COVERAGE_EXEC) -DCW_FAULTS" \
 		LDFLAGS="$(COVERAGE_BUILD)/counters.o -Wl,-T,tests/coverage/counters.ld -Wl,--wrap=__gcov_exit \
 			-Wl,--wrap=__gcov_fork -Wl,--wrap=__gcov_execve -Wl,--wrap=__gcov_execv -Wl,--wrap=__gcov_execvp" coverage-build
 	@BUILD=$(COVERAGE_BUILD) COVERAGE="$(COVERAGE)" tests/coverage/coverage.sh
