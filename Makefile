@@ -54,7 +54,7 @@ help:
 	@echo "make bench-follow   back-fill from a local node beside an ingest of the same from a file"
 	@echo "make bench-rules    transactions a second through the rules, what each costs, round trips to the evaluator"
 	@echo "make bench-detect   detectors on labelled tables and series (CHAINWATCH_TEST_DATA names the data)"
-	@echo "make fuzz       each fuzz target for FUZZ_SECONDS (default 600); fuzz-smoke: 10 s each"
+	@echo "make fuzz       each fuzz target for FUZZ_SECONDS (default 600); fuzz-smoke: 60 s each"
 	@echo "make deps fmt install uninstall clean     PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 
 $(BUILD)/chainwatch: $(BUILD)/engine/app/main.o $(LIB)
@@ -231,7 +231,7 @@ fuzz: deps
 	@$(MAKE) -s -j$$(nproc) $(FUZZ)
 	@tests/fuzz/fuzz.sh $(FUZZ_SECONDS)
 fuzz-smoke:
-	@$(MAKE) -s fuzz FUZZ_SECONDS=10
+	@$(MAKE) -s fuzz FUZZ_SECONDS=60
 
 # Settings, parameters of rules and lists in /etc are the operator's: they are written once.
 install: all

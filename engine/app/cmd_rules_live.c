@@ -78,7 +78,7 @@ static int request(struct ask *a, const struct cw_config *config, const char *me
 		return 0;
 	detail = text_of(parse(a), "detail");
 	fprintf(stderr, "chainwatch %s: %s\n", a->cli.verb, detail[0] != '\0' ? detail : a->reply.data);
-	return status == 503 ? 75 : 1;
+	return status == 503 || status == 429 ? 75 : 1;
 }
 
 static void put_escaped(struct cw_buf *out, const char *text)

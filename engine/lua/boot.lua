@@ -126,7 +126,8 @@ local function endpoint(decl)
 	check_specs(what, decl.params)
 	check_body(what, decl.body)
 	decl.plain = decl.params == nil and not decl.path:find("{", 1, true)
-		and (decl.method == "GET" or decl.body ~= nil and not decl.body.fields)
+		and (decl.method == "GET" or decl.body ~= nil and not decl.body.fields
+			and not (decl.body.raw and decl.body.content))
 	decl.file = loading
 	endpoints[#endpoints + 1] = decl
 	return decl
@@ -292,6 +293,19 @@ end
 --- Where nothing is declared nothing is taken: what a client sends, and expects to count, is not dropped silently.
 local NOTHING = { body = { required = false, fields = {} } }
 
+--- Text is taken as one of the types that are declared, or as what tools send when nothing is said.
+local UNNAMED = { ["application/x-www-form-urlencoded"] = true, ["application/octet-stream"] = true }
+
+local function check_text(ep, req)
+	local kind = req:header("Content-Type")
+	kind = kind and kind:lower():match("^[^;%s]*") or ""
+	if kind == "" or UNNAMED[kind] then return nil end
+	for _, taken in ipairs(ep.body.content) do
+		if kind == taken then return nil end
+	end
+	return problem(415, "media_type", "the body must be " .. concat(ep.body.content, " or "))
+end
+
 local REQUEST = { __index = req_index, __metatable = false }
 
 --- What a job runs: checks, then the handler. Returns what reply or problem returned.
@@ -302,6 +316,8 @@ local function entry(ep)
 	if status then return status, kind, body, more end
 	if ep.body and ep.body.fields then
 		status, kind, body, more = read_body(ep, req)
+	elseif ep.body and ep.body.raw and ep.body.content then
+		status, kind, body, more = check_text(ep, req)
 	elseif not ep.body and ep.method ~= "GET" then
 		status, kind, body, more = read_body(NOTHING, req)
 	end

@@ -1,5 +1,7 @@
 --- Tools of administrators.
 
+local busy = require "lib.busy"
+
 endpoint {
   method = "POST", path = "/api/v1/admin/lua", auth = "admin",
   summary = "run a text in the sandbox, guards and budgets of production",
@@ -12,7 +14,7 @@ endpoint {
     [200] = { description = "what it returned, one value a line",
       schema = { type = "object", properties = { output = { type = "string" } } } },
     [403] = "running texts is off, or the role is not admin", [422] = "it failed or was stopped: line and reason",
-    [503] = "others are being run",
+    [429] = "others are being run",
   },
   handler = function(req)
     if req.body:find("[%z\27]") then return problem(422, "script_failed", "eval.lua:1: binary chunks are not run") end
@@ -22,6 +24,6 @@ endpoint {
     local answer, err = engine.call("lua", json.encode { world = req.params.world, text = req.body })
     if answer then return reply_raw(200, answer) end
     if err.code == "script" or err.status == 500 then return problem(422, "script_failed", err.message) end
-    return problem(err)
+    return busy(err)
   end,
 }

@@ -67,6 +67,9 @@ endpoint {
       return problem(403, "forbidden", "only an admin makes keys for others")
     end
     if req.data.name:find("^%s*$") then return identity.invalid("/name", "must not be empty") end
+    if req.data.name:find("%c") or req.data.name:find("\194[\128-\159]") then
+      return identity.invalid("/name", "must not have control characters")
+    end
     local expires = req.data.expires_at
     if expires and req.data.expires_in_days then return identity.invalid("/expires_at",
       "and expires_in_days: say one") end

@@ -69,13 +69,20 @@ endpoint {
   method = "POST", path = "/api/v1/deliveries/targets/{name}/retry", auth = "operator",
   summary = "try everything again that was given up for a target",
   params = { name = { type = "string", required = true, max_length = 64 } },
-  responses = { [200] = "how many" },
+  responses = { [200] = "how many", [404] = "no such target, now or before" },
   handler = function(req)
+    local targets, by_name = delivery.targets()
+    if not targets then return problem(by_name) end
     local n, err = db.transaction(function()
       local count, fault = db.outbox:retry { target = req.params.name }
       if not count then return nil, fault end
-      db.audit_logs:append { event_type = "delivery.retry", resource = "deliveries/targets/" .. req.params.name,
-        action = "retry", status = "success", details = { count = count } }
+      if count == 0 and not by_name[req.params.name] then
+        return nil, { status = 404, code = "not_found", message = 'there is no target "' .. req.params.name .. '"' }
+      end
+      local noted
+      noted, fault = db.audit_logs:append { event_type = "delivery.retry", resource = "deliveries/targets/"
+        .. req.params.name, action = "retry", status = "success", details = { count = count } }
+      if not noted then return nil, fault end
       return count
     end)
     if not n then return problem(err) end

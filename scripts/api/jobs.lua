@@ -139,9 +139,13 @@ endpoint {
   }, required = true },
   responses = {
     [201] = { description = "the hold", schema = { type = "object" } }, [400] = "not one of hash, address, rule",
+    [422] = "a field is wrong",
   },
   handler = function(req)
     local d = req.data
+    if d.rule and not d.rule:find("^[%w_.-]+$") then
+      return problem(422, "body_invalid", "/rule must be the id of a rule: letters, digits, dots, hyphens")
+    end
     local row, err = audited("create", function()
       return db.legal_holds:create { hash = d.hash, address = d.address, rule = d.rule, reason = d.reason,
         created_by = who(req) }

@@ -1,5 +1,7 @@
 --- The rules that are live, and what analysts and operators do to them: try a version out, promote it, switch one off.
 
+local busy = require "lib.busy"
+
 local function role()
   return { type = "string", enum = { "live", "candidate" }, default = "live",
     doc = "the version that judges, or the one on trial beside it" }
@@ -21,7 +23,8 @@ endpoint {
 endpoint {
   method = "GET", path = "/api/v1/rules", auth = "viewer",
   summary = "the rules: metadata, status, warm or not, counts, cost, state",
-  params = { status = { type = "string", doc = "live, shadow, candidate, warming, quarantined or disabled" } },
+  params = { status = { type = "string",
+    enum = { "live", "shadow", "candidate", "warming", "quarantined", "disabled" } } },
   responses = { [200] = { description = "items", schema = OBJECT } },
   handler = function(req)
     local set = json.decode(engine.ruleset())
@@ -125,7 +128,7 @@ local function drop_candidate(id)
 end
 
 local function refused(err)
-  if err.status == 503 or err.status == 409 or err.status == 404 then return problem(err) end
+  if err.code == "busy" or err.status == 503 or err.status == 409 or err.status == 404 then return busy(err) end
   return problem(422, "rule_refused", err.message)
 end
 
@@ -146,7 +149,7 @@ end
 local SUBMITTED = {
   [200] = { description = "rule, version, sha256, status: it runs beside the live one", schema = OBJECT },
   [409] = "this very version is there already",
-  [422] = "something is wrong with it: line and reason; nothing has changed", [503] = "a reload is under way",
+  [422] = "something is wrong with it: line and reason; nothing has changed", [429] = "a reload is under way",
 }
 local TEXT = { content = { "text/plain" }, raw = true, required = true, schema = { type = "string" } }
 
@@ -259,7 +262,7 @@ endpoint {
       status = answer and "success" or "failure", details = answer and json.decode(answer) or { error = err.message } }
     if why then log.error("a reload could not be audited", { error = why.message }) end
     if answer then return reply_raw(200, answer) end
-    if err.status == 503 then return problem(err) end
+    if err.status == 503 then return busy(err) end
     return problem(422, "reload_refused", err.message)
   end,
 }

@@ -1,5 +1,7 @@
 --- The analyst's workbench over HTTP: why a rule said what it said, and what rules would have found.
 
+local busy = require "lib.busy"
+
 local OBJECT = { type = "object" }
 local HASH = { type = "hash", required = true }
 local RULE = { type = "string", max_length = 64, doc = "id; left out: all rules that are live" }
@@ -8,7 +10,7 @@ local VERSION = { type = "string", max_length = 64, doc = "a version of the rule
 local function answer(status, text, err)
   if text then return reply_raw(status, text) end
   if err.code == "script" then return problem(422, "script_failed", err.message) end
-  return problem(err)
+  return busy(err)
 end
 
 endpoint {
@@ -21,7 +23,7 @@ endpoint {
     chain_id = { type = "integer", min = 0, doc = "where several chains have the hash" } },
   responses = { [200] = { description = "transaction, replayed, rules", schema = OBJECT },
     [404] = "no such transaction, rule or version", [422] = "not a hash; or the rule does not load",
-    [503] = "others are being made; try again", [504] = "the history was not replayed in time" },
+    [429] = "others are being made; try again", [504] = "the history was not replayed in time" },
   handler = function(req)
     local p = req.params
     return answer(200, engine.call("explain",
@@ -42,7 +44,7 @@ endpoint {
     warm = { type = "string", max_length = 16, doc = "history before `from` that warms up: \"7d\", \"0\", \"all\"" },
   } },
   responses = { [202] = { description = "id, status", schema = OBJECT }, [404] = "no such rule or version",
-    [422] = "what is wrong with it", [503] = "one is running; try again" },
+    [422] = "what is wrong with it", [429] = "one is running; try again" },
   handler = function(req)
     local b = req.data or {}
     return answer(202, engine.call("backtest.start", json.encode {

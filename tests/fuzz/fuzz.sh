@@ -13,6 +13,7 @@ run() {   # target
 	corpus=$out/$name.corpus
 	mkdir "$corpus"
 	cp -R "tests/fuzz/corpus/${name#fuzz_}/." "$corpus" 2>/dev/null
+	case $name in fuzz_guard|fuzz_rule) cp rules/*.lua "$corpus" ;; esac   # the best seeds there are, as they are now
 	# Writable data of a target (checkpoint files) goes where it is cleared away.
 	TMPDIR=$out timeout $((seconds + 120)) "$1" -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=20 \
 		-print_final_stats=1 -artifact_prefix="$found/$name-" "$corpus" >"$out/$name.log" 2>&1
