@@ -227,6 +227,16 @@ static void fail(struct cw_rpc_call *call, int64_t retry_after_ms, const char *w
 
 /* --- answers --- */
 
+static bool read_number(const struct cw_json *json, uint64_t *out)
+{
+	struct cw_u256 number;
+
+	if (json == NULL || !cw_json_quantity(json, &number) || !cw_u256_fits_u64(&number) || number.w[0] > INT64_MAX)
+		return false;
+	*out = number.w[0];
+	return true;
+}
+
 static void read_error(struct cw_rpc_reply *reply, const struct cw_json *error)
 {
 	const struct cw_json *code = cw_json_get(error, "code"), *message = cw_json_get(error, "message");
@@ -275,10 +285,10 @@ static const char *read_batch(struct cw_rpc_call *call, const struct cw_json *an
 
 	memset(call->replies, 0, (size_t)call->n * sizeof(*call->replies));
 	for (const struct cw_json *a = answers->first; a != NULL; a = a->next) {
-		const struct cw_json *id = cw_json_get(a, "id");
-		int64_t i;
+		uint64_t i;
 
-		if (id == NULL || !cw_json_to_i64(id, &i) || i < 0 || i >= call->n || call->replies[i].message != NULL ||
+		/* Some give it back as text. */
+		if (!read_number(cw_json_get(a, "id"), &i) || i >= (uint64_t)call->n || call->replies[i].message != NULL ||
 		    call->replies[i].result != NULL)
 			return "an answer has an id that was not asked, or one twice";
 		if (!read_reply(&call->replies[i], a))
@@ -477,16 +487,6 @@ int64_t cw_rpc_wait_ms(const struct cw_rpc *rpc)
 }
 
 /* --- polling --- */
-
-static bool read_number(const struct cw_json *json, uint64_t *out)
-{
-	struct cw_u256 number;
-
-	if (json == NULL || !cw_json_quantity(json, &number) || !cw_u256_fits_u64(&number) || number.w[0] > INT64_MAX)
-		return false;
-	*out = number.w[0];
-	return true;
-}
 
 static bool read_head(const struct cw_json *block, struct cw_rpc_head *head)
 {
