@@ -703,7 +703,7 @@ size_t cw_peer_consume(struct cw_peer *conn, const char *data, size_t len)
 		struct cw_exchange *x = conn->current;
 
 		if (x == NULL) {
-			if (at == len || conn->nqueue >= conn->server->conf.pipeline_max || cw_peer_out_pending(conn) > CW_OUT_HIGH)
+			if (at == len || conn->nqueue >= conn->server->conf.pipeline_max || cw_peer_out_pending(conn) > CW_OUT_LOW)
 				break;
 			x = begin(conn);
 		}

@@ -204,6 +204,7 @@ struct cw_server {
 	unsigned generation;
 	uint64_t accepted, refused, requests;
 	uint64_t body_bytes;           /* of request bodies in memory */
+	uint64_t turn_bytes;           /* written since the turn began */
 	char *read_buf;                /* CW_READ_BYTES, of whoever reads just now */
 	struct cw_buf spare_out[64];   /* output buffers for whoever writes next */
 	int nspare_out;

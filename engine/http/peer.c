@@ -20,7 +20,8 @@
 
 #define STRIDE 65536               /* of a stream: as much has to move within the time */
 #define LINGER_BYTES (4 << 20)     /* read and dropped at most, so that a client learns why its upload was refused */
-#define ROUNDS 16                  /* of parsing and writing before others get their turn */
+#define ROUNDS 16                  /* of parsing and writing before others get their turn; */
+#define TURN_BYTES 65536           /* or so much written */
 
 static int64_t in_ms(int64_t ms)
 {
@@ -286,6 +287,7 @@ static bool flush(struct cw_peer *conn)
 			break;
 		conn->out_at += (size_t)n;
 		conn->written += (uint64_t)n;
+		conn->server->turn_bytes += (uint64_t)n;
 		conn->half_due_us = 0;
 	}
 	if (cw_peer_out_pending(conn) == 0) {
@@ -424,10 +426,11 @@ static void linger(struct cw_peer *conn)
 /* Everything that can happen without waiting. False if the connection has been closed. */
 static bool work(struct cw_peer *conn)
 {
+	uint64_t from = conn->written;
 	bool moved = true;
 	int rounds;
 
-	for (rounds = 0; moved && rounds < ROUNDS; rounds++) {
+	for (rounds = 0; moved && rounds < ROUNDS && conn->written - from < TURN_BYTES; rounds++) {
 		size_t before = cw_peer_out_pending(conn);
 
 		moved = parse_kept(conn);
@@ -435,7 +438,7 @@ static bool work(struct cw_peer *conn)
 			end_of_input(conn);
 		if (conn->dead || conn->cut || !flush(conn))
 			break;
-		moved = drained(conn) || moved || (before > CW_OUT_HIGH && cw_peer_out_pending(conn) <= CW_OUT_HIGH);
+		moved = drained(conn) || moved || (before > CW_OUT_LOW && cw_peer_out_pending(conn) <= CW_OUT_LOW);
 	}
 	if (conn->cut)
 		cw_peer_close(conn);

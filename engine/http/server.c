@@ -26,7 +26,8 @@
 #include "loop/loop.h"
 
 #define BACKLOG 1024
-#define ACCEPT_BATCH 64        /* of one turn, so that connections that are there get theirs */
+#define ACCEPT_BATCH 256       /* of one turn, so that connections that are there get theirs, and new ones soon */
+#define TURN_BYTES (4 << 20)   /* written in one turn to those who go on: a thousand who ask for much do not hold up the rest */
 #define REFUSED_MAX 64         /* connections beyond max_connections that are told so; others are just closed */
 #define RETRY_ACCEPT_MS 100    /* after "too many open files": the listener would be ready in every turn */
 
@@ -353,8 +354,15 @@ static void on_turn(void *arg)
 	cw_list_init(&now);
 	while ((link = cw_list_take(&server->dirty)) != NULL)
 		cw_list_append(&now, link);
-	while (!cw_list_empty(&now))
+	server->turn_bytes = 0;
+	while (!cw_list_empty(&now) && server->turn_bytes < TURN_BYTES)
 		cw_peer_settle(cw_list_entry(now.next, struct cw_peer, dirty));
+	while (!cw_list_empty(&now)) {
+		link = now.prev;
+		cw_list_remove(link);
+		cw_list_prepend(&server->dirty, link);
+		cw_server_schedule(server);
+	}
 	free_dead(server);
 	set_gauge(server);
 	if (server->draining && server->on_drained != NULL && server->nconns == 0 && server->norphans == 0)
