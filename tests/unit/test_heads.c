@@ -19,6 +19,7 @@
 
 #define EVENT "{\"method\":\"eth_subscription\",\"params\":{}}"
 
+static const char event[] = EVENT;
 static struct cw_loop *loop;
 static struct cw_heads *heads;
 static int announced;
@@ -134,9 +135,9 @@ static void serve(int fd, enum way way)
 	say(fd, "\x81", 1);                         /* a frame in pieces */
 	usleep(20000);
 	say(fd, "\x29", 1);
-	say(fd, EVENT, 20);
+	say(fd, event, 20);
 	usleep(20000);
-	say(fd, EVENT + 20, strlen(EVENT) - 20);
+	say(fd, &event[20], strlen(event) - 20);
 	say_frame(fd, 0x82, "binary");
 	say_frame(fd, 0x81, EVENT);
 	pause();
