@@ -272,10 +272,15 @@ static bool is_overload(const struct cw_rpc_reply *reply)
 
 bool cw_rpc_is_unknown_method(const struct cw_rpc_reply *reply)
 {
-	return reply->result == NULL && (reply->code == -32601 || strcasestr(reply->message, "not supported") != NULL ||
-	                                 strcasestr(reply->message, "not found") != NULL ||
-	                                 strcasestr(reply->message, "not available") != NULL ||
-	                                 strcasestr(reply->message, "does not exist") != NULL);
+	static const char *const ways[] = { "not supported", "unsupported", "not found", "not available", "does not exist", "unknown" };
+
+	if (reply->result != NULL || reply->code == -32601)
+		return reply->result == NULL;
+	/* "header not found" is of a block that is gone, not of a method. */
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+		if (strcasestr(reply->message, ways[i]) != NULL)
+			return strcasestr(reply->message, "method") != NULL;
+	return false;
 }
 
 /* The answers of a batch may come in any order. NULL, or what is wrong. */

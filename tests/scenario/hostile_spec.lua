@@ -138,6 +138,7 @@ describe("hostile nodes", function()
   it("end where a straight way ends, whatever the forks and faults", function()
     nodes = hostile.start { seed = SEED, chains = CHAINS }
     for c = 0, CHAINS - 1 do nodes:op("step", { chain = c, n = 5 }) end
+    nodes:op("grow", { chain = 0, n = 500, txs = 1 })     -- what happens to it happens while it is being read
     e = follow("forks", "both")
     local reorgs = 0
     for round = 1, ROUNDS do

@@ -235,6 +235,26 @@ START_TEST(a_node_that_takes_no_batches_is_asked_one_by_one)
 }
 END_TEST
 
+START_TEST(unknown_methods_are_told_from_unknown_blocks)
+{
+	static const struct { int64_t code; const char *message; bool unknown; } cases[] = {
+		{ -32601, "no", true }, { -32600, "Unsupported method: eth_getBlockReceipts on ETH_MAINNET", true },
+		{ -32000, "the method eth_getBlockReceipts does not exist/is not available", true }, { -32000, "Method not found", true },
+		{ -32000, "header not found", false }, { -32000, "block does not exist", false }, { -32000, "unknown block", false },
+		{ -32000, "method handler crashed", false }, { 0, "no message", false },
+	};
+	const struct cw_json null = { .type = CW_JSON_NULL };
+
+	up_with(1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const struct cw_rpc_reply reply = { .code = cases[i].code, .message = cases[i].message };
+
+		ck_assert_msg(cw_rpc_is_unknown_method(&reply) == cases[i].unknown, "%s", cases[i].message);
+	}
+	ck_assert(!cw_rpc_is_unknown_method(&(struct cw_rpc_reply){ .result = &null }));
+}
+END_TEST
+
 START_TEST(an_answer_that_is_too_long_is_given_up)
 {
 	static char text[4000];
@@ -345,6 +365,7 @@ int main(void)
 	tcase_add_loop_test(tc, what_is_of_no_use_sets_the_endpoint_aside, 0, (int)(sizeof(useless) / sizeof(*useless)));
 	tcase_add_test(tc, errors_that_are_no_objects_are_errors);
 	tcase_add_test(tc, a_node_that_takes_no_batches_is_asked_one_by_one);
+	tcase_add_test(tc, unknown_methods_are_told_from_unknown_blocks);
 	tcase_add_test(tc, an_answer_that_is_too_long_is_given_up);
 	tcase_add_loop_test(tc, heads_that_make_sense_and_those_that_do_not, 0, (int)(sizeof(polls) / sizeof(*polls)));
 	tcase_add_test(tc, the_one_that_is_followed_is_left_when_it_lags_or_fails);
