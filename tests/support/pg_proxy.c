@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +14,28 @@
 #include <unistd.h>
 
 #define LINES 64
+#define DRIP 7
 
-struct line { int client, server; };
+/* Where a stream of messages stands: type (but for the first of a client), length, the rest. */
+struct flow {
+	bool typed;
+	int have;
+	unsigned char head[5];
+	long left;
+};
+
+struct line {
+	int client, server;
+	struct flow flows[2];          /* of the client, of the server */
+	bool deaf, drips;
+};
 
 struct pg_proxy {
 	pthread_t thread;
 	char dir[64], server[108];
 	int listener;
 	atomic_int stop, cut, cuts, blocked;
+	atomic_int trip_side, trip_nth, trip_fault, tripped;
 	struct line lines[LINES];
 	int n;
 	char buffer[65536];
@@ -57,11 +72,60 @@ static void take_client(struct pg_proxy *p)
 		close(server);
 		return;
 	}
-	p->lines[p->n++] = (struct line){ client, server };
+	p->lines[p->n] = (struct line){ .client = client, .server = server };
+	p->lines[p->n++].flows[1].typed = true;
 }
 
-static int pump(struct pg_proxy *p, int from, int to, int is_server)
+/* Takes a byte; true if it is the first of a message. */
+static bool begins(struct flow *f, unsigned char byte)
 {
+	int need = f->typed ? 5 : 4, at = f->typed ? 1 : 0;
+
+	if (f->left > 0) {
+		f->left--;
+		return false;
+	}
+	f->head[f->have++] = byte;
+	if (f->have == need) {
+		f->left = ((long)f->head[at] << 24 | (long)f->head[at + 1] << 16 | (long)f->head[at + 2] << 8 | f->head[at + 3]) - 4;
+		f->have = 0;
+		f->typed = true;
+		return false;
+	}
+	return f->have == 1;
+}
+
+/* How many of these bytes go on before the fault; -1: all, without one. */
+static ssize_t until_fault(struct pg_proxy *p, struct flow *f, int side, ssize_t n)
+{
+	ssize_t at = -1;
+
+	for (ssize_t i = 0; i < n; i++) {
+		if (!begins(f, (unsigned char)p->buffer[i]) || p->trip_side != side || p->trip_nth == 0)
+			continue;
+		if (--p->trip_nth == 0 && at < 0) {
+			p->tripped++;
+			at = p->trip_fault == PG_PROXY_CUT_INSIDE ? i + 1 : i;
+		}
+	}
+	return at;
+}
+
+static int pass(const struct line *l, const char *bytes, ssize_t n, int to)
+{
+	for (ssize_t at = 0; at < n;) {
+		ssize_t sent = send(to, bytes + at, l->drips && n - at > DRIP ? DRIP : (size_t)(n - at), MSG_NOSIGNAL);
+
+		if (sent < 0)
+			return -1;
+		at += sent;
+	}
+	return 0;
+}
+
+static int pump(struct pg_proxy *p, struct line *l, int is_server)
+{
+	int from = is_server ? l->server : l->client, to = is_server ? l->client : l->server;
 	static const char answer[] = "COMMIT";   /* with its NUL: CommandComplete's tag */
 	ssize_t n = read(from, p->buffer, sizeof(p->buffer));
 
@@ -72,14 +136,24 @@ static int pump(struct pg_proxy *p, int from, int to, int is_server)
 		p->cuts++;
 		return -1;
 	}
-	for (ssize_t at = 0; at < n;) {
-		ssize_t sent = send(to, p->buffer + at, (size_t)(n - at), MSG_NOSIGNAL);
+	ssize_t before = until_fault(p, &l->flows[is_server], is_server, n);
 
-		if (sent < 0)
-			return -1;
-		at += sent;
+	if (l->deaf)                     /* what comes after the end that was shown is lost */
+		return 0;
+	if (before < 0)
+		return pass(l, p->buffer, n, to);
+	if (pass(l, p->buffer, before, to) != 0)
+		return -1;
+	switch (p->trip_fault) {
+	case PG_PROXY_HALF_CLOSE:
+		shutdown(to, SHUT_WR);
+		l->deaf = true;
+		return 0;
+	case PG_PROXY_DRIP:
+		l->drips = true;
+		return pass(l, p->buffer + before, n - before, to);
+	default: return -1;
 	}
-	return 0;
 }
 
 static void *run(void *arg)
@@ -97,8 +171,8 @@ static void *run(void *arg)
 		}
 		poll(fds, (nfds_t)(1 + 2 * n), 10);
 		for (int i = n - 1; i >= 0; i--) {
-			if (p->blocked || (fds[1 + 2 * i].revents != 0 && pump(p, p->lines[i].client, p->lines[i].server, 0) != 0) ||
-			    (fds[2 + 2 * i].revents != 0 && pump(p, p->lines[i].server, p->lines[i].client, 1) != 0))
+			if (p->blocked || (fds[1 + 2 * i].revents != 0 && pump(p, &p->lines[i], 0) != 0) ||
+			    (fds[2 + 2 * i].revents != 0 && pump(p, &p->lines[i], 1) != 0))
 				cut(p, i);
 		}
 		if (fds[0].revents != 0)
@@ -147,6 +221,20 @@ const char *pg_proxy_dir(const struct pg_proxy *proxy)
 void pg_proxy_cut_commit_answers(struct pg_proxy *proxy, int times)
 {
 	proxy->cut = times;
+}
+
+void pg_proxy_trip(struct pg_proxy *proxy, int from_server, int nth, enum pg_proxy_fault fault)
+{
+	proxy->trip_nth = 0;
+	proxy->tripped = 0;
+	proxy->trip_side = from_server;
+	proxy->trip_fault = (int)fault;
+	proxy->trip_nth = nth;
+}
+
+int pg_proxy_tripped(const struct pg_proxy *proxy)
+{
+	return proxy->tripped;
 }
 
 int pg_proxy_cuts(const struct pg_proxy *proxy)

@@ -202,6 +202,27 @@ START_TEST(lost_commit_answer_is_asked_by_key)
 }
 END_TEST
 
+/* Every message of a commit in either direction, on a fresh connection: before it, inside it, one way only, drop by drop. */
+#define STEPS_MAX 200
+
+START_TEST(line_fails_at_each_message)
+{
+	int fault = _i / 2, from_server = _i % 2, n = 0;
+	struct call *calls[STEPS_MAX];
+
+	for (bool tripped = true; tripped && n < (fault == PG_PROXY_DRIP ? 10 : STEPS_MAX); n++) {
+		pg_proxy_trip(proxy, from_server, n + 1, (enum pg_proxy_fault)fault);
+		calls[n] = send_many(3, (uint64_t)n * 3);
+		call_wait(calls[n]);
+		tripped = pg_proxy_tripped(proxy) > 0;
+		pg_proxy_trip(proxy, 0, 0, PG_PROXY_CUT);
+	}
+	ck_assert_int_gt(n, 4);
+	ck_assert_int_lt(n, STEPS_MAX);
+	assert_exactly(calls, n, (long)n * 3);
+}
+END_TEST
+
 static int published;
 
 static void on_publish(void *arg, const struct cw_outcome *out)
@@ -503,6 +524,7 @@ static int run(uint32_t lanes)
 #endif
 	tc = add_case(s, "lost answers", up_behind_proxy, down_behind_proxy);
 	tcase_add_test(tc, lost_commit_answer_is_asked_by_key);
+	tcase_add_loop_test(tc, line_fails_at_each_message, 0, lanes == 1 ? 2 * PG_PROXY_FAULTS : 2);
 	tcase_add_test(tc, lost_commit_answer_is_published_once);
 	tcase_add_test(tc, database_away_and_back);
 	tcase_add_test(tc, drain_ends_while_the_database_is_away);
