@@ -34,12 +34,6 @@ local function changed(action, details, act)
   return done.row
 end
 
-local function check_name(name)
-  if not name:find(NAMES) then
-    return problem(422, "list_name", "a list has a name of letters, digits, _, - and dots")
-  end
-end
-
 endpoint {
   method = "GET", path = "/api/v1/labels", auth = "viewer",
   summary = "the address lists of the database, or what they say of an address",
@@ -111,8 +105,9 @@ endpoint {
   },
   handler = function(req)
     local p = req.params
-    local bad = check_name(p.list)
-    if bad then return bad end
+    if not p.list:find(NAMES) then
+      return problem(422, "list_name", "a list has a name of letters, digits, _, - and dots")
+    end
     local rows, report = labels.read(req.body, { file = "the body", format = p.format, category = p.category,
       source = p.source, confidence = p.confidence, chain_id = p.chain_id, skip_bad = p.skip_bad })
     if not rows then return problem(422, "labels_invalid", report) end

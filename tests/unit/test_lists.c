@@ -3,6 +3,9 @@
 
 #include <zlib.h>
 
+#include "base/buf.h"
+#include "base/err.h"
+#include "chain/tx.h"
 #include "detect/lists.h"
 
 #define A "0x1111111111111111111111111111111111111111"
@@ -274,6 +277,93 @@ START_TEST(real_labels_are_read)
 }
 END_TEST
 
+static int64_t add_text(struct cw_lists *l, const char *name, const char *csv, struct cw_err *err)
+{
+	return cw_lists_add_csv(l, name, csv, strlen(csv), "0123456789abcdef", err);
+}
+
+START_TEST(a_list_says_its_name_version_and_chains)
+{
+	struct cw_lists *l = cw_lists_new();
+	struct cw_list_entry entry;
+	struct cw_address address = { { 0xa1 } };
+	const char *list;
+	struct cw_err err;
+	size_t at = 0;
+
+	ck_assert_int_eq(add_text(l, "file", "# a comment\r\n# list real name\n# version 7\naddress,chain_id,category\n"
+	                          "0xa100000000000000000000000000000000000000,5,x\n"
+	                          "0xa100000000000000000000000000000000000000,0,y\n", &err), 2);
+	cw_lists_seal(l);
+	ck_assert_int_eq(cw_lists_next(l, &address, &at, &list, &entry), 1);
+	ck_assert_str_eq(list, "real name");
+	ck_assert_uint_eq(entry.chain_id, 5);
+	cw_lists_free(&l);
+	l = cw_lists_new();
+	ck_assert_int_eq(add_text(l, "f", "# version x\naddress\n", &err), -1);
+	ck_assert_str_eq(err.msg, "list \"f\", line 1: version is no number from 1 on");
+	ck_assert_int_eq(add_text(l, "f", "# suppress side=up\naddress\n", &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.msg, "line 1: \"side\" in a suppress line"));
+	ck_assert_int_eq(add_text(l, "f", "address,chain_id\n0xa100000000000000000000000000000000000000,x\n", &err), -1);
+	ck_assert_str_eq(err.msg, "list \"f\", line 2: chain_id is no number");
+	cw_lists_free(&l);
+}
+END_TEST
+
+/* Which list hides an alert of `rule` about a1 or its counterparty b2; "" if none. */
+static const char *hidden(const char *head, const char *rule, int severity, const char *more)
+{
+	static const char *const tags[] = { "aml.layering" };
+	const struct cw_address a1 = { { 0xa1 } };
+	struct cw_list_alert alert = { .rule = rule, .tags = tags, .ntags = 1, .severity = severity, .entity = &a1 };
+	struct cw_tx tx = { .chain_id = 1, .timestamp = 100, .from = a1, .to = { { 0xb2 } }, .has = CW_TX_HAS_TO };
+	struct cw_lists *l = cw_lists_new();
+	struct cw_buf out = CW_BUF_INIT;
+	static char list[64];
+	struct cw_err err;
+	char text[500];
+
+	snprintf(text, sizeof(text), "%s\naddress,chain_id,expires\n%s", head, more);
+	ck_assert_msg(add_text(l, "allow", text, &err) >= 0, "%s", err.msg);
+	ck_assert_int_ge(add_text(l, "ofac", "address,category\n0xc300000000000000000000000000000000000000,sanctioned\n", &err), 0);
+	cw_lists_seal(l);
+	cw_lists_use(l);
+	cw_lists_forget_hits();
+	if (severity == 9) {                      /* its receiver is under sanctions */
+		tx.to.b[0] = 0xc3;
+		alert.severity = 0;
+	}
+	snprintf(list, sizeof(list), "%s", cw_lists_put_hits(l, &tx, &alert, &out));
+	ck_assert_str_eq(out.len > 2 ? strstr(out.data, "\"use\":\"suppression\"") != NULL ? "s" : "e" : "", list[0] != '\0' ? "s" : "");
+	cw_buf_release(&out);
+	cw_lists_use(NULL);
+	cw_lists_free(&l);
+	return list;
+}
+
+#define A1 "0xa100000000000000000000000000000000000000"
+#define B2 "0xb200000000000000000000000000000000000000"
+
+START_TEST(lists_hide_by_side_severity_rule_chain_and_time)
+{
+	ck_assert_str_eq(hidden("# suppress", "eth.x", 2, A1 ",0,\n"), "allow");
+	ck_assert_str_eq(hidden("# suppress", "eth.x", 2, B2 ",0,\n"), "allow");
+	ck_assert_str_eq(hidden("#", "eth.x", 2, A1 ",0,\n"), "");
+	ck_assert_str_eq(hidden("# suppress", "eth.x", 3, A1 ",0,\n"), "");
+	ck_assert_str_eq(hidden("# suppress max_severity=critical", "eth.x", 3, A1 ",0,\n"), "allow");
+	ck_assert_str_eq(hidden("# suppress side=entity", "eth.x", 0, B2 ",0,\n"), "");
+	ck_assert_str_eq(hidden("# suppress side=counterparty", "eth.x", 0, A1 ",0,\n"), "");
+	ck_assert_str_eq(hidden("# suppress side=counterparty", "eth.x", 0, B2 ",0,\n"), "allow");
+	ck_assert_str_eq(hidden("# suppress rules=eth.y,eth.f*", "eth.x", 0, A1 ",0,\n"), "");
+	ck_assert_str_eq(hidden("# suppress rules=eth.y,eth.f*", "eth.fan_out", 0, A1 ",0,\n"), "allow");
+	ck_assert_str_eq(hidden("# suppress rules=aml.*", "eth.x", 0, A1 ",0,\n"), "allow");
+	ck_assert_str_eq(hidden("# suppress", "eth.x", 0, A1 ",5,\n"), "");
+	ck_assert_str_eq(hidden("# suppress", "eth.x", 0, A1 ",0,100\n"), "");
+	ck_assert_str_eq(hidden("# suppress", "eth.x", 0, A1 ",0,101\n"), "allow");
+	ck_assert_str_eq(hidden("# suppress", "eth.x", 9, A1 ",0,\n"), "");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("lists");
@@ -289,5 +379,7 @@ int main(void)
 	tcase_add_test(tc, primitive_follows_a_swap);
 	tcase_add_test(tc, primitive_refuses_unknown_lists);
 	tcase_add_test(tc, real_labels_are_read);
+	tcase_add_test(tc, a_list_says_its_name_version_and_chains);
+	tcase_add_test(tc, lists_hide_by_side_severity_rule_chain_and_time);
 	return env_run(suite);
 }
