@@ -178,6 +178,60 @@ START_TEST(rules_register_when_their_table_is_there)
 }
 END_TEST
 
+static int restored;
+
+static void on_lost(void *arg, struct cw_state *st)
+{
+	(void)arg;
+	ck_assert_ptr_eq(st, env.st);
+	restored++;
+}
+
+/* A transaction in the history takes the evaluator down, and the state with it: the owner may restore what he has, the rest is
+ * replayed from the start, without the rule. */
+START_TEST(state_that_is_lost_in_a_replay_is_replayed_again)
+{
+	struct cw_tx_in txs[40];
+	struct call *call;
+
+	for (size_t i = 0; i < 40; i++) {
+		txs[i] = store_env_tx(i + 1);
+		txs[i].tx.gas = i == 30 ? TOLD_CRASH : TOLD_ALERT;
+	}
+	call = call_send(txs, 40);
+	for (int i = 0; i < 40; i++)
+		ck_assert_int_eq(call_wait(call)[i].err.code, CW_OK);
+	call_free(&call);
+	store_env_exec(pg, "DELETE FROM rule_states");   /* the rule is on again */
+	env_restart(conninfo, NULL);
+	restored = 0;
+	cw_pipeline_on_state_lost(env.p, on_lost, NULL);
+	env_load("v1");
+	env_until_ready();
+	ck_assert_int_eq(restored, 1);
+	ck_assert_ptr_nonnull(strstr(cw_pipeline_ruleset(env.p), "\"quarantined\":true"));
+	call = call_one(99, TOLD_ALERT);
+	ck_assert_ptr_nonnull(strstr(call_wait(call)->alerts[0].features, "\"n\":41,"));
+	ck_assert_int_eq(store_env_number(pg, "SELECT count(*) FROM predictions"), 41);
+	call_free(&call);
+}
+END_TEST
+
+START_TEST(settings_that_make_no_sense_change_nothing)
+{
+	struct cw_pipeline_conf odd = env.conf;
+	struct call *call;
+
+	odd.commit_linger_us = -1;
+	odd.queue_limit = 1;
+	cw_pipeline_reconfigure(env.p, &odd);
+	store(1, 3);
+	call = call_send((struct cw_tx_in[]){ store_env_tx(8), store_env_tx(9) }, 2);
+	ck_assert_int_eq(call_wait(call)->err.code, CW_OK);   /* two fit: the old limit holds */
+	call_free(&call);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("retry");
@@ -194,6 +248,8 @@ int main(void)
 	tcase_add_test(tc, end_in_the_middle_of_a_replay);
 	tcase_add_test(tc, rates_are_looked_at_again);
 	tcase_add_test(tc, rules_register_when_their_table_is_there);
+	tcase_add_test(tc, state_that_is_lost_in_a_replay_is_replayed_again);
+	tcase_add_test(tc, settings_that_make_no_sense_change_nothing);
 	pg = store_env_start();
 	srunner_run_all(runner, CK_NORMAL);
 	pgtest_stop(&pg);
