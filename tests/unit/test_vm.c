@@ -155,13 +155,13 @@ START_TEST(the_hard_limit_ends_the_process)
 		pid = fork();
 		if (pid == 0) {
 			struct cw_vm_conf small = conf;
+			struct cw_vm *other;
 
 			small.hard_bytes = 16u << 20;
 			small.on_hard_limit = words != 0 ? last_words : NULL;
-			vm = cw_vm_new(&small, &err);
-			L = cw_vm_state(vm);
-			lua_newuserdata(L, 8u << 20);
-			lua_newuserdata(L, 9u << 20);
+			other = cw_vm_new(&small, &err);
+			lua_newuserdata(cw_vm_state(other), 8u << 20);
+			lua_newuserdata(cw_vm_state(other), 9u << 20);
 			_exit(0);
 		}
 		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
