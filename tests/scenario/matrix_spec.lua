@@ -113,6 +113,93 @@ describe("role matrix", function()
     assert.same({}, wrong)
   end)
 
+  --- A token of header and claims as text, rightly signed with the engine's own HMAC key.
+  local function forge(header, claims)
+    local text = base64url(header) .. "." .. base64url(claims)
+    local key = assert(engine.read(e.dir .. "/token.keys"):match("HS256 (%S+)")):gsub("-", "+"):gsub("_", "/")
+    local hex = require "mime".unb64(key .. ("="):rep(-#key % 4)):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+    local _, mac = engine.run("printf %s '" .. text .. "' | openssl dgst -sha256 -mac HMAC -macopt hexkey:" .. hex .. " -binary | base64 -w0")
+    return text .. "." .. mac:gsub("%s+$", ""):gsub("=", ""):gsub("+", "-"):gsub("/", "_")
+  end
+
+  --- Tokens with a right signature that say something wrong. `good` is the one that shows that the rest of each is right.
+  local function forgeries()
+    local header, payload = tokens.admin:match("^([^.]+)%.([^.]+)%.")
+    local function text(part) return require "mime".unb64((part:gsub("-", "+"):gsub("_", "/")) .. ("="):rep(-#part % 4)) end
+    local h, p = text(header), text(payload)
+    local kid, now = h:match('"kid":"([^"]+)"'), os.time()
+    local function claim(name, value) return (p:gsub('"' .. name .. '":"?[%w%-]+"?', '"' .. name .. '":' .. value)) end
+    local function head(kid_, more) return '{"alg":"HS256","typ":"at+jwt","kid":"' .. kid_ .. '"' .. (more or "") .. "}" end
+    return { good = forge(h, p),
+      { "an expired token", forge(h, claim("exp", now - 60)) }, { "a token of the future", forge(h, claim("nbf", now + 600)) },
+      { "a token issued in the future", forge(h, claim("iat", now + 600)) }, { "no end", forge(h, (p:gsub('"exp":%d+,', ""))) },
+      { "an end as text", forge(h, claim("exp", '"' .. now + 60 .. '"')) }, { "an end that is a fraction", forge(h, claim("exp", now + 60 .. ".5")) },
+      { "another issuer", forge(h, claim("iss", '"someone"')) }, { "another audience", forge(h, claim("aud", '"someone"')) },
+      { "a list of audiences", forge(h, claim("aud", '["chainwatch-api"]')) }, { "nobody's user", forge(h, claim("sub", '"999999"')) },
+      { "a user that is a number", forge(h, claim("sub", "1")) }, { "a user that is SQL", forge(h, claim("sub", "\"1' OR 1=1\"")) },
+      { "an earlier epoch", forge(h, claim("epoch", "-1")) }, { "a later epoch", forge(h, claim("epoch", "99")) },
+      { "a claim twice", forge(h, (p:gsub("^{", '{"sub":"1",'))) }, { "claims that are no object", forge(h, "[1]") }, { "no claims", forge(h, "") },
+      { "claims that are not UTF-8", forge(h, (p:gsub("^{", '{"x":"\255",'))) },
+      { "another type", forge('{"alg":"HS256","typ":"JWT","kid":"' .. kid .. '"}', p) }, { "no type", forge('{"alg":"HS256","kid":"' .. kid .. '"}', p) },
+      { "an unknown key", forge(head "nobody", p) }, { "a path as the key", forge(head "../../../dev/null", p) }, { "no key",
+        forge('{"alg":"HS256","typ":"at+jwt"}', p) },
+      { "a key that is SQL", forge(head "' OR '1'='1", p) }, { "an empty key", forge(head "", p) }, { "a key twice", forge(head(kid, ',"kid":"'
+        .. kid .. '"'), p) },
+      { "EdDSA with the secret of HMAC", forge((h:gsub("HS256", "EdDSA")), p) }, { "HS512", forge((h:gsub("HS256", "HS512")), p) },
+      { "hs256", forge((h:gsub("HS256", "hs256")), p) }, { "a key of its own", forge(head(kid, ',"jwk":{"kty":"oct","k":"AA"}'), p) },
+      { "a key from elsewhere", forge(head(kid, ',"jku":"http://127.0.0.1/"'), p) }, { "a critical extension", forge(head(kid, ',"crit":["exp"]'), p) },
+      { "a compressed one", forge(head(kid, ',"zip":"DEF"'), p) } }
+  end
+
+  it("takes the signature for nothing but a signature", function()
+    local list, wrong = forgeries(), {}
+    assert.equal(200, (ask("GET", "/api/v1/users", { "Authorization: Bearer " .. list.good })))
+    for _, f in ipairs(list) do
+      for _, where in ipairs { "/api/v1/users", "/api/v1/auth/me" } do
+        local status, code = ask("GET", where, { "Authorization: Bearer " .. f[2] })
+        if status ~= 401 or code ~= "unauthorized" then wrong[#wrong + 1] = f[1] .. ": " .. tostring(status) .. " " .. tostring(code) end
+      end
+    end
+    assert.same({}, wrong)
+  end)
+
+  it("takes a token in one form", function()
+    local token, wrong = tokens.admin, {}
+    local function is(wanted, name, ...)
+      local status = ask("GET", "/api/v1/users", { ... })
+      if status ~= wanted then wrong[#wrong + 1] = name .. ": " .. tostring(status) end
+    end
+    for _, scheme in ipairs { "Bearer", "bearer", "BEARER" } do is(200, scheme, "Authorization: " .. scheme .. " " .. token) end
+    is(200, "white space around the field", "Authorization:  \tBearer " .. token .. " \t")
+    for _, scheme in ipairs { "", "Bearer  ", "Bearer\t", "Bearer:", "Bearer=", "Token ", "JWT ", "Basic ", "Digest ", "Bearer Bearer " } do
+      is(401, scheme, "Authorization: " .. scheme .. token)
+    end
+    for _, text in ipairs { token .. ".", token .. ".x", "." .. token, token .. " x", token:gsub("%.", ". ", 1), token .. "%00", token .. "\255",
+      token:upper(),
+      token .. "\226\128\139", token:gsub("^ey", "\195\169y"), token:sub(1, #token / 2), token .. ", " .. token, '"' .. token .. '"', ("A"):rep(5000),
+        ("."):rep(3000),
+      ("A"):rep(4000) .. "." .. ("A"):rep(40) .. "." .. ("A"):rep(40), "null", "undefined", "../../token.keys", "cw_ref_" .. ("A"):rep(44) } do
+      is(401, text, "Authorization: Bearer " .. text)
+    end
+    for at = 1, #token, 7 do
+      if token:sub(at, at) ~= "." then
+        is(401, "a changed letter at " .. at, "Authorization: Bearer " .. token:sub(1, at - 1) .. (token:sub(at, at) == "A" and "B" or "A")
+          .. token:sub(at + 1))
+      end
+      is(401, "cut off at " .. at, "Authorization: Bearer " .. token:sub(1, at))
+    end
+    is(200, "both the same key", "Authorization: Bearer " .. keys.admin, "X-API-Key: " .. keys.admin)
+    is(401, "a token and nothing", "Authorization: Bearer " .. token, "X-API-Key: ")
+    is(401, "two keys", "X-API-Key: " .. keys.admin, "X-API-Key: " .. keys.admin)
+    is(401, "a token in the query", "X: y", "Cookie: access_token=" .. token)
+    assert.same({}, wrong)
+    local _, refreshed = e:post("/api/v1/auth/login", { email = "admin@example.com", password = "a phrase of words" }, { ["X-API-Key"] = false })
+    assert.equal(401, (ask("GET", "/api/v1/users", { "Authorization: Bearer " .. refreshed.refresh_token })))
+    assert.equal(401, (ask("GET", "/api/v1/users", { "X-API-Key: " .. refreshed.refresh_token })))
+    -- and the other way round: an access token refreshes nothing
+    assert.equal(401, (e:post("/api/v1/auth/refresh", { refresh_token = token:sub(1, 100) }, { ["X-API-Key"] = false })))
+  end)
+
   --- Credentials that are nobody's. Each is a list of header lines.
   local function strangers()
     local key, token = keys.admin, tokens.admin

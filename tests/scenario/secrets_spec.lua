@@ -82,6 +82,24 @@ describe("secrets", function()
     end
   end)
 
+  it("are not in the environment of the engine's children", function()
+    local children, looked = { [e.pid] = true }, 0
+    local _, list = engine.run("ps -eo pid,ppid --no-headers")
+    for _ = 1, 4 do                                          -- evaluators are children of the zygote
+      for pid, parent in list:gmatch("(%d+)%s+(%d+)") do
+        if children[tonumber(parent)] then children[tonumber(pid)] = true end
+      end
+    end
+    for pid in pairs(children) do
+      local environment = pid ~= e.pid and engine.read("/proc/" .. pid .. "/environ")
+      if environment then
+        looked = looked + 1
+        for name, secret in pairs(seen) do assert.is_nil(environment:find(secret, 1, true), name .. " in process " .. pid) end
+      end
+    end
+    assert.is_true(looked >= 2, "the zygote and an evaluator")
+  end)
+
   it("are in files that nobody but their owner can read", function()
     for _, name in ipairs { "admin.key", "token.keys", "audit.key" } do
       local _, mode = engine.run("stat -c %a " .. e.dir .. "/" .. name)
@@ -93,5 +111,64 @@ describe("secrets", function()
     local code, text = engine.run("DATABASE_URL='" .. url .. "' " .. engine.bin .. " check --settings --set general.data_dir=" .. e.dir)
     assert.is_true(code == 0 or code == 1)
     assert.is_nil(text:find(DB_PASSWORD, 1, true))
+  end)
+end)
+
+describe("secrets of an engine with its own PostgreSQL", function()
+  local dir, here, e
+  local PHRASE = "yellow mice eat the sun"
+
+  local function start()
+    local bin = engine.bin:sub(1, 1) == "/" and engine.bin or here .. "/" .. engine.bin
+    e = engine.start { dir = dir .. "/data", bin = bin, env = "ulimit -c unlimited; cd " .. dir .. "; HOME=/nowhere",
+      sets = { "rules.dir=" .. dir .. "/rules", "rules.conf=" .. here .. "/conf/rules.lua", "scripts.dir=" .. here .. "/scripts",
+        "database.migrations_dir=" .. here .. "/migrations", "log.level=debug" } }
+  end
+  local function cores() return select(2, engine.run("find " .. dir .. " -maxdepth 2 -name 'core*' | head -3")) end
+
+  setup(function()
+    here = select(2, engine.run("pwd")):gsub("%s+$", "")
+    dir = engine.tmpdir()
+    os.execute("mkdir " .. dir .. "/rules " .. dir .. "/data && cp rules/fan_out.lua " .. dir .. "/rules")
+  end)
+  teardown(function()      -- its PostgreSQL ends by itself after the crash
+    engine.wait("the folder to be removed", 10, function() return engine.run("rm -rf " .. dir) == 0 end)
+  end)
+
+  it("are in no file but their own: not in state, heads, or anything of the database", function()
+    start()
+    local nobody = { ["X-API-Key"] = false }
+    local secrets = { admin = e.key, password = PHRASE }
+    e:post("/api/v1/users", { email = "a@example.com", password = PHRASE })
+    local _, t = e:post("/api/v1/auth/login", { email = "a@example.com", password = PHRASE }, nobody)
+    secrets.access, secrets.refresh = t.access_token, t.refresh_token
+    local _, k = e:post("/api/v1/api-keys", { name = "k" })
+    secrets.key = k.key
+    e:post("/api/v1/auth/login", { email = "a@example.com", password = PHRASE .. "?" }, nobody)
+    assert.equal(200, (e:post("/api/v1/predict", engine.tx(), { ["X-API-Key"] = k.key })))
+    secrets.token_key = assert(engine.read(e.dir .. "/token.keys"):match("HS256 (%S+)"))
+    secrets.audit_key = assert(engine.read(e.dir .. "/audit.key"):match("(%S+)"))
+    e:stop()
+    assert.is_truthy(engine.read(e.dir .. "/state.ckpt"), "state was written at the end")
+    local OWN = { admin = "admin.key", token_key = "token.keys", audit_key = "audit.key" }
+    for name, secret in pairs(secrets) do
+      engine.write(dir .. "/wanted", secret .. "\n")
+      local _, found = engine.run("cd " .. e.dir .. " && grep -rlaF -f ../wanted .")
+      assert.equal(OWN[name] and "./" .. OWN[name] .. "\n" or "", found, name)
+    end
+    os.remove(dir .. "/wanted")
+  end)
+
+  it("are in no core file: there is none", function()
+    engine.run("cd " .. dir .. "/rules && bash -c 'ulimit -c unlimited; kill -ABRT $$'")
+    if cores() == "" then
+      pending("no cores are written here at all")
+      return
+    end
+    os.execute("rm -f " .. dir .. "/rules/core*")
+    start()
+    e:kill "ABRT"
+    engine.wait("the engine to be gone", 20, function() return not e:alive() end)
+    assert.equal("", cores())
   end)
 end)
