@@ -74,11 +74,45 @@ static bool verify_bcrypt(const char *text, size_t len, const char *hash)
 	return good;
 }
 
+/* libsodium's own verification takes having no memory for a wrong password. Made here and with its own parameters, a hash
+ * is made again and compared: 1 it is, 0 it is not, -1 with ENOMEM; -2: made elsewhere, with other lengths or threads. */
+static int verify_ours(const char *text, size_t len, const char *hash)
+{
+	unsigned char salt[crypto_pwhash_SALTBYTES], made[32], known[32];
+	unsigned long memory, passes, threads;
+	size_t salt_len, known_len;
+	const char *at, *end;
+	int fields = 0, rc;
+
+	if (sscanf(hash, "$argon2id$v=19$m=%lu,t=%lu,p=%lu$%n", &memory, &passes, &threads, &fields) != 3 || fields == 0 ||
+	    threads != 1)
+		return -2;
+	at = hash + fields;
+	end = strchr(at, '$');
+	if (end == NULL ||
+	    sodium_base642bin(salt, sizeof(salt), at, (size_t)(end - at), NULL, &salt_len, NULL,
+	                      sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0 || salt_len != sizeof(salt) ||
+	    sodium_base642bin(known, sizeof(known), end + 1, strlen(end + 1), NULL, &known_len, NULL,
+	                      sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0 || known_len != sizeof(known))
+		return -2;
+	errno = 0;
+	rc = crypto_pwhash(made, sizeof(made), text, len, salt, passes, (size_t)memory * 1024, crypto_pwhash_ALG_ARGON2ID13);
+	if (rc != 0)
+		return errno == EINVAL || errno == EFBIG ? -2 : (errno = ENOMEM, -1);
+	rc = sodium_memcmp(made, known, sizeof(made)) == 0;
+	sodium_memzero(made, sizeof(made));
+	return rc;
+}
+
 bool cw_password_verify_now(const char *text, size_t len, const char *hash)
 {
+	int ours;
+
 	cw_assert(sodium_init() >= 0);
-	if (strncmp(hash, "$argon2id$", 10) == 0)
-		return crypto_pwhash_str_verify(hash, text, len) == 0;
+	if (strncmp(hash, "$argon2id$", 10) == 0) {
+		ours = verify_ours(text, len, hash);
+		return ours == -2 ? crypto_pwhash_str_verify(hash, text, len) == 0 : ours == 1;
+	}
 	if (strncmp(hash, "$2", 2) == 0)
 		return verify_bcrypt(text, len, hash);
 	return false;
@@ -103,7 +137,6 @@ static void run(void *arg)
 	} else {
 		errno = 0;
 		job->result.good = cw_password_verify_now(job->text, job->len, job->hash);
-		/* libsodium says EINVAL of a wrong password. */
 		job->result.unknown = !job->result.good && errno == ENOMEM;
 		if (job->result.good && cw_password_outdated(&job->conf, job->hash))
 			(void)cw_password_hash_now(&job->conf, job->text, job->len, job->result.hash);

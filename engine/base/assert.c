@@ -1,9 +1,11 @@
 #include "base/assert.h"
 
+#include <errno.h>
 #include <execinfo.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 
@@ -20,6 +22,12 @@ _Noreturn void cw_assert_fail(const char *what, const char *file, int line)
 	cw_log(CW_LOG_ERROR, "base", "invariant broken", "what=\"%s\" at=%s:%d", what, file, line);
 	log_backtrace();
 	abort();
+}
+
+_Noreturn void cw_die(const char *what)
+{
+	cw_log(CW_LOG_ERROR, "base", "cannot go on", "what=\"%s\" error=\"%s\"", what, strerror(errno));
+	exit(1);
 }
 
 void cw_bug_at(const char *file, int line, const char *format, ...)

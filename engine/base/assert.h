@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* At start: the system refused what nothing works without. Says so, with errno in words, and exits with 1. */
+_Noreturn void cw_die(const char *what);
+
 _Noreturn void cw_assert_fail(const char *what, const char *file, int line);
 void cw_bug_at(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -11,6 +11,8 @@
 #include "base/list.h"
 #include "base/mem.h"
 
+#define WATCH_AGAIN_MS 100
+
 struct deferred {
 	cw_loop_fn *fn;     /* NULL: forgotten */
 	void *arg;
@@ -46,6 +48,7 @@ struct cw_timer {
 struct cw_watch {
 	struct cw_loop *loop;
 	struct event *ev;
+	struct event *again;   /* a timer, once the kernel has refused to watch */
 	cw_watch_fn *fn;
 	void *arg;
 	int fd, flags;
@@ -91,7 +94,8 @@ struct cw_loop *cw_loop_new(void)
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);
-	cw_assert(loop->base != NULL);
+	if (loop->base == NULL)
+		cw_die("could not make an event loop");
 	cw_list_init(&loop->timers);
 	loop->clock_fd = -1;
 	return loop;
@@ -251,6 +255,28 @@ struct cw_watch *cw_watch_new(struct cw_loop *loop, int fd, cw_watch_fn *fn, voi
 	return watch;
 }
 
+static void add_watch(struct cw_watch *watch);
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	add_watch(arg);
+}
+
+/* The kernel may have no memory for one more. Whoever waits for this descriptor would wait for ever, so it is tried again,
+ * at once and then from time to time. */
+static void add_watch(struct cw_watch *watch)
+{
+	static const struct timeval soon = { .tv_usec = WATCH_AGAIN_MS * 1000 };
+
+	if (event_add(watch->ev, NULL) == 0 || event_add(watch->ev, NULL) == 0)
+		return;
+	if (watch->again == NULL)
+		watch->again = event_new(watch->loop->base, -1, 0, on_again, watch);
+	event_add(watch->again, &soon);
+}
+
 void cw_watch_set(struct cw_watch *watch, int flags)
 {
 	short what = EV_PERSIST;
@@ -259,6 +285,8 @@ void cw_watch_set(struct cw_watch *watch, int flags)
 		return;
 	if (watch->flags != 0)
 		event_del(watch->ev);
+	if (watch->again != NULL)
+		event_del(watch->again);
 	watch->flags = flags;
 	if (flags == 0)
 		return;
@@ -267,7 +295,7 @@ void cw_watch_set(struct cw_watch *watch, int flags)
 	if (flags & CW_WATCH_WRITE)
 		what |= EV_WRITE;
 	event_assign(watch->ev, watch->loop->base, watch->fd, what, on_watch, watch);
-	event_add(watch->ev, NULL);
+	add_watch(watch);
 }
 
 void cw_watch_free(struct cw_watch **watch)
@@ -278,6 +306,8 @@ void cw_watch_free(struct cw_watch **watch)
 	if (w == NULL)
 		return;
 	event_free(w->ev);
+	if (w->again != NULL)
+		event_free(w->again);
 	cw_free(w);
 }
 
@@ -296,8 +326,8 @@ void cw_loop_on_signal(struct cw_loop *loop, int signal, cw_signal_fn *fn, void 
 	s->fn = fn;
 	s->arg = arg;
 	s->ev = evsignal_new(loop->base, signal, on_signal, s);
-	cw_assert(s->ev != NULL);
-	event_add(s->ev, NULL);
+	if (s->ev == NULL || (event_add(s->ev, NULL) != 0 && event_add(s->ev, NULL) != 0))
+		cw_die("could not watch for signals");
 	s->next = loop->signals;
 	loop->signals = s;
 }

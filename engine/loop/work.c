@@ -1,5 +1,6 @@
 #include "loop/work.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -92,17 +93,19 @@ struct cw_work_pool *cw_work_pool_new(struct cw_loop *loop, int threads, int que
 	cw_list_init(&pool->finished);
 	pool->limit = queue_limit;
 	pool->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	cw_assert(pool->event_fd >= 0);
+	if (pool->event_fd < 0)
+		cw_die("could not make an eventfd for worker threads");
 	pool->watch = cw_watch_new(loop, pool->event_fd, on_event, pool);
 	cw_watch_set(pool->watch, CW_WATCH_READ);
 	pool->threads = cw_zalloc((size_t)threads * sizeof(*pool->threads));
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (; pool->nthreads < threads; pool->nthreads++)
-		if (pthread_create(&pool->threads[pool->nthreads], NULL, worker, pool) != 0)
+		if ((errno = pthread_create(&pool->threads[pool->nthreads], NULL, worker, pool)) != 0)
 			break;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	cw_assert(pool->nthreads > 0);
+	if (pool->nthreads == 0)
+		cw_die("could not start a worker thread");
 	return pool;
 }
 

@@ -323,7 +323,10 @@ static void next_address(struct cw_connect *c)
 	}
 	collect(c, &p);
 	c->pg = PQconnectStartParams(p.keys, p.values, 0);
-	cw_assert(c->pg != NULL);
+	if (c->pg == NULL) {
+		attempt_failed(c, "out of memory");
+		return;
+	}
 	if (PQstatus(c->pg) == CONNECTION_BAD || CW_FAULT("pg.connect")) {
 		attempt_failed(c, PQerrorMessage(c->pg));
 		return;
