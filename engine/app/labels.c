@@ -38,6 +38,7 @@ struct cw_label_watch {
 	int64_t live, coming;        /* states: of the lists that are live, and that are being loaded */
 	int64_t told, newest;        /* withdrawals */
 	bool started;                /* told is known */
+	bool gone;                   /* its owner has let go of it */
 	struct cw_list waiting, serving;   /* for the next look, for this one */
 	struct cw_metric *lists, *swaps, *failures;
 };
@@ -150,6 +151,10 @@ static void on_loaded(void *arg, const char *report, const struct cw_err *err)
 	struct cw_label_watch *w = arg;
 
 	(void)report;
+	if (w->gone) {
+		cw_free(w);
+		return;
+	}
 	if (err != NULL) {
 		cw_metric_add(w->failures, 1);
 		fail(w, "lists could not be loaded, those before go on", err);
@@ -267,7 +272,9 @@ void cw_label_watch_free(struct cw_label_watch **watch)
 	answer(&w->serving, &stopped);
 	answer(&w->waiting, &stopped);
 	cw_timer_free(&w->timer);
-	cw_free(w);
+	w->gone = true;
+	if (w->step != STEP_LOADING)   /* else on_loaded is still to come, from the end of the pipeline at the latest */
+		cw_free(w);
 }
 
 void cw_label_watch_refresh(struct cw_label_watch *w, cw_labels_live_fn *fn, void *arg)

@@ -360,6 +360,7 @@ function Run:verbs()
     { "migrate status", "migrate status --database " .. string.format("%q", url) .. base },
   }
   for _, verb in ipairs(list) do
+    if self.opts.request and self.opts.request ~= verb[1] then goto continue end
     local function once()
       local c = self:launch(verb[2], "verb")
       if not wait(60, c.exit) then
@@ -384,6 +385,7 @@ function Run:verbs()
       self:tell(i, verb[1], place.id, place.name, c.exit(), words)
       if wrong then self:complain(phase, verb[1], place, wrong .. ": " .. tostring(words), c) end
     end
+    ::continue::
   end
   if e:get("/health") ~= 200 then self:complain(phase, "the engine", nil, "does not serve any more", p) end
   self:finish(phase, "the engine", nil, p)
