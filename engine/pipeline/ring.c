@@ -130,7 +130,7 @@ struct cw_ring *cw_ring_attach(int fd, struct cw_err *err)
 	}
 	if (ring->nslots == 0 || fstat(fd, &st) != 0 ||
 	    st.st_size != (off_t)(PAGE + slots_size(ring->nslots) + CW_RING_BYTES)) {
-		cw_err_set(err, CW_ERR_INTERNAL, "could not attach ring: the descriptor is none");
+		cw_err_set(err, CW_ERR_SYSTEM, "could not attach ring: the descriptor is none");
 		cw_ring_free(&ring);
 		return NULL;
 	}

@@ -50,7 +50,7 @@ extern void *__interceptor_realloc(void *ptr, size_t size) __attribute__((weak))
 static struct inject *page;
 static uint32_t role = INJECT_MAIN;
 static _Thread_local HERE bool inside;
-static struct { uintptr_t begin, end, base; } modules[INJECT_MODULES];
+static struct { uintptr_t begin, end, base; bool libevent; } modules[INJECT_MODULES];
 static uint32_t nmodules;
 static uint64_t luajit, libgcc;   /* their numbers as modules */
 
@@ -93,6 +93,8 @@ static int add_module(struct dl_phdr_info *info, size_t size, void *arg)
 		luajit = nmodules;
 	if (strstr(info->dlpi_name, "libgcc_s") != NULL)
 		libgcc = nmodules;
+	if (strstr(info->dlpi_name, "libevent") != NULL)
+		modules[nmodules - 1].libevent = true;
 	return 0;
 }
 
@@ -289,10 +291,30 @@ POINT(char *, strdup, INJECT_ALLOC, NULL, ENOMEM, (const char *text), (text))
 POINT(char *, strndup, INJECT_ALLOC, NULL, ENOMEM, (const char *text, size_t n), (text, n))
 POINT(int, posix_memalign, INJECT_ALLOC, ENOMEM, ENOMEM, (void **out, size_t align, size_t size), (out, align, size))
 
-POINT(ssize_t, read, INJECT_SYS, -1, EIO, (int fd, void *data, size_t len), (fd, data, len))
 POINT(ssize_t, pread, INJECT_SYS, -1, EIO, (int fd, void *data, size_t len, off_t at), (fd, data, len, at))
-POINT(ssize_t, write, INJECT_SYS, -1, ENOSPC, (int fd, const void *data, size_t len), (fd, data, len))
 POINT(ssize_t, pwrite, INJECT_SYS, -1, ENOSPC, (int fd, const void *data, size_t len, off_t at), (fd, data, len, at))
+
+/* libevent reads and writes a pair of sockets, from a signal handler to itself, and nothing else: what it does when that
+ * fails, which it cannot, is to end the process. */
+static bool from_libevent(uintptr_t caller)
+{
+	uint64_t module = place_of(caller) >> 48;
+
+	return module > 0 && modules[module - 1].libevent;
+}
+
+#define BUT_LIBEVENT(name, error, params, args) \
+	EXPORT ssize_t name params \
+	{ \
+		REAL(name) \
+		if (!from_libevent((uintptr_t)__builtin_return_address(0)) && fails(INJECT_SYS, #name)) { \
+			errno = error; \
+			return -1; \
+		} \
+		return real args; \
+	}
+BUT_LIBEVENT(read, EIO, (int fd, void *data, size_t len), (fd, data, len))
+BUT_LIBEVENT(write, ENOSPC, (int fd, const void *data, size_t len), (fd, data, len))
 
 /* A connection that broke stays broken: the other direction hears of it too, as callers count on. */
 #define CUT(name, error, params, args) \

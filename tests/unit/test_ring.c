@@ -257,7 +257,7 @@ START_TEST(attach_refuses_other_descriptors)
 
 	ck_assert_int_eq(ftruncate(fd, 4096), 0);
 	ck_assert_ptr_null(cw_ring_attach(fd, &err));
-	ck_assert_int_eq(err.code, CW_ERR_INTERNAL);
+	ck_assert_int_eq(err.code, CW_ERR_SYSTEM);
 	ck_assert_ptr_null(cw_ring_attach(-1, &err));
 	close(fd);
 }
