@@ -169,6 +169,10 @@ int cw_client_start(struct cw_client *c, const char *method, const char *path, c
 		if (s->busy)
 			continue;
 		prepare(c, s, method, path, content_type, body, len);
+		/* It may be long: what ends it is that nothing moves any more. */
+		curl_easy_setopt(s->easy, CURLOPT_TIMEOUT_MS, 0L);
+		curl_easy_setopt(s->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl_easy_setopt(s->easy, CURLOPT_LOW_SPEED_TIME, 120L);
 		curl_multi_add_handle(c->multi, s->easy);
 		s->busy = true;
 		c->busy++;
