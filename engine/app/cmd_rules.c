@@ -8,6 +8,7 @@
 
 #include "app/bundle.h"
 #include "app/config.h"
+#include "app/labels.h"
 #include "app/reload.h"
 #include "base/arena.h"
 #include "base/err.h"
@@ -16,6 +17,7 @@
 #include "loop/loop.h"
 #include "pg/pool.h"
 #include "pipeline/evaluate.h"
+#include "store/labels.h"
 
 static const struct sub {
 	const char *name;
@@ -107,6 +109,55 @@ int cw_rules_bench_open(struct cw_rules_bench *bench, const struct cw_cli *cli, 
 		return 0;
 	cw_rules_bench_close(bench);
 	return cw_cli_fail(cli, &err);
+}
+
+struct stored_lists {
+	struct cw_arena *arena;
+	struct cw_bundle_file *files;
+	int n;
+	bool done;
+	struct cw_err err;
+};
+
+static void on_lists(void *arg, const struct cw_result *res, const struct cw_err *err)
+{
+	struct stored_lists *lists = arg;
+	int64_t state;
+
+	lists->done = true;
+	if (err != NULL)
+		lists->err = *err;
+	else
+		lists->files = cw_labels_files(res, &lists->n, &state, lists->arena);
+}
+
+int cw_rules_bench_lists(struct cw_rules_bench *bench, struct cw_bundle *bundle, struct cw_arena *arena, struct cw_err *err)
+{
+	struct stored_lists lists = { .arena = arena };
+	struct cw_bundle_file *all;
+	uint64_t query;
+
+	if (bench->pool == NULL)
+		return 0;
+	query = cw_labels_documents(bench->pool, on_lists, &lists);
+	while (!lists.done && !bench->interrupted)
+		cw_loop_run_once(bench->loop);
+	if (!lists.done)
+		cw_pool_cancel(bench->pool, query);
+	if (strcmp(lists.err.sqlstate, "42P01") == 0)      /* a schema of before there were versions of lists */
+		return 0;
+	if (lists.err.code != CW_OK) {
+		*err = lists.err;
+		return cw_err_wrap(err, "could not read the address lists");
+	}
+	all = cw_arena_zalloc(arena, ((size_t)bundle->nlists + (size_t)lists.n + 1) * sizeof(*all));
+	if (bundle->nlists > 0)
+		memcpy(all, bundle->lists, (size_t)bundle->nlists * sizeof(*all));
+	if (lists.n > 0)
+		memcpy(all + bundle->nlists, lists.files, (size_t)lists.n * sizeof(*all));
+	bundle->lists = all;
+	bundle->nlists += lists.n;
+	return 0;
 }
 
 void cw_rules_bench_close(struct cw_rules_bench *bench)

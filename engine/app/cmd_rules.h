@@ -49,6 +49,9 @@ struct cw_rules_bench {
 int cw_rules_bench_open(struct cw_rules_bench *bench, const struct cw_cli *cli, const struct cw_config *config,
                         bool database);
 void cw_rules_bench_close(struct cw_rules_bench *bench);
+/* With a database: its address lists join those of the bundle, as they do in the engine. */
+struct cw_arena;
+int cw_rules_bench_lists(struct cw_rules_bench *bench, struct cw_bundle *bundle, struct cw_arena *arena, struct cw_err *err);
 
 #define CW_OPERANDS_MAX 256
 

@@ -136,6 +136,10 @@ static int backtest(const struct cw_cli *cli, const struct cw_config *config, co
 		return 2;
 	}
 	rc = cw_rules_bench_open(&bench, cli, config, w->nfiles == 0);
+	if (rc == 0 && cw_rules_bench_lists(&bench, &bundle, arena, &err) != 0) {
+		rc = cw_cli_fail(cli, &err);
+		cw_rules_bench_close(&bench);
+	}
 	if (rc == 0) {
 		const struct cw_backtest_conf conf = {
 			.loop = bench.loop, .zygote = zygote, .config = config, .bundle = &bundle, .run_tests = false,

@@ -135,6 +135,8 @@ static int explain(const struct cw_cli *cli, const struct cw_config *config, con
 		return rc;
 	}
 	rc = given ? read_rules(w, config, &bundle, arena, &err) : cw_rules_read(config, &w->rules, &bundle, arena, &err);
+	if (rc == 0)
+		rc = cw_rules_bench_lists(&bench, &bundle, arena, &err);
 	if (rc == 0) {
 		const struct cw_explain_conf conf = {
 			.loop = bench.loop, .zygote = zygote, .config = config, .pool = bench.pool,

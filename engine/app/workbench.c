@@ -236,6 +236,7 @@ static void on_read(void *arg, bool ran)
 		finish(j, &j->err);
 		return;
 	}
+	cw_pipeline_join_lists(j->bench->engine->pipeline, &j->bundle, j->arena);
 	if (j->kind == KIND_EXPLAIN) {
 		begin_explain(j);
 	} else if (j->source[0] != '\0') {

@@ -60,3 +60,25 @@ void cw_pipeline_set_lists(struct cw_pipeline *pipeline, const struct cw_bundle_
 	cw_stored_lists_free(&p->lists);
 	p->lists = cw_stored_lists_new(lists, n);
 }
+
+void cw_pipeline_join_lists(const struct cw_pipeline *pipeline, struct cw_bundle *bundle, struct cw_arena *arena)
+{
+	const struct stored_lists *lists = pipeline->lists;
+	struct stored_lists copies = { .arena = arena };
+
+	if (lists == NULL || lists->n == 0)
+		return;
+	copies.files = cw_arena_zalloc(arena, (size_t)lists->n * sizeof(*copies.files));
+	copies.n = lists->n;
+	for (int i = 0; i < lists->n; i++)
+		copies.files[i] = (struct cw_bundle_file){
+			.name = cw_arena_strndup(arena, lists->files[i].name, strlen(lists->files[i].name)),
+			.text = cw_arena_strndup(arena, lists->files[i].text, lists->files[i].len),
+			.len = lists->files[i].len,
+		};
+	cw_stored_lists_join(bundle, &(const struct cw_bundle){ .rules = bundle->rules, .nrules = bundle->nrules,
+		                                                     .lists = bundle->lists, .nlists = bundle->nlists,
+		                                                     .params_json = bundle->params_json,
+		                                                     .options_json = bundle->options_json, .tested = bundle->tested },
+	                     &copies, arena);
+}

@@ -15,6 +15,7 @@
 #include "pipeline/supervise.h"
 #include "pipeline/verdict.h"
 
+struct cw_arena;
 struct cw_err;
 struct cw_loop;
 struct cw_pipeline;
@@ -139,6 +140,8 @@ int cw_pipeline_load_rules(struct cw_pipeline *pipeline, const struct cw_bundle 
 #define CW_LISTS_STORED "stored:"
 /* At the start, before the first rules. Copies. */
 void cw_pipeline_set_lists(struct cw_pipeline *pipeline, const struct cw_bundle_file *lists, int n);
+/* Adds copies of them, as they are live now, to a bundle that was read aside: what is judged aside sees the same. */
+void cw_pipeline_join_lists(const struct cw_pipeline *pipeline, struct cw_bundle *bundle, struct cw_arena *arena);
 /* Loads the live rules again with these instead of those before: a hot swap at a batch boundary. As cw_pipeline_load_rules. */
 int cw_pipeline_load_lists(struct cw_pipeline *pipeline, const struct cw_bundle_file *lists, int n, cw_load_fn *fn, void *arg,
                            struct cw_err *err);
