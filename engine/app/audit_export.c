@@ -178,8 +178,8 @@ static void on_head(void *arg, const struct cw_result *res, const struct cw_err 
 		struct cw_err broken;
 
 		cw_err_set(&broken, CW_ERR_DENIED,
-		           "the log does not go on from entry %lld, whose head was signed: it was cut off or "
-		           "written anew; see \"chainwatch audit verify\"",
+		           "the log does not go on from entry %lld, whose head was signed: it was cut off, "
+		           "written anew, or restored from a backup; see \"chainwatch audit verify\"",
 		           (long long)x->last.seq);
 		say(x, &broken);
 		cw_metric_set(cw_gauge("chainwatch_audit_broken",

@@ -80,7 +80,7 @@ describe("backup", function()
     assert.equal("31", e:sql("SELECT count(*) FROM predictions"))
     ok(e.dir, "restore --yes --undo")
     assert.equal("0", e:sql("SELECT count(*) FROM predictions"))
-    e:stop()
+    e:stop { "could not export the head" }
   end)
 
   it("backs up and verifies by itself at its time, says so in the metrics, and finds damage", function()
@@ -112,7 +112,7 @@ describe("backup", function()
     assert.is_truthy(words:find("the repository is damaged: status: error", 1, true), words)
     assert.is_truthy(words:find("pg_restore failed", 1, true), words)
     assert.equal("3", e:sql("SELECT count(*) FROM job_runs WHERE name = 'backup.verify' AND status = 'failed'"))
-    e:stop()
+    e:stop { "could not export the head" }
   end)
 
   it("runs as an ordinary user", function()
