@@ -25,6 +25,7 @@
 #define READY_WAIT_S   300              /* crash recovery after a power failure may take minutes */
 #define OLD_WAIT_S     60               /* a fast shutdown ends with a checkpoint */
 #define LOG_ROTATE     (16L << 20)      /* postgres.log is moved aside at a start when it is larger */
+#define LAUNCH_AGAIN_US 1000000         /* one that cannot start (its disk is full) is not tried more often */
 #define DIR_FD         3                /* in the server: the data directory, where its path is closed to it */
 #define SOCKET_NAME    "/.s.PGSQL.5432"
 
@@ -45,6 +46,7 @@ struct cw_cluster {
 	bool scratch;
 	int lock_fd;
 	pid_t pid;                          /* 0: not running */
+	int64_t launched_us;
 };
 
 static void nap_ms(long ms)
@@ -726,6 +728,7 @@ static int launch(struct cw_cluster *c, struct cw_err *err)
 		argv[n++] = (char *)archiving[i];
 	}
 	argv[n] = NULL;
+	c->launched_us = cw_clock_mono_us();
 	pid = spawn(c, argv, c->data, SIGINT, err);
 	if (pid < 0)
 		return -1;
@@ -894,7 +897,10 @@ int cw_cluster_revive(struct cw_cluster *cluster, struct cw_err *err)
 {
 	if (cluster->pid > 0 && !has_ended(cluster))
 		return 0;
-	cw_log(CW_LOG_WARN, "pg", "private PostgreSQL has ended, starting it again", "pid=%ld", (long)cluster->pid);
+	if (cluster->pid > 0)
+		cw_log(CW_LOG_WARN, "pg", "private PostgreSQL has ended, starting it again", "pid=%ld", (long)cluster->pid);
 	cluster->pid = 0;
+	if (cw_clock_mono_us() < cluster->launched_us + LAUNCH_AGAIN_US)
+		return 0;
 	return launch(cluster, err);
 }

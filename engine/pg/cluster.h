@@ -49,7 +49,7 @@ const char *cw_cluster_bin_dir(const struct cw_cluster *cluster);
 /* False: the server's user cannot walk to its directory, so tools that run as that user cannot either. */
 bool cw_cluster_reachable(const struct cw_cluster *cluster);
 pid_t cw_cluster_pid(const struct cw_cluster *cluster);
-/* Starts it again if it has died (the engine calls this on SIGCHLD and by timer); does not wait for it to be ready. */
+/* Starts it again if it has died, once a second at most (the engine calls this on SIGCHLD and by timer); does not wait for it to be ready. */
 int cw_cluster_revive(struct cw_cluster *cluster, struct cw_err *err);
 
 #endif

@@ -166,7 +166,7 @@ end
 M.pg_start = pg_start
 
 row {
-  name = "kill -9: postmaster of a server of one's own, started after 3 s", external = true, quick = true,
+  name = "kill -9: postmaster of a server of one's own, started after 3 s", external = true,
   inject = function(t) kill("KILL", postmaster(t)) end, hold = 3, heal = pg_start,
 }
 
@@ -238,7 +238,7 @@ row {
 }
 
 row {
-  name = "disk full: tablespace of the transactions, 5 s", quick = true, skip = cannot_mount,
+  name = "disk full: tablespace of the transactions, 5 s", skip = cannot_mount,
   inject = function(t)
     t.space = t.dir .. "-space"
     disk(t, t.space, 64, "postgres")
