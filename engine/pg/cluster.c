@@ -25,7 +25,6 @@
 #define READY_WAIT_S   300              /* crash recovery after a power failure may take minutes */
 #define OLD_WAIT_S     60               /* a fast shutdown ends with a checkpoint */
 #define LOG_ROTATE     (16L << 20)      /* postgres.log is moved aside at a start when it is larger */
-#define LAUNCH_AGAIN_US 1000000         /* one that cannot start (its disk is full) is not tried more often */
 #define DIR_FD         3                /* in the server: the data directory, where its path is closed to it */
 #define SOCKET_NAME    "/.s.PGSQL.5432"
 
@@ -42,8 +41,7 @@ struct cw_cluster {
 	uid_t uid;                          /* of the server */
 	gid_t gid;
 	bool drop;                          /* we are root: change to uid */
-	bool by_fd;                         /* the server's user cannot reach `data` by its path */
-	bool scratch;
+	bool by_fd, scratch;                /* by_fd: the server's user cannot reach `data` by its path */
 	int lock_fd;
 	pid_t pid;                          /* 0: not running */
 	int64_t launched_us;
@@ -490,7 +488,7 @@ static pid_t process_on(const struct cw_cluster *c, pid_t first)
 
 /* We hold the lock, so a server on the directory has lost its engine and is ending: told to again, in case it was
  * not. Then the pid file is removed if PostgreSQL would misread it: its process is a zombie, or the number now belongs
- * to somebody else. */
+ * to somebody else; and the one of the socket, which says the same. */
 static int await_old(const struct cw_cluster *c, struct cw_err *err)
 {
 	int64_t deadline = cw_clock_mono_us() + OLD_WAIT_S * INT64_C(1000000);
@@ -511,8 +509,9 @@ static int await_old(const struct cw_cluster *c, struct cw_err *err)
 			return cw_err_set(err, CW_ERR_BUSY, "PostgreSQL process %ld still runs on \"%s\"", (long)pid, c->data);
 		nap_ms(5);
 	}
-	noted = read_pid_file(c, status);
-	if (noted > 0 && kill(noted, 0) == 0 && join(path, c->data, "postmaster.pid", err) == 0)
+	if (join(path, c->data, "postmaster.pid", err) == 0 && (noted = read_pid_file(c, status)) > 0 && kill(noted, 0) == 0)
+		unlink(path);
+	if (join(path, c->run, SOCKET_NAME ".lock", err) == 0)
 		unlink(path);
 	return 0;
 }
@@ -695,7 +694,6 @@ static int launch(struct cw_cluster *c, struct cw_err *err)
 	char program[PATH_MAX], path[PATH_MAX], sockets[PATH_MAX + 32], buffers[64];
 	char *argv[32];
 	int n = 0;
-	pid_t pid;
 
 	if (join(program, c->bin, "postgres", err) != 0)
 		return -1;
@@ -729,11 +727,9 @@ static int launch(struct cw_cluster *c, struct cw_err *err)
 	}
 	argv[n] = NULL;
 	c->launched_us = cw_clock_mono_us();
-	pid = spawn(c, argv, c->data, SIGINT, err);
-	if (pid < 0)
-		return -1;
-	c->pid = pid;
-	return 0;
+	c->pid = spawn(c, argv, c->data, SIGINT, err);
+	c->pid = c->pid > 0 ? c->pid : 0;
+	return c->pid > 0 ? 0 : -1;
 }
 
 /* True once: it has ended and is no zombie any more. */
@@ -900,7 +896,5 @@ int cw_cluster_revive(struct cw_cluster *cluster, struct cw_err *err)
 	if (cluster->pid > 0)
 		cw_log(CW_LOG_WARN, "pg", "private PostgreSQL has ended, starting it again", "pid=%ld", (long)cluster->pid);
 	cluster->pid = 0;
-	if (cw_clock_mono_us() < cluster->launched_us + LAUNCH_AGAIN_US)
-		return 0;
-	return launch(cluster, err);
+	return cw_clock_mono_us() < cluster->launched_us + INT64_C(1000000) ? 0 : launch(cluster, err);
 }
