@@ -214,7 +214,7 @@ M.list = {
   { "metrics", get "/metrics", { 200 } },
   { "openapi", get "/openapi.json", { 200 } },
   { "no such path", get "/api/v1/nothing", { 404 } },
-  { "lua", function(t) return t.e:post("/api/v1/admin/lua?world=rules", "return 1 + 1") end, { 200 } },
+  { "lua", function(t) return t.e:post("/api/v1/admin/lua?world=rules", "return 1 + 1", { ["Content-Type"] = "text/plain" }) end, { 200 } },
   { "reload", function(t) return t.e:post("/api/v1/admin/reload", "") end, { 200 } },
 }
 
