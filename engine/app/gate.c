@@ -12,6 +12,7 @@
 #include "auth/role.h"
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "http/reply.h"
@@ -263,9 +264,11 @@ static void on_looked(void *arg, const struct cw_err *err)
 	struct cw_identity who = { 0 };
 	const char *wrong = identify(s->gate, s->kind, s->text, &who);
 
-	(void)err; /* what was known stays good */
+	/* What was known stays good; who is not known may be good, too, while nobody can look. */
 	cw_request_on_abort(s->req, NULL, NULL);
-	if (wrong != NULL)
+	if (wrong != NULL && err != NULL && err->code != CW_ERR_NOT_FOUND)
+		refuse(s->req, 503, "database", "the database is away, and this key or token is not known yet", 1);
+	else if (wrong != NULL)
 		refuse_stranger(s->gate, s->req, s->kind, wrong);
 	else if (admit(s->gate, s->req, &who))
 		cw_request_proceed(s->req);
