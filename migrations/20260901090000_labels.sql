@@ -302,7 +302,7 @@ END
 $$;
 
 -- The list hides alerts from now on (p_on), or does not any more. Null: there is no such list, or it was so already.
-CREATE FUNCTION label_suppress(p_list text, p_on boolean, p_rules text[], p_side text, p_max severity, p_reason text,
+CREATE FUNCTION label_suppress(p_list text, p_on boolean, p_rules text[], p_side text, p_max text, p_reason text,
 	p_user bigint) RETURNS label_versions LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
 	v bigint;
@@ -319,7 +319,7 @@ BEGIN
 	END IF;
 	IF p_on THEN
 		INSERT INTO suppressions (list, rules, side, max_severity, reason, owner_id, expires_at)
-			VALUES (p_list, p_rules, p_side, p_max, p_reason, p_user, 'infinity');
+			VALUES (p_list, p_rules, p_side, p_max::severity, p_reason, p_user, 'infinity');
 	END IF;
 	RETURN label_version(p_list, v, 'suppress', 0, 0, 0, 0, '', '', p_user);
 END
@@ -327,7 +327,7 @@ $$;
 
 -- migrate:down
 
-DROP FUNCTION label_suppress(text, boolean, text[], text, severity, text, bigint);
+DROP FUNCTION label_suppress(text, boolean, text[], text, text, text, bigint);
 DROP FUNCTION label_settle(boolean);
 DROP FUNCTION label_remove(text, bytea, bigint, text, bigint, boolean);
 DROP FUNCTION label_import(text, jsonb, boolean, text, text, bigint, boolean);

@@ -372,7 +372,7 @@ static int suppress(struct labels *l)
 		return cw_cli_usage_error(&l->cli, "suppress needs --reason: why its alerts need not be seen");
 	return change(l, "label.suppress",
 	              "SELECT version, removed, reopened, entries FROM label_suppress($1, $2::bool, string_to_array($3, ','), $4,"
-	              " $5::severity, $6, NULL) WHERE list IS NOT NULL", 6, values,
+	              " $5, $6, NULL) WHERE list IS NOT NULL", 6, values,
 	              l->off ? "this list hides no alerts" : "there is no such list");
 }
 

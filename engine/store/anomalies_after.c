@@ -19,6 +19,12 @@ static const struct cw_column after_columns[] = {
 	CW_COLUMN("confidence", "a.confidence", 0),
 	CW_COLUMN("explanation", "a.explanation", 0),
 	CW_COLUMN("features", "a.features_used", 0),
+	CW_COLUMN("role", "a.role", 0),
+	CW_COLUMN("entity", "a.entity", 0),
+	CW_COLUMN("labels", "(SELECT coalesce(jsonb_agg(jsonb_build_object('list', l.list, 'version', l.last_version, 'file',"
+	          " l.file_checksum, 'address', '0x' || encode(l.address, 'hex'), 'chain', l.chain_id, 'category', l.category,"
+	          " 'name', l.label, 'source', l.source, 'confidence', l.confidence, 'use', l.use) ORDER BY l.list, l.address,"
+	          " l.category), '[]') FROM anomaly_labels l WHERE l.anomaly_id = a.id)", 0),
 	CW_COLUMN("occurrences", "a.occurrences", 0),
 	CW_COLUMN("finality", "a.finality", 0),
 	CW_COLUMN("chainId", "t.chain_id", CW_COL_QUANTITY),

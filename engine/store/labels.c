@@ -241,7 +241,7 @@ static void build_suppress(struct cw_build *b)
 	cw_build_value(b, "on", ", %");
 	cw_build_value(b, "rules", ", %");
 	cw_build_value(b, "side", ", coalesce(%, 'either')");
-	cw_build_value(b, "max_severity", ", coalesce(%, 'high')::severity");
+	cw_build_value(b, "max_severity", ", coalesce(%, 'high')");
 	cw_build_value(b, "reason", ", coalesce(%, 'allow list')");
 	cw_build_value(b, "owner", ", %) v WHERE v.list IS NOT NULL");
 }
