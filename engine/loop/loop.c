@@ -264,13 +264,22 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 	add_watch(arg);
 }
 
+/* What is refused for want of memory is often given the next time. */
+static bool add_event(struct event *ev)
+{
+	for (int tries = 0; tries < 2; tries++)
+		if (event_add(ev, NULL) == 0)
+			return true;
+	return false;
+}
+
 /* The kernel may have no memory for one more. Whoever waits for this descriptor would wait for ever, so it is tried again,
  * at once and then from time to time. */
 static void add_watch(struct cw_watch *watch)
 {
 	static const struct timeval soon = { .tv_usec = WATCH_AGAIN_MS * 1000 };
 
-	if (event_add(watch->ev, NULL) == 0 || event_add(watch->ev, NULL) == 0)
+	if (add_event(watch->ev))
 		return;
 	if (watch->again == NULL)
 		watch->again = event_new(watch->loop->base, -1, 0, on_again, watch);
@@ -326,7 +335,7 @@ void cw_loop_on_signal(struct cw_loop *loop, int signal, cw_signal_fn *fn, void 
 	s->fn = fn;
 	s->arg = arg;
 	s->ev = evsignal_new(loop->base, signal, on_signal, s);
-	if (s->ev == NULL || (event_add(s->ev, NULL) != 0 && event_add(s->ev, NULL) != 0))
+	if (s->ev == NULL || !add_event(s->ev))
 		cw_die("could not watch for signals");
 	s->next = loop->signals;
 	loop->signals = s;

@@ -96,7 +96,7 @@ static int scalar(struct pack *p, const yaml_event_t *e, struct value *out)
 	size_t len = e->data.scalar.length;
 	const char *text = (const char *)e->data.scalar.value;
 
-	*out = (struct value){ .line = line_of(e) };
+	*out = (struct value){ .text = "", .line = line_of(e) };
 	if (memchr(text, '\0', len) != NULL)
 		return cw_labels_bad_text(p->r, out->line, "a NUL character in a value");
 	if (e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && (strcasecmp(text, "null") == 0 || strcmp(text, "~") == 0))
@@ -278,7 +278,7 @@ static int read_mapping(struct pack *p, struct tag *into)
 	yaml_event_t e;
 
 	for (;;) {
-		struct value key, value;
+		struct value key = { .text = "" }, value = { .text = "" };
 		int rc = next_event(p, &e);
 
 		if (rc != 0)
@@ -300,7 +300,7 @@ static int read_mapping(struct pack *p, struct tag *into)
 
 static int read_tags(struct pack *p)
 {
-	yaml_event_t e;
+	yaml_event_t e = { 0 };
 	int rc = next_event(p, &e);
 
 	if (rc != 0)
@@ -335,12 +335,12 @@ static int read_tags(struct pack *p)
 /* The top mapping. With `want_tags` false only the header is read: it may stand behind the tags. */
 static int read_top(struct pack *p, bool want_tags)
 {
-	yaml_event_t e;
+	yaml_event_t e = { 0 };
 	int rc = 0;
 
 	while (rc == 0) {
 		enum yaml_event_type_e type;
-		struct value key = { 0 }, value;
+		struct value key = { .text = "" }, value;
 
 		if (next_event(p, &e) != 0)
 			return -1;
@@ -368,7 +368,7 @@ static int read_top(struct pack *p, bool want_tags)
 static int read_document(struct pack *p, bool want_tags)
 {
 	for (;;) {
-		yaml_event_t e;
+		yaml_event_t e = { 0 };
 		enum yaml_event_type_e type;
 		uint32_t line;
 

@@ -114,7 +114,7 @@ static void lists(const char *text, size_t len)
 {
 	struct cw_lists *l = cw_lists_new();
 	struct cw_err err = { 0 };
-	int64_t n = cw_lists_add_csv(l, "fuzz", text, len, &err);
+	int64_t n = cw_lists_add_csv(l, "fuzz", text, len, NULL, &err);
 
 	if (n < 0)
 		check_error(&err);

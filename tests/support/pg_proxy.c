@@ -144,7 +144,7 @@ static int pump(struct pg_proxy *p, struct line *l, int is_server)
 		return pass(l, p->buffer, n, to);
 	if (pass(l, p->buffer, before, to) != 0)
 		return -1;
-	switch (p->trip_fault) {
+	switch (atomic_load(&p->trip_fault)) {
 	case PG_PROXY_HALF_CLOSE:
 		shutdown(to, SHUT_WR);
 		l->deaf = true;
