@@ -24,6 +24,7 @@
 #include "app/eval.h"
 #include "app/gate.h"
 #include "app/identity.h"
+#include "app/label_files.h"
 #include "app/labels.h"
 #include "app/instance.h"
 #include "app/ops.h"
@@ -427,7 +428,8 @@ static int load_rules(struct cw_engine *e, struct cw_arena *arena, struct cw_err
 	cw_buf_release(&notes);
 	if (rc == 0) {
 		cw_rule_sources_forget_over(e->pool, &stored->sources);
-		cw_labels_declare_files(e, &bundle);
+		e->label_files = cw_label_files_new(e);
+		cw_label_files_take(e->label_files, &bundle);
 		e->labels = cw_label_watch_new(e, stored->lists_state);
 	}
 	return rc;
@@ -648,6 +650,7 @@ void cw_engine_free(struct cw_engine **engine)
 	cw_httpc_free(&e->http_any);
 	cw_sse_free(&e->anomalies);
 	cw_identity_stop(e);
+	cw_label_files_free(&e->label_files);
 	cw_label_watch_free(&e->labels);
 	cw_pipeline_free(&e->pipeline);
 	cw_checkpoints_close(&e->checkpoints, e->up);

@@ -27,8 +27,4 @@ void cw_label_watch_free(struct cw_label_watch **watch);
 typedef void cw_labels_live_fn(void *arg, const struct cw_err *err);
 void cw_label_watch_refresh(struct cw_label_watch *watch, cw_labels_live_fn *fn, void *arg);
 
-/* Lists among the files of the folder that hide alerts get their rows of suppressions; others lose theirs. */
-struct cw_bundle;
-void cw_labels_declare_files(struct cw_engine *e, const struct cw_bundle *bundle);
-
 #endif

@@ -48,6 +48,7 @@ struct cw_engine {
 	struct cw_sources *sources;
 	struct cw_server *server;
 	struct cw_label_watch *labels;
+	struct cw_label_files *label_files;
 	struct cw_reload *reload;        /* one at a time; NULL: none */
 	unsigned char scripts_digest[32]; /* of the live generation of scripts and the settings it sees; zero: not known */
 	char *changes;                   /* of the last reload, JSON */

@@ -9,7 +9,7 @@
 #include "app/bundle.h"
 #include "app/config.h"
 #include "app/identity.h"
-#include "app/labels.h"
+#include "app/label_files.h"
 #include "app/data_file.h"
 #include "app/ops.h"
 #include "app/parts.h"
@@ -213,7 +213,7 @@ static void make_live(struct cw_reload *r)
 
 	note_changes(r);
 	cw_rule_sources_forget_over(e->pool, &r->sources);
-	cw_labels_declare_files(e, &r->bundle);
+	cw_label_files_take(e->label_files, &r->bundle);
 	if (r->prepared) {
 		cw_scripts_commit(e->scripts);
 		router = cw_scripts_router(e->scripts);

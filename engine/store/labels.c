@@ -360,3 +360,49 @@ uint64_t cw_labels_declare(struct cw_pool *pool, const struct cw_label_declarati
 	cw_arena_free(&arena);
 	return query;
 }
+
+/* --- lists that are files --- */
+
+static const struct cw_stmt of_files_stmt = {
+	"labels_of_files",
+	"SELECT DISTINCT list, address, chain_id, category FROM anomaly_labels WHERE version = 0 AND withdrawn_at IS NULL",
+};
+
+uint64_t cw_labels_of_files(struct cw_pool *pool, cw_query_fn *fn, void *arg)
+{
+	return cw_pool_read(pool, &of_files_stmt, NULL, fn, arg);
+}
+
+static const struct cw_stmt left_files_stmt = {
+	"labels_left_files",
+	"SELECT coalesce(sum(label_withdraw(g.list, 0, true, g.addresses, g.chains, g.categories, NULL, $5)), 0)::bigint FROM"
+	" (SELECT list, array_agg(address) AS addresses, array_agg(chain_id) AS chains, array_agg(category) AS categories"
+	" FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::text[]) AS u (list, address, chain_id, category)"
+	" GROUP BY list) g",
+};
+
+uint64_t cw_labels_left_files(struct cw_pool *pool, const struct cw_label_entry *gone, size_t n, bool events,
+                              cw_query_fn *fn, void *arg)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_array *lists = cw_array_begin(arena, CW_ELEM_TEXT, n), *addresses = cw_array_begin(arena, CW_ELEM_BYTEA, n);
+	struct cw_array *chains = cw_array_begin(arena, CW_ELEM_I64, n), *categories = cw_array_begin(arena, CW_ELEM_TEXT, n);
+	struct cw_params params;
+	uint64_t query;
+
+	for (size_t i = 0; i < n; i++) {
+		cw_array_bytes(lists, gone[i].list, strlen(gone[i].list));
+		cw_array_bytes(addresses, gone[i].address, 20);
+		cw_array_i64(chains, gone[i].chain_id);
+		cw_array_bytes(categories, gone[i].category, strlen(gone[i].category));
+	}
+	cw_params_init(&params, arena);
+	cw_params_array(&params, lists);
+	cw_params_array(&params, addresses);
+	cw_params_array(&params, chains);
+	cw_params_array(&params, categories);
+	cw_params_bool(&params, events);
+	query = cw_pool_query(pool, &left_files_stmt, &params, fn, arg);
+	cw_arena_free(&arena);
+	return query;
+}

@@ -21,6 +21,13 @@ uint64_t cw_labels_settle(struct cw_pool *pool, bool events, cw_query_fn *fn, vo
  * list, version of it, address, category, chain. */
 uint64_t cw_labels_withdrawn(struct cw_pool *pool, int64_t after, cw_query_fn *fn, void *arg);
 
+/* One row each entry of a list that is a file on which some alert rests: list, address, chain, category. */
+uint64_t cw_labels_of_files(struct cw_pool *pool, cw_query_fn *fn, void *arg);
+/* These entries left their files: opens the alerts again that rested on them; one row, how many. */
+struct cw_label_entry { const char *list, *category; const uint8_t *address; int64_t chain_id; };
+uint64_t cw_labels_left_files(struct cw_pool *pool, const struct cw_label_entry *gone, size_t n, bool events,
+                              cw_query_fn *fn, void *arg);
+
 /* A list that is a file and hides alerts. */
 struct cw_label_declaration { const char *list, *side, *max_severity, *rules; };
 /* These are all there are: rows of suppressions come and end with them. */

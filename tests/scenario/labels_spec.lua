@@ -246,6 +246,27 @@ describe("labels", function()
     assert.equal(404, (e:post("/api/v1/suppressions/" .. id .. "/end")))
   end)
 
+  it("an entry that leaves its file opens its alerts too, when the files are taken", function()
+    local function put(...)
+      engine.write(e.extra .. "/lists/seen.csv", "address,category\n" .. table.concat({ ... }, ",sanctioned\n") .. ",sanctioned\n")
+      local status, answer = e:post("/api/v1/admin/reload", {})
+      assert.equal(200, status, cjson.encode(answer))
+    end
+    local gone, kept = X .. "a1", X .. "a2"
+    put(gone, kept)
+    local by, other_one = send(e, P, gone), send(e, P, kept)
+    assert.equal("seen", by["eth.listed_address"].labels[1].list)
+    local id, stays = by["eth.listed_address"].id, other_one["eth.listed_address"].id
+    e:sql("UPDATE anomalies SET status = 'confirmed', reviewed = true WHERE id IN (" .. id .. ", " .. stays .. ")")
+    put(kept)
+    engine.wait("the alert to be opened", 10, function() return anomaly(id).label_withdrawn_at ~= cjson.null end)
+    assert.equal("open", anomaly(id).status)
+    assert.same({ "confirmed", cjson.null }, { anomaly(stays).status, anomaly(stays).label_withdrawn_at })
+    assert.equal("1", e:sql("SELECT count(*) FROM label_withdrawals WHERE list = 'seen'"))
+    assert.equal("1", e:sql("SELECT count(*) FROM audit_logs WHERE event_type = 'anomaly.reopen' AND details ->> 'list' = 'seen'"
+      .. " AND resource = 'anomaly/" .. id .. "'"))
+  end)
+
   it("alerts say the role of their entity", function()
     local by = send(e, Q, X .. "91", { value = "77" .. ("0"):rep(18) })
     assert.same({ "victim", X .. "91" }, { by["test.robbed"].role, by["test.robbed"].entity })
