@@ -38,6 +38,7 @@ struct cw_label_watch {
 	int64_t live, coming;        /* states: of the lists that are live, and that are being loaded */
 	int64_t told, newest;        /* withdrawals */
 	bool started;                /* told is known */
+	bool none, none_coming;      /* no lists are live; there are none to be loaded */
 	bool gone;                   /* its owner has let go of it */
 	struct cw_list waiting, serving;   /* for the next look, for this one */
 	struct cw_metric *lists, *swaps, *failures;
@@ -163,6 +164,7 @@ static void on_loaded(void *arg, const char *report, const struct cw_err *err)
 	cw_metric_add(w->swaps, 1);
 	cw_log(CW_LOG_INFO, "labels", "lists are live", "state=%lld", (long long)w->coming);
 	w->live = w->coming;
+	w->none = w->none_coming;
 	w->step = STEP_SETTLING;
 	w->query = cw_labels_settle(w->e->pool, w->e->config->deliver.n > 0, on_settled, w);
 }
@@ -184,7 +186,15 @@ static void on_documents(void *arg, const struct cw_result *res, const struct cw
 	arena = cw_arena_new();
 	files = cw_labels_files(res, &n, &state, arena);
 	w->coming = n > 0 ? state : w->coming;
+	w->none_coming = n == 0;
 	cw_metric_set(w->lists, n);
+	if (n == 0 && w->none) {         /* as at the first start: there is nothing to swap */
+		cw_arena_free(&arena);
+		w->live = w->coming;
+		w->step = STEP_IDLE;
+		look(w);
+		return;
+	}
 	w->step = STEP_LOADING;
 	rc = cw_pipeline_load_lists(w->e->pipeline, files, n, on_loaded, w, &fault);
 	cw_arena_free(&arena);
@@ -249,6 +259,7 @@ struct cw_label_watch *cw_label_watch_new(struct cw_engine *e, int64_t state)
 
 	w->e = e;
 	w->live = state;
+	w->none = state == 0;
 	cw_list_init(&w->waiting);
 	cw_list_init(&w->serving);
 	w->lists = cw_gauge("chainwatch_label_lists", "Address lists of the database that were read last.", NULL);
