@@ -1,7 +1,7 @@
 #!/bin/bash
 # make bench: the engine end to end beside its yardsticks, in one run on one machine: alternated rounds, medians, ratios.
 #
-#	tests/bench/bench.sh [ROUNDS] [SECONDS]        default 3 rounds of 4 s each
+#	tests/bench/bench.sh [ROUNDS [SECONDS [OPTION...]]]    default 3 rounds of 4 s each; options of `serve`, as --set
 #
 # Yardsticks: pgbench single-row commits on the same server and schema; multi-row unnest inserts of a bare libpq client;
 # prepared point queries of pgbench; nginx with a fixed string. Absolute figures depend on the machine and on what else
@@ -9,6 +9,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 rounds=${1:-3} seconds=${2:-4}
+options=("${@:3}")
 build=${BUILD:-build} load=$build/bench/load
 dir=$(mktemp -d /tmp/cw-bench-XXXXXX)
 chmod 755 "$dir"
@@ -21,7 +22,7 @@ finish() {
 trap finish EXIT
 
 start_engine() {
-	"$build/chainwatch" serve --listen 127.0.0.1:0 --data-dir "$dir/data" 2>"$dir/engine.log" &
+	"$build/chainwatch" serve --listen 127.0.0.1:0 --data-dir "$dir/data" "${options[@]}" 2>"$dir/engine.log" &
 	engine=$!
 	for _ in $(seq 600); do
 		grep -q 'group=app msg="listening"' "$dir/engine.log" && return
@@ -75,7 +76,7 @@ SELECT id, $version, false, 0, 0 FROM t;
 SQL
 cat >"$dir/lookup.sql" <<SQL
 \set id random(1, 20000)
-SELECT * FROM transactions WHERE hash = (SELECT hash FROM known WHERE id = :id) AND chain_id = 1;
+SELECT * FROM transactions WHERE hash = (SELECT hash FROM known WHERE id = :id) AND chain_id = 1 AND canonical;
 SQL
 
 drive() {   # kind, connections, more options: prints load's line

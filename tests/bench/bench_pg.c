@@ -119,7 +119,7 @@ static const struct cw_stmt insert_stmt = {
 	"WITH t AS (INSERT INTO transactions (chain_id, hash, block_number, timestamp, from_address, to_address, value, gas, "
 	"gas_price, nonce, input_data, input_size) SELECT * FROM unnest($1::int8[], $2::bytea[], $3::int8[], "
 	"$4::timestamptz[], $5::bytea[], $6::bytea[], $7::numeric[], $8::int8[], $9::numeric[], $10::int8[], $11::bytea[], "
-	"$12::int4[]) ON CONFLICT (hash, chain_id) DO NOTHING RETURNING id) "
+	"$12::int4[]) ON CONFLICT (hash, chain_id) WHERE canonical DO NOTHING RETURNING id) "
 	"INSERT INTO predictions (transaction_id, model_version_id, user_id, is_anomaly, confidence, anomaly_score, "
 	"request_id, response_time_ms) SELECT id, 1, 1, false, 0.5, 0.1, 'req-' || id, 1.5 FROM t",
 };
