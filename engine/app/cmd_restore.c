@@ -422,7 +422,11 @@ static int afterwards(struct work *w)
 		printf("removed    %s\n", old);
 		return 0;
 	}
-	snprintf(fresh, sizeof(fresh), "%s_old_%lld", living, (long long)time(NULL) + 1);
+	for (long long now = (long long)time(NULL);; now++) {   /* one kept within the same second has another name */
+		snprintf(fresh, sizeof(fresh), "%s_old_%lld", living, now);
+		if (strcmp(fresh, old) != 0)
+			break;
+	}
 	if (swap_databases(w, admin, living, old, fresh, &err) != 0 || restart_engine(w, &err) != 0)
 		return fail(w, &err);
 	note(w, w->conninfo, "the database before the restore");

@@ -28,6 +28,7 @@ in_database() { printf '%s\n' "$DATABASE_URL" | sed -E "s#^(postgres(ql)?://[^/?
 admin=$(in_database postgres)
 kept=$(ask "$admin" "SELECT datname FROM pg_database WHERE datname LIKE '${living}\\_old\\_%' ORDER BY 1 DESC LIMIT 1")
 now=$(date +%s)
+[ "$kept" != "${living}_old_$now" ] || now=$((now + 1))     # one kept within the same second has another name
 
 confirm() {
 	echo "$1" >&2
