@@ -34,6 +34,7 @@
 #include "app/systemd.h"
 #include "app/rule_sources.h"
 #include "app/sources.h"
+#include "app/tested.h"
 #include "app/version.h"
 #include "app/workbench.h"
 #include "auth/keys.h"
@@ -125,11 +126,6 @@ static void on_answer(void *arg, const struct cw_err *err)
 		a->err = *err;
 }
 
-static void on_loaded(void *arg, const char *report, const struct cw_err *err)
-{
-	(void)report;
-	on_answer(arg, err);
-}
 
 /* Not on the stack: after a signal nobody waits any more, but the parts answer when they are taken down. */
 static struct cw_answer *new_answer(struct cw_engine *e)
@@ -318,7 +314,7 @@ static void on_partitions(void *arg, const struct cw_result *res, const struct c
 		cw_log(CW_LOG_INFO, "store", "made partitions", "count=%d", (int)cw_result_i64(res, 0, 0));
 }
 
-static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct cw_err *err)
+static int start_pipeline(struct cw_engine *e, struct cw_err *err)
 {
 	const struct cw_config *c = e->config;
 	struct cw_supervisor_conf supervisor = cw_supervisor_conf_default;
@@ -336,7 +332,7 @@ static int start_pipeline(struct cw_engine *e, struct cw_zygote *zygote, struct 
 	if (c->db_stats_s > 0)
 		e->db_stats = cw_db_stats_new(e->loop, e->pool, c->db_stats_s);
 	cw_partitions_ahead(e->pool, CW_PARTITIONS_AHEAD, on_partitions, e);
-	e->pipeline = cw_pipeline_new(e->loop, e->pool, zygote, e->state, &pipeline, &supervisor, err);
+	e->pipeline = cw_pipeline_new(e->loop, e->pool, e->zygote, e->state, &pipeline, &supervisor, err);
 	if (e->pipeline == NULL)
 		return -1;
 	cw_pipeline_on_publish(e->pipeline, cw_ops_publish, e);
@@ -368,10 +364,11 @@ static int start_keys(struct cw_engine *e, struct cw_err *err)
 }
 
 struct stored {
-	struct cw_answer answer, lists_answer;
+	struct cw_answer answer, lists_answer, loaded;
 	struct cw_rule_sources sources;
 	struct cw_arena *arena;
 	struct cw_engine *engine;
+	const struct cw_bundle *bundle;      /* that is being loaded */
 	int64_t lists_state;
 };
 
@@ -399,13 +396,21 @@ static void on_stored(void *arg, const struct cw_result *res, const struct cw_er
 	on_answer(&s->answer, err);
 }
 
+static void on_loaded(void *arg, const char *report, const struct cw_err *err)
+{
+	struct stored *s = arg;
+
+	if (err == NULL && s->bundle != NULL)
+		cw_tested_note(s->engine->tested, s->bundle, report);
+	on_answer(&s->loaded, err);
+}
+
 static int load_rules(struct cw_engine *e, struct cw_arena *arena, struct cw_err *err)
 {
 	struct stored *stored = cw_arena_zalloc(e->kept, sizeof(*stored));
 	struct cw_rule_change none = { .kind = CW_CHANGE_NONE };
 	struct cw_bundle bundle = { 0 };
 	struct cw_buf notes = CW_BUF_INIT;
-	struct cw_answer *loaded;
 	int rc;
 
 	stored->arena = e->kept;
@@ -413,6 +418,7 @@ static int load_rules(struct cw_engine *e, struct cw_arena *arena, struct cw_err
 	if (wait_answer(e, &stored->answer, err) != 0)
 		return cw_err_wrap(err, "could not read candidates and promoted rules");
 	stored->engine = e;
+	stored->bundle = &bundle;
 	cw_labels_documents(e->pool, on_lists, stored);
 	if (wait_answer(e, &stored->lists_answer, err) != 0)
 		return cw_err_wrap(err, "could not read the address lists");
@@ -420,12 +426,14 @@ static int load_rules(struct cw_engine *e, struct cw_arena *arena, struct cw_err
 	    cw_rule_sources_merge(&stored->sources, &none, &bundle, arena, err) != 0)
 		return -1;
 	do {
-		loaded = new_answer(e);
-		rc = cw_pipeline_load_rules(e->pipeline, &bundle, on_loaded, loaded, err);
+		cw_tested_recall(e->tested, &bundle, arena);
+		stored->loaded = (struct cw_answer){ 0 };
+		rc = cw_pipeline_load_rules(e->pipeline, &bundle, on_loaded, stored, err);
 		if (rc == 0)
-			rc = wait_answer(e, loaded, err);
+			rc = wait_answer(e, &stored->loaded, err);
 	} while (rc != 0 && cw_rule_sources_leave_out(&stored->sources, &bundle, err, &notes));
 	cw_buf_release(&notes);
+	stored->bundle = NULL;
 	if (rc == 0) {
 		cw_rule_sources_forget_over(e->pool, &stored->sources);
 		e->label_files = cw_label_files_new(e);
@@ -576,14 +584,40 @@ static void on_loaded_log(const struct cw_engine *e, int64_t from_us)
 	       cw_server_address(e->server), cw_version, cw_commit, (double)(cw_clock_mono_us() - from_us) / 1000);
 }
 
+static int start_tested(struct cw_engine *e, struct cw_err *err)
+{
+	(void)err;
+	e->tested = cw_tested_open(e);
+	return 0;
+}
+
+static int start_part(struct cw_engine *e, const char *name, int (*part)(struct cw_engine *e, struct cw_err *err),
+                      struct cw_err *err)
+{
+	int64_t from_us = cw_clock_mono_us();
+
+	if (part(e, err) != 0)
+		return -1;
+	cw_log(CW_LOG_DEBUG, "app", "a part is up", "part=\"%s\" ms=%.1f", name, (double)(cw_clock_mono_us() - from_us) / 1000);
+	return 0;
+}
+
 static int start_parts(struct cw_engine *e, struct cw_zygote *zygote, struct cw_err *err)
 {
+	static const struct {
+		const char *name;
+		int (*start)(struct cw_engine *e, struct cw_err *err);
+	} parts[] = {
+		{ "data directory", lock_data_dir }, { "tests of rules", start_tested }, { "database", start_database }, { "migrations", migrate },
+		{ "pipeline", start_pipeline }, { "keys", start_keys }, { "scripts", start_scripts }, { "rules", start_rules },
+		{ "http", start_http }, { "sources", start_sources },
+	};
+
 	e->zygote = zygote;
 	cw_list_init(&e->evals.list);
-	if (lock_data_dir(e, err) != 0 || start_database(e, err) != 0 || migrate(e, err) != 0 ||
-	    start_pipeline(e, zygote, err) != 0 || start_keys(e, err) != 0 || start_scripts(e, err) != 0 ||
-	    start_rules(e, err) != 0 || start_http(e, err) != 0 || start_sources(e, err) != 0)
-		return -1;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (start_part(e, parts[i].name, parts[i].start, err) != 0)
+			return -1;
 	return 0;
 }
 
@@ -652,6 +686,7 @@ void cw_engine_free(struct cw_engine **engine)
 	cw_identity_stop(e);
 	cw_label_files_free(&e->label_files);
 	cw_label_watch_free(&e->labels);
+	cw_tested_close(&e->tested);
 	cw_pipeline_free(&e->pipeline);
 	cw_checkpoints_close(&e->checkpoints, e->up);
 	cw_db_stats_free(&e->db_stats);

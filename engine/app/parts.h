@@ -20,6 +20,7 @@ struct cw_httpc;
 struct cw_arena;
 struct cw_label_watch;
 struct cw_reload;
+struct cw_tested;
 
 struct cw_engine {
 	struct cw_config *config;        /* the live settings */
@@ -49,6 +50,7 @@ struct cw_engine {
 	struct cw_server *server;
 	struct cw_label_watch *labels;
 	struct cw_label_files *label_files;
+	struct cw_tested *tested;        /* which rules have passed their tests */
 	struct cw_reload *reload;        /* one at a time; NULL: none */
 	unsigned char scripts_digest[32]; /* of the live generation of scripts and the settings it sees; zero: not known */
 	char *changes;                   /* of the last reload, JSON */

@@ -15,6 +15,7 @@
 #include "app/parts.h"
 #include "app/rule_sources.h"
 #include "app/sources.h"
+#include "app/tested.h"
 #include "auth/audit.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -246,7 +247,6 @@ static void on_rules(void *arg, const char *report, const struct cw_err *err)
 {
 	struct cw_reload *r = arg;
 
-	(void)report;
 	if (r->engine == NULL) {
 		release(r);
 		return;
@@ -257,6 +257,7 @@ static void on_rules(void *arg, const char *report, const struct cw_err *err)
 		apply_config(r->engine, r->engine->config, NULL);   /* all or nothing: the settings go back too */
 		finish(r, NULL, err);
 	} else {
+		cw_tested_note(r->engine->tested, &r->bundle, report);
 		make_live(r);
 	}
 }

@@ -10,7 +10,7 @@ struct cw_err;
 #define CW_BUNDLE_MAX (1u << 30)
 
 /* Returns a descriptor that belongs to the caller, or -1: CW_ERR_INVALID when it is too large or has more than
- * CW_RULES_MAX rules. `tested` is not part of it. */
+ * CW_RULES_MAX rules. `tested` and `fires_json` are not part of it. */
 int cw_bundle_pack(const struct cw_bundle *bundle, size_t *size, struct cw_err *err);
 /* The names and texts point into `bytes`, which came from cw_bundle_pack; the two arrays are the bundle's. -1 when the
  * bytes are something else. */

@@ -26,6 +26,7 @@ struct cw_bundle {
 	const char *params_json;        /* overrides by rule id, from conf/rules.lua; "{}" */
 	const char *options_json;       /* budgets: {"ticks","wall_ms","memory_bytes","jit","run_tests"} */
 	bool tested;                    /* has passed its tests before: do not run them (a dead evaluator is replaced) */
+	const char *fires_json;         /* then: what they fired on, {SHA-256 of a rule's text: [...]}; NULL: not known */
 };
 
 /* In cw_tx.has, between engine and evaluator alone: this transaction is history that rules still lack (see `warm`), or,

@@ -25,6 +25,7 @@ struct load {
 	struct cw_arena *arena;              /* the sources, until they are registered */
 	struct source { char sha256[65]; const char *text; } *sources;
 	int nsources;
+	const char *fires;                   /* of the bundle, where it was tested before */
 	uint64_t query;
 	bool loaded;                         /* the supervisor holds an evaluator that is to be activated or discarded */
 	struct stored_lists *lists;          /* that come with it; NULL: those that are there stay */
@@ -162,6 +163,18 @@ static void hash_sources(struct load *l, const struct cw_bundle *bundle)
 	}
 }
 
+/* What rules that were not tested now fired on when they were. */
+static void recall_fires(struct load *l)
+{
+	struct cw_json_error fault;
+	const struct cw_json *known = l->fires != NULL
+		? cw_json_parse(l->fires, strlen(l->fires), CW_JSON_DEPTH_DEFAULT, l->arena, &fault) : NULL;
+
+	for (uint32_t i = 0; i < l->gen->nrules; i++)
+		if (l->gen->rules[i].fires == NULL)
+			l->gen->rules[i].fires = value_of(l->gen->arena, cw_json_get(known, l->gen->rules[i].sha256));
+}
+
 static const char *source_of(const struct load *l, const char *sha256)
 {
 	for (int i = 0; i < l->nsources; i++)
@@ -247,6 +260,7 @@ static void on_loaded(void *arg, const char *report, const struct cw_err *err)
 		load_end(p, &own);
 		return;
 	}
+	recall_fires(l);
 	versions = cw_arena_zalloc(l->arena, (l->gen->nrules + 1) * sizeof(*versions));
 	for (uint32_t i = 0; i < l->gen->nrules; i++) {
 		const struct rule_info *r = &l->gen->rules[i];
@@ -267,6 +281,8 @@ static int load_start(struct cw_pipeline *p, const struct cw_bundle *bundle, str
 	l->arg = arg;
 	l->arena = cw_arena_new();
 	hash_sources(l, bundle);
+	if (bundle->fires_json != NULL)
+		l->fires = cw_arena_strndup(l->arena, bundle->fires_json, strlen(bundle->fires_json));
 	cw_stored_lists_join(&joined, bundle, lists != NULL ? lists : p->lists, l->arena);
 	p->load_job = l;
 	if (cw_supervisor_load(p->supervisor, &joined, on_loaded, p, err) == 0) {
