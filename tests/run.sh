@@ -7,6 +7,7 @@
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 suites=${*:-unit lua scenario}
+export CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-5}   # limits are for hangs, and others share the machine
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 passed=0 failed=0

@@ -113,18 +113,23 @@ static const struct { const char *table, *when, *action; int skip; } strikes[] =
 
 START_TEST(group_survives_a_strike)
 {
-	struct call *calls[6];
+	struct call *calls[10];
+	int n = 6;
 
 	arm(strikes[_i].table, strikes[_i].when, strikes[_i].action, strikes[_i].skip);
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < n; i++) {
 		calls[i] = send_many(20, (uint64_t)i * 20);
 		env_idle(2);
 	}
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < n; i++)
 		call_wait(calls[i]);
+	while (number("SELECT last_value FROM arm") <= strikes[_i].skip && n < 10) {   /* they shared fewer commits than usual */
+		calls[n] = send_many(20, (uint64_t)n * 20);
+		call_wait(calls[n++]);
+	}
 	ck_assert_int_gt(number("SELECT last_value FROM arm"), strikes[_i].skip);
 	ck_assert_uint_ge(cw_pipeline_stats(env.p).retries, 1);
-	assert_exactly(calls, 6, 120);
+	assert_exactly(calls, n, 20L * n);
 }
 END_TEST
 

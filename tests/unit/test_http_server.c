@@ -521,17 +521,26 @@ END_TEST
 
 /* ---- the gate ---- */
 
-static int gate_mode;   /* 0: pass, 1: refuse, 2: hold */
+static int gate_mode;   /* 0: pass, 1: refuse, 2: hold, 3: hold until it is aborted */
 static struct cw_request *held;
+
+static void answer_held(void *arg, struct cw_request *req)
+{
+	(void)arg;
+	held = NULL;
+	cw_request_proceed(req);   /* one way to give it back */
+}
 
 static bool gate(void *arg, struct cw_request *req)
 {
 	(void)arg;
 	if (gate_mode == 0)
 		return true;
-	if (gate_mode == 2)
+	if (gate_mode >= 2)
 		held = req;
-	else
+	if (gate_mode == 3)
+		cw_request_on_abort(req, answer_held, NULL);
+	if (gate_mode == 1)
 		cw_reply_problem(req, &(struct cw_problem){ .status = 401, .code = "unauthorized" });
 	return false;
 }
@@ -600,13 +609,6 @@ START_TEST(a_held_request_may_lose_its_client)
 }
 END_TEST
 
-static void answer_held(void *arg, struct cw_request *req)
-{
-	(void)arg;
-	held = NULL;
-	cw_request_proceed(req);   /* one way to give it back */
-}
-
 START_TEST(a_gate_that_never_decides_is_answered_for)
 {
 	struct cw_server_conf conf = httpd_conf();
@@ -615,11 +617,9 @@ START_TEST(a_gate_that_never_decides_is_answered_for)
 	conf.reply_ms = 30;
 	ck_assert_int_eq(cw_server_reconfigure(httpd.server, &conf, NULL), 0);
 	cw_server_set_gate(httpd.server, gate, NULL);
-	gate_mode = 2;
+	gate_mode = 3;
 	w = wire_open(httpd.address);
 	wire_puts(w, GET("/hello"));
-	wire_wait(5);
-	cw_request_on_abort(held, answer_held, NULL);
 	expect(w, 503, NULL);
 	ck_assert_ptr_null(held);
 	ck_assert(wire_ends(w, WIRE_MS));
