@@ -457,6 +457,7 @@ static void run(void *arg)
 	pool->scheduled = false;
 	pool->gone = &gone;
 	dispatch(pool);
+	pool->dispatch++;
 	while (!gone && !cw_list_empty(&pool->answers))
 		deliver_one(cw_list_entry(pool->answers.next, struct request, link));
 	if (gone && outer != NULL)
@@ -550,6 +551,7 @@ struct cw_pool *cw_pool_new(struct cw_loop *loop, const struct cw_pool_conf *con
 		return NULL;
 	pool = cw_zalloc(sizeof(*pool));
 	pool->loop = loop;
+	pool->dispatch = 1;
 	take_conf(pool, conf);
 	for (int i = 0; i < SLOT_STATES; i++)
 		cw_list_init(&pool->slots[i]);

@@ -32,6 +32,7 @@ struct slot {
 	struct cw_conn *conn;
 	uint64_t generation;         /* of the settings it was made with */
 	int64_t expires_us, idle_since_us, last_answer_us;
+	uint64_t proven;             /* the dispatch for which it need not be checked: it has just answered */
 	int64_t group_from_us;       /* when the server began with the group of reads that is being answered */
 	struct cw_list running;      /* requests, in order of sending */
 	int depth;                   /* how many of them */
@@ -46,6 +47,7 @@ struct cw_pool {
 	struct cw_pool_conf conf;
 	char *conninfo;
 	uint64_t generation;         /* counts changes of conninfo */
+	uint64_t dispatch;           /* number of the next one, from 1 */
 	struct cw_list slots[SLOT_STATES];
 	int nslots[SLOT_STATES];
 	struct cw_list waiting;      /* requests, in order of arrival */

@@ -147,6 +147,7 @@ static void on_ready(void *arg, struct cw_conn *conn, const struct cw_err *err)
 	cw_conn_on_death(conn, on_death, slot);
 	set_session(slot);
 	slot_set_state(slot, SLOT_IDLE);
+	slot->proven = pool->dispatch;
 	cw_pool_schedule(pool);
 }
 
@@ -197,8 +198,10 @@ static void on_checked(void *arg, const struct cw_result *res, const struct cw_e
 	(void)res;
 	if (err != NULL)
 		return;                  /* its death follows */
-	if (slot->state == SLOT_CHECKING)
+	if (slot->state == SLOT_CHECKING) {
 		slot_set_state(slot, SLOT_IDLE);
+		slot->proven = slot->pool->dispatch;     /* else, checked after no idle time at all, it would be for ever */
+	}
 	cw_pool_schedule(slot->pool);
 }
 
@@ -220,7 +223,7 @@ struct slot *cw_pool_take_idle(struct cw_pool *pool)
 		if (outdated(slot)) {
 			pool->recycled++;
 			cw_slot_close(slot);
-		} else if (now_us - slot->idle_since_us > pool->conf.check_idle_s * 1000000) {
+		} else if (slot->proven != pool->dispatch && now_us - slot->idle_since_us > pool->conf.check_idle_s * 1000000) {
 			check(slot);
 		} else {
 			return slot;

@@ -133,7 +133,7 @@ local busy = stop_clients(load)
 
 -- --- the ledger --------------------------------------------------------------------------------------------------
 
-local stored, doubled, lost = {}, 0, 0
+local stored, doubled, lost, wrong = {}, 0, 0, {}
 for hash, count in e:sql([[SELECT encode(t.hash, 'hex'), count(p.id) FROM transactions t
     LEFT JOIN predictions p ON p.transaction_id = t.id GROUP BY t.hash]]):gmatch("(%x+)|(%d+)") do
   stored["0x" .. hash] = (stored["0x" .. hash] or 0) + tonumber(count)
@@ -142,6 +142,9 @@ for _, result in ipairs { quiet, busy } do
   for _, hash in ipairs(result.acked) do
     local n = stored[hash] or 0
     if n == 0 then lost = lost + 1 elseif n > 1 then doubled = doubled + 1 end
+    if n ~= 1 and #wrong < 10 then
+      wrong[#wrong + 1] = ("%s: %s with %d predictions"):format(hash, stored[hash] and "stored" or "not stored", n)
+    end
   end
 end
 
@@ -171,5 +174,6 @@ end
 
 e:stop { "refused, the old generation goes on" }
 os.execute("rm -rf " .. dir)
+for _, text in ipairs(wrong) do print(text) end
 print(#faults == 0 and "all of it holds" or "FAILED: " .. table.concat(faults, "; "))
 os.exit(#faults == 0 and 0 or 1)

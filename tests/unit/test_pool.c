@@ -558,7 +558,7 @@ START_TEST(check_that_is_not_answered_is_given_up)
 	pid_t first, second;
 
 	conf.check_idle_s = 0;
-	conf.connect_ms = 200;
+	conf.connect_ms = 200 * slow_factor();
 	open_pool(1, 0);
 	ask("SELECT pg_backend_pid()::int8", "a");
 	run_until("a=");

@@ -371,6 +371,7 @@ START_TEST(terminal_signals_are_the_engines_business)
 }
 END_TEST
 
+#ifndef __SANITIZE_THREAD__   /* which keeps a stack of calls beside the stack, of bounded depth */
 START_TEST(sixty_mebibytes_of_stack)
 {
 	activate("v1");
@@ -380,6 +381,7 @@ START_TEST(sixty_mebibytes_of_stack)
 	ck_assert_uint_eq(cw_supervisor_stats(t.s).replaced, 0);
 }
 END_TEST
+#endif
 
 START_TEST(memory_and_jit_work_behind_the_filter)
 {
@@ -1157,7 +1159,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, large_verdicts_press_back);
 	tcase_add_test(tc, evaluator_keeps_three_descriptors);
 	tcase_add_test(tc, terminal_signals_are_the_engines_business);
-#ifndef __SANITIZE_THREAD__   /* which keeps a stack of calls beside the stack, of bounded depth */
+#ifndef __SANITIZE_THREAD__
 	tcase_add_test(tc, sixty_mebibytes_of_stack);
 #endif
 	tcase_add_test(tc, memory_and_jit_work_behind_the_filter);
