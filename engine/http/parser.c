@@ -5,7 +5,8 @@
  *      a token; white space before the colon; a line that begins with white space (obs-fold); more than one empty line
  *      before a request; more or other than one space between the parts of the request line
  *      Content-Length together with Transfer-Encoding, repeated, or anything but digits; Transfer-Encoding repeated, in
- *      HTTP/1.0, or without `chunked` as its last and only chunked coding
+ *      HTTP/1.0, or without `chunked` as its last and only chunked coding; either with `_` for `-`, which gateways
+ *      that make environment variables of headers cannot tell apart
  *      Content-Type repeated; Host missing (1.1), repeated, empty or not a host; an absolute target that names another authority
  *      target with raw spaces, control or 8-bit characters, `#`, a broken %-escape or %00 in the path
  *      chunk sizes that are not 1 to 16 hex digits, overflow, have a sign or prefix; chunks that do not end in CR LF;
@@ -472,6 +473,8 @@ static bool once(struct cw_parser *p, unsigned *which, const char *reason)
 	return true;
 }
 
+#define UNDERSCORE "a header of framing with an underscore for its hyphen"   /* some take the one for the other */
+
 /* The fields that decide the framing are noted when they come by; the first letter and length sort out the others. */
 static bool note_field(struct cw_parser *p, const struct cw_header *f)
 {
@@ -498,11 +501,11 @@ static bool note_field(struct cw_parser *p, const struct cw_header *f)
 	case 14:
 		if (cw_slice_is(f->name, "content-length"))
 			return once(p, &p->length, "Content-Length came twice");
-		return true;
+		return !cw_slice_is(f->name, "content_length") || fail(p, 400, UNDERSCORE);
 	case 17:
 		if (cw_slice_is(f->name, "transfer-encoding"))
 			return once(p, &p->coding, "Transfer-Encoding came twice");
-		return true;
+		return !cw_slice_is(f->name, "transfer_encoding") || fail(p, 400, UNDERSCORE);
 	default: return true;
 	}
 }

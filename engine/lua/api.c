@@ -183,6 +183,7 @@ const struct cw_api_item cw_api_items[] = {
 	FIELD(SCRIPTS, "cw.Param.min", "number?", ""),
 	FIELD(SCRIPTS, "cw.Param.max", "number?", ""),
 	FIELD(SCRIPTS, "cw.Param.enum", "any[]?", ""),
+	FIELD(SCRIPTS, "cw.Param.min_length", "integer?", "bytes"),
 	FIELD(SCRIPTS, "cw.Param.max_length", "integer?", "bytes, 1024 if left out"),
 	FIELD(SCRIPTS, "cw.Param.doc", "string?", "for the OpenAPI document"),
 	FIELD(SCRIPTS, "cw.Request.method", "string", ""),

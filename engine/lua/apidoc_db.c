@@ -11,6 +11,7 @@ static const char *arg_type(const struct cw_arg_spec *arg)
 {
 	switch (arg->type) {
 	case CW_ARG_TEXT:
+	case CW_ARG_INET:
 	case CW_ARG_HASH:
 	case CW_ARG_ADDRESS:
 	case CW_ARG_BYTES: return "string";

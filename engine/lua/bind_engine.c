@@ -119,6 +119,8 @@ static int l_format_time(lua_State *L)
 	return 1;
 }
 
+#define SECONDS_MAX 1e11   /* the year 5138 */
+
 /* RFC 3339, or seconds as a number or digits; nil if it is neither. */
 static int l_parse_time(lua_State *L)
 {
@@ -128,8 +130,9 @@ static int l_parse_time(lua_State *L)
 	const char *text;
 
 	if (lua_type(L, 1) == LUA_TNUMBER) {
+		seconds = lua_tonumber(L, 1);
 		lua_settop(L, 1);
-		return 1;
+		return seconds >= 0 && seconds <= SECONDS_MAX ? 1 : 0;
 	}
 	text = luaL_checkstring(L, 1);
 	if (cw_time_parse(text, &us) == 0) {
@@ -137,7 +140,7 @@ static int l_parse_time(lua_State *L)
 		return 1;
 	}
 	seconds = strtod(text, &end);
-	if (end == text || *end != '\0' || strspn(text, "0123456789.") != strlen(text) || seconds > 1e11)
+	if (end == text || *end != '\0' || strspn(text, "0123456789.") != strlen(text) || seconds > SECONDS_MAX)
 		return 0;
 	lua_pushnumber(L, seconds);
 	return 1;

@@ -58,7 +58,7 @@ end
 local TYPES = { string = true, integer = true, number = true, boolean = true, time = true, address = true,
 	hash = true, object = true, array = true }
 local SPEC_KEYS = { type = true, required = true, default = true, min = true, max = true, enum = true,
-	max_length = true, doc = true }
+	min_length = true, max_length = true, doc = true }
 local ENDPOINT_KEYS = { method = true, path = true, auth = true, summary = true, description = true, params = true,
 	body = true, responses = true, handler = true, tags = true, timeout_ms = true, body_limit = true }
 local BODY_KEYS = { content = true, schema = true, raw = true, stream = true, fields = true, required = true }
@@ -142,6 +142,9 @@ local CHECKS = {
 		if #v > (spec.max_length or 1024) then
 			return nil, format("must have at most %d bytes", spec.max_length or 1024)
 		end
+		if spec.min_length and #v < spec.min_length then
+			return nil, v == "" and "must not be empty" or format("must have at least %d bytes", spec.min_length)
+		end
 		return v
 	end,
 	boolean = function(_, v, text)
@@ -162,7 +165,7 @@ local CHECKS = {
 		return n
 	end,
 	time = function(_, v)
-		local t = C.engine.parse_time(v)
+		local t = (type(v) == "string" or type(v) == "number") and C.engine.parse_time(v)
 		if not t then return nil, "must be a time: RFC 3339 (2026-01-31T12:00:00Z) or unix seconds" end
 		return t
 	end,
@@ -535,7 +538,7 @@ local function schema_of(spec)
 	if spec.enum then s.enum = json.array(spec.enum) end
 	if spec.min then s.minimum = spec.min end
 	if spec.max then s.maximum = spec.max end
-	if spec.max_length then s.maxLength = spec.max_length end
+	s.minLength, s.maxLength = spec.min_length, spec.max_length
 	if spec.default ~= nil then s.default = spec.default end
 	return s
 end

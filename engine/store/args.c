@@ -1,4 +1,5 @@
 /* Arguments of an operation: text in, checked values out. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -204,6 +205,17 @@ static int set_amount(struct cw_arg *arg, struct cw_arena *arena, const struct c
 	return 0;
 }
 
+static int set_inet(struct cw_arg *arg, const struct cw_arg_spec *spec, const char *text, size_t len, struct cw_err *err)
+{
+	struct in6_addr address;
+
+	if (inet_pton(AF_INET, text, &address) != 1 && inet_pton(AF_INET6, text, &address) != 1)
+		return wrong(spec, "an IPv4 or IPv6 address", text, len, err);
+	arg->text = text;
+	arg->len = len;
+	return 0;
+}
+
 static int set_value(struct cw_args *args, struct cw_arg *arg, const struct cw_arg_spec *spec, const char *text,
                      size_t len, struct cw_err *err)
 {
@@ -229,6 +241,7 @@ static int set_value(struct cw_args *args, struct cw_arg *arg, const struct cw_a
 	case CW_ARG_CHOICE: return set_choice(arg, args->arena, spec, text, len, err);
 	case CW_ARG_TEXTS: push(arg, args->arena, text, len); return 0;
 	case CW_ARG_CHOICES: return set_choices(arg, args->arena, spec, text, len, err);
+	case CW_ARG_INET: return set_inet(arg, spec, text, len, err);
 	case CW_ARG_AMOUNT: return set_amount(arg, args->arena, spec, text, len, err);
 	}
 	return -1;

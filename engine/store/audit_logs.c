@@ -94,8 +94,8 @@ const struct cw_op cw_audit_logs_get = {
 
 #define FILTER_ARGS \
 	{ .name = "event_type" }, { .name = "user_id", .type = CW_ARG_INT }, { .name = "api_key_id", .type = CW_ARG_INT }, \
-	{ .name = "resource" }, { .name = "action" }, { .name = "status" }, { .name = "ip_address" }, \
-	{ .name = "request_id" }, { .name = "since", .type = CW_ARG_TIME }, { .name = "until", .type = CW_ARG_TIME }, \
+	{ .name = "resource" }, { .name = "action" }, { .name = "status" }, \
+	{ .name = "ip_address", .type = CW_ARG_INET }, { .name = "request_id" }, { .name = "since", .type = CW_ARG_TIME }, { .name = "until", .type = CW_ARG_TIME }, \
 	{ .name = "severity", .type = CW_ARG_CHOICE, .choices = SEVERITIES }
 
 static const struct cw_arg_spec list_args[] = { FILTER_ARGS, CW_PAGE_ARGS };

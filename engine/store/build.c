@@ -61,6 +61,7 @@ static uint32_t type_oid(enum cw_arg_type type)
 {
 	switch (type) {
 	case CW_ARG_TEXT:
+	case CW_ARG_INET:
 	case CW_ARG_CHOICE: return 25;
 	case CW_ARG_INT: return 20;
 	case CW_ARG_NUMBER: return 701;
@@ -86,6 +87,7 @@ static void push(struct cw_build *b, const struct cw_arg_spec *spec, const struc
 	}
 	switch (spec->type) {
 	case CW_ARG_TEXT:
+	case CW_ARG_INET:
 	case CW_ARG_CHOICE: cw_params_text(&b->params, arg->text, arg->len); return;
 	case CW_ARG_INT: cw_params_i64(&b->params, arg->integer); return;
 	case CW_ARG_NUMBER: cw_params_f64(&b->params, arg->number); return;

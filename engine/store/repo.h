@@ -38,6 +38,7 @@ enum cw_arg_type {
 	CW_ARG_CHOICE,                /* one of `choices`, "low|medium|high" */
 	CW_ARG_TEXTS,                 /* a list: setting it again adds an element */
 	CW_ARG_CHOICES,               /* a list of choices; "a,b" sets both */
+	CW_ARG_INET,                  /* an IPv4 or IPv6 address */
 	CW_ARG_AMOUNT,                /* a whole number below 2^256, in decimal or 0x hex digits */
 };
 

@@ -135,7 +135,7 @@ endpoint {
   summary = "keep a transaction, all of an address, or all that a rule found, whatever the policy says",
   body = { fields = {
     hash = { type = "hash" }, address = { type = "address" }, rule = { type = "string", max_length = 128 },
-    reason = { type = "string", max_length = 2000, required = true },
+    reason = { type = "string", min_length = 1, max_length = 2000, required = true },
   }, required = true },
   responses = {
     [201] = { description = "the hold", schema = { type = "object" } }, [400] = "not one of hash, address, rule",

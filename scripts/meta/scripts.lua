@@ -30,6 +30,7 @@ function endpoint(declaration) end
 ---@field min number?
 ---@field max number?
 ---@field enum any[]?
+---@field min_length integer? # bytes
 ---@field max_length integer? # bytes, 1024 if left out
 ---@field doc string? # for the OpenAPI document
 

@@ -158,4 +158,40 @@ describe("odd requests", function()
     end
     assert.same({}, wrong)
   end)
+
+  it("with members and parameters of another kind than declared are refused, on every route", function()
+    local _, doc = e:get("/openapi.json")
+    local wrong = {}
+    local values = { "-1", "1e308", "99999999999999999999", "1e9999", "0.5", "true", "null", '""', "{}", "[]", "[{}]", "[null,1,[]]", '{"a":[1]}',
+      '"' .. ("x"):rep(5000) .. '"', '"\\u2028\\u001b[31m"', '"2026-02-30T25:00:00Z"', '"-1"' }
+    local texts = { "", "-1", "1e308", "99999999999999999999", "true", "null", "%7B%7D", "%00", "%FF", "%E2%80%A8", ("x"):rep(3000), "2026-02-30T25:00:00Z",
+      "0x", "0x" .. ("f"):rep(64), "127.0.0.1%2F99", "'%22--" }
+    local function look(method, path, name, value, status, answer)
+      local text = type(answer) == "table" and tostring(answer.detail) or ""
+      if not status or status >= 500 or text:find("syntax for type", 1, true) or text:find("constraint", 1, true) then
+        wrong[#wrong + 1] = ("%s %s, %s = %s: %s %s"):format(method, path, name, value:sub(1, 30), tostring(status), text)
+      end
+    end
+    for path, operations in pairs(doc.paths) do
+      local where = path:gsub("{hash}", "0x" .. ("9"):rep(64)):gsub("{id}", "999999999"):gsub("{[%w_]+}", "nothing")
+      for method, op in pairs(operations) do
+        local json = (op.requestBody and op.requestBody.content or {})["application/json"]
+        for name in pairs(json and json.schema and json.schema.properties or {}) do
+          for _, value in ipairs(values) do
+            local status, answer = e:call(method:upper(), where, ('{"%s":%s}'):format(name, value))
+            look(method, path, name, value, status, answer)
+          end
+        end
+        for _, p in ipairs(method == "get" and not path:find("stream") and op.parameters or {}) do
+          for _, text in ipairs(p["in"] == "query" and texts or {}) do
+            local status, answer = e:get(where .. "?" .. p.name .. "=" .. text)
+            look(method, path, p.name, text, status, answer)
+          end
+        end
+      end
+    end
+    local hold = { hash = "0x" .. ("9"):rep(64), reason = "" }
+    look("post", "/api/v1/legal-holds", "reason", "", e:post("/api/v1/legal-holds", hold))
+    assert.same({}, wrong)
+  end)
 end)

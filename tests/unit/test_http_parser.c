@@ -243,6 +243,14 @@ static const struct one refused[] = {
 	ONE("CR CR LF", "GET / HTTP/1.1\r\nHost: h\r\r\n\r\n", "400"),
 	ONE("CR in a value", "GET / HTTP/1.1\r\n" H "X: a\rb\r\n\r\n", "400"),
 	ONE("CR for a line end", "GET / HTTP/1.1\rHost: h\r\r\n", "400"),
+	/* found with the byte behind it: there may never be a LF */
+	ONE("CR in the request line", "GET / HTTP/1.1\rH", "400"),
+	ONE("CR in the target, no more", "GET /\rx", "400"),
+	ONE("CR in a name, no more", "GET / HTTP/1.1\r\n" H "X\ry", "400"),
+	ONE("CR in a value, no more", "GET / HTTP/1.1\r\n" H "X: a\rY", "400"),
+	ONE("CR for the empty line, no more", "GET / HTTP/1.1\r\n" H "\rG", "400"),
+	ONE("CR CR", "GET / HTTP/1.1\r\n" H "\r\r", "400"),
+	ONE("CR that may be the first half of an end", "GET / HTTP/1.1\r\n" H "X: a\r", "..."),
 	/* fields */
 	ONE("no Host", "GET / HTTP/1.1\r\n\r\n", "400"),
 	ONE("two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"),
@@ -310,6 +318,10 @@ static const struct one refused[] = {
 	ONE("chunked twice", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
 	ONE("space before the colon of a coding", POST "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", "400"),
 	ONE("folded coding", POST "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", "400"),
+	ONE("underscore in a coding", POST "Transfer_Encoding: chunked\r\n\r\n", "400"),
+	ONE("coding and one with an underscore", POST "transfer_encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+	ONE("underscore in a length", POST "Content_Length: 2\r\n\r\nhi", "400"),
+	ONE("length and one with an underscore", POST "Content-Length: 2\r\nCONTENT_LENGTH: 0\r\n\r\nhi", "400"),
 	ONE("chunked in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
 };
 
@@ -335,6 +347,10 @@ static const struct one chunks[] = {
 	ONE("CR after the data", CHUNKED "2\r\nhi\r0\r\n\r\n", "400"),
 	ONE("LF after the last", CHUNKED "2\r\nhi\r\n0\n\n", "400"),
 	ONE("LF for the last line", CHUNKED "2\r\nhi\r\n0\r\n\n", "400"),
+	ONE("CR in the size line, no more", CHUNKED "2\rh", "400"),
+	ONE("CR in an extension, no more", CHUNKED "2;a\rb", "400"),
+	ONE("CR in a trailer, no more", CHUNKED "0\r\nx: y\rz", "400"),
+	ONE("CR for the last line, no more", CHUNKED "0\r\n\rG", "400"),
 	ONE("CR in the size line", CHUNKED "2\r;a\r\nhi\r\n0\r\n\r\n", "400"),
 	ONE("extension without a name", CHUNKED "2;\r\nhi\r\n0\r\n\r\n", "400"),
 	ONE("extension without a value", CHUNKED "2;a=\r\nhi\r\n0\r\n\r\n", "400"),

@@ -212,6 +212,7 @@ static const char *value_of(const struct cw_arg_spec *spec)
 	case CW_ARG_HASH:
 	case CW_ARG_BYTES: return "0x6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
 	case CW_ARG_ADDRESS: return "0x5feceb66ffc86f38d952786c6d696c79c2dbc239";
+	case CW_ARG_INET: return "192.0.2.1";
 	case CW_ARG_AMOUNT: return "1000000000000000000000";
 	case CW_ARG_JSON: return "{}";
 	default: return "some text";

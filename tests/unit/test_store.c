@@ -795,7 +795,7 @@ START_TEST(every_operation_is_good_sql)
 		[CW_ARG_TIME] = "2026-01-01T00:00:00Z", [CW_ARG_HASH] = HASH3,
 		[CW_ARG_ADDRESS] = "0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa3",
 		[CW_ARG_BYTES] = "0x0202020202020202020202020202020202020202020202020202020202020202", [CW_ARG_JSON] = "[]",
-		[CW_ARG_TEXTS] = "x", [CW_ARG_AMOUNT] = "1000000000000000000000",
+		[CW_ARG_TEXTS] = "x", [CW_ARG_INET] = "::1", [CW_ARG_AMOUNT] = "1000000000000000000000",
 	};
 
 	for (int i = 0; cw_ops[i] != NULL; i++) {
