@@ -2,8 +2,8 @@
  *
  * Rule 0 counts in the arena: transactions, a running hash over all of them, and for each sender a count in a
  * dictionary with a block of its own. Rule 1 obeys the command in the first byte of the call data; `nonce` is its
- * argument. Names of files mean nothing; texts are commands for load: "fail", "crash", "hang", "attach fails",
- * "attach crashes", "big report"; a text "v<n>" sets the version that alerts tell. */
+ * argument. Names of files mean nothing; texts are commands for load: "fail", "fail silently", "crash", "hang",
+ * "attach fails", "attach crashes", "big report"; a text "v<n>" sets the version that alerts tell. */
 #ifndef CW_TESTS_C_EVALUATOR_H
 #define CW_TESTS_C_EVALUATOR_H
 
