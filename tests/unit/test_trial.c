@@ -2,6 +2,7 @@
 #include "pipeline/trial.h"
 
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,6 +280,75 @@ START_TEST(lost_state_ends_the_trial)
 }
 END_TEST
 
+START_TEST(rules_that_do_not_attach_end_the_trial)
+{
+	struct run r;
+
+	make(&r, 10, C_QUIET);
+	start(&r, "attach fails");
+	WAIT(r.failed);
+	ck_assert_str_eq(r.err.msg, "the rules could not be put to work: attach was told to fail");
+	cw_trial_go(r.trial, NULL, 0);   /* nothing any more */
+	ck_assert(!cw_trial_active(r.trial));
+	end(&r);
+}
+END_TEST
+
+/* Killed from outside, so no rule is to blame: at some point it is enough. What the last ones judged is not told any more. */
+START_TEST(evaluators_that_die_one_after_the_other_end_the_trial)
+{
+	uint64_t seen = 0, told = 0;
+	int64_t last = 0;
+	struct run r;
+
+	make(&r, UINT64_MAX, C_QUIET);
+	start(&r, "v1");
+	for (int after = 0; after < 3; turn()) {
+		int64_t pid = cw_trial_pid(r.trial);
+
+		if (pid <= 0 || pid == last || (!r.failed && r.verdicts == seen))
+			continue;
+		after += r.failed;
+		told = after == 1 ? r.verdicts : told;
+		seen = r.verdicts;
+		last = pid;
+		kill((pid_t)pid, SIGKILL);
+	}
+	ck_assert_msg(strncmp(r.err.msg, "evaluators died 32 times, the last one: the evaluator was killed by signal 9", 76) == 0,
+	              "%s", r.err.msg);
+	ck_assert_uint_eq(r.verdicts, told);
+	ck_assert_uint_eq(cw_trial_room(r.trial), 0);
+	cw_trial_submit(r.trial, NULL, 0);
+	end(&r);
+}
+END_TEST
+
+/* All that may be left out is left out. */
+START_TEST(the_least_that_a_trial_needs)
+{
+	static const struct cw_trial_fns least = { .ready = on_ready, .verdict = on_verdict, .failed = on_failed };
+	static const struct cw_trial_conf none;
+	struct run r = { .limit = 100, .next = 1, .command = C_HANG, .bytes = CW_BUF_INIT };
+	struct cw_rule_meter meter;
+	struct cw_err err;
+
+	r.trial = cw_trial_new(loop, zygote, &none, &least, &r, &err);
+	ck_assert_msg(r.trial != NULL, "%s", err.msg);
+	ck_assert_int_eq(cw_trial_cpu_us(r.trial), -1);
+	ck_assert(!cw_trial_meter(r.trial, 0, &meter));
+	load(&r, "v1");
+	ck_assert(!cw_trial_active(r.trial));
+	cw_trial_go(r.trial, NULL, 0);
+	feed(&r);
+	WAIT(r.verdicts == 100);         /* the rule that hangs was switched off without a word */
+	ck_assert(cw_trial_active(r.trial));
+	ck_assert(cw_trial_meter(r.trial, 0, &meter));
+	ck_assert(!cw_trial_meter(r.trial, CW_RULES_MAX, &meter));
+	ck_assert_int_ge(cw_trial_cpu_us(r.trial), 0);
+	end(&r);
+}
+END_TEST
+
 START_TEST(free_cancels_at_any_point)
 {
 	struct run r;
@@ -339,6 +409,84 @@ START_TEST(history_comes_in_the_order_of_evaluation)
 }
 END_TEST
 
+static struct cw_pool *pool_with(int rows)
+{
+	struct cw_pool_conf pool_conf = cw_pool_conf_default;
+	struct cw_pool *pool;
+	struct cw_err err;
+	char sql[640];
+
+	pool_conf.conninfo = store_env_database(pg);
+	snprintf(sql, sizeof(sql), "INSERT INTO transactions (chain_id, hash, block_number, timestamp, from_address, to_address, value,"
+	         " gas, gas_price, nonce) SELECT 1, decode(lpad(to_hex(i), 64, '0'), 'hex'), 100,"
+	         " to_timestamp(1767225600 + i), decode(lpad(to_hex(i %% 7), 40, 'a'), 'hex'),"
+	         " decode(lpad(to_hex(i %% 5), 40, 'a'), 'hex'), i, 21000, 30, i FROM generate_series(1, %d) i", rows);
+	store_env_exec(pg, sql);
+	pool = cw_pool_new(loop, &pool_conf, &err);
+	ck_assert_msg(pool != NULL, "%s", err.msg);
+	return pool;
+}
+
+/* The table is away for a while; a row in it cannot be read. */
+START_TEST(history_is_asked_for_again)
+{
+	struct cw_pool *pool = pool_with(30);
+	int64_t later;
+	struct run r;
+
+	store_env_exec(pg, "UPDATE transactions SET logs = '\\xff' WHERE id = 17");
+	store_env_exec(pg, "ALTER TABLE transactions RENAME TO hidden");
+	make(&r, 0, C_QUIET);
+	r.history = cw_history_new(loop, pool, r.trial, 0, 30, on_fed, &r);
+	start(&r, "v1");
+	later = cw_clock_mono_us() + 500000;
+	WAIT(cw_clock_mono_us() > later);
+	ck_assert(!r.fed);
+	store_env_exec(pg, "ALTER TABLE hidden RENAME TO transactions");
+	WAIT(r.fed && cw_trial_idle(r.trial));
+	ck_assert_uint_eq(r.verdicts, 29);
+	ck_assert_uint_eq(r.last, 30);
+	cw_history_step(r.history);      /* there is no more */
+	ck_assert_uint_eq(cw_history_position(r.history), 30);
+	end(&r);
+	cw_pool_free(&pool);
+}
+END_TEST
+
+static void on_given_up(void *arg, const struct cw_err *err)
+{
+	struct run *r = arg;
+
+	ck_assert_ptr_nonnull(err);
+	ck_assert_ptr_nonnull(strstr(err->msg, "transactions"));
+	r->fed = true;
+}
+
+/* The table stays away, and so do zygote and evaluator: after seconds, nobody waits any longer. */
+START_TEST(what_does_not_come_back_is_given_up)
+{
+	struct cw_pool *pool = pool_with(1);
+	pid_t pid;
+	struct run r;
+	FILE *f = fopen("/proc/thread-self/children", "r");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%d", &pid), 1);      /* the zygote: it is the only one yet */
+	fclose(f);
+	store_env_exec(pg, "ALTER TABLE transactions RENAME TO hidden");
+	make(&r, 0, C_QUIET);
+	r.history = cw_history_new(loop, pool, r.trial, 0, 30, on_given_up, &r);
+	start(&r, "v1");
+	WAIT(cw_trial_active(r.trial));
+	kill(pid, SIGKILL);
+	kill((pid_t)cw_trial_pid(r.trial), SIGKILL);
+	WAIT(r.fed && r.failed);
+	ck_assert_str_eq(r.err.msg, "no evaluator could be started");
+	end(&r);
+	cw_pool_free(&pool);
+}
+END_TEST
+
 static void up(void)
 {
 	pg = store_env_start();
@@ -365,10 +513,15 @@ int main(void)
 	tcase_add_test(tc, hanging_rule_is_quarantined_within_the_trial);
 	tcase_add_test(tc, bundle_that_does_not_load_fails_with_its_reason);
 	tcase_add_test(tc, lost_state_ends_the_trial);
+	tcase_add_test(tc, rules_that_do_not_attach_end_the_trial);
+	tcase_add_test(tc, evaluators_that_die_one_after_the_other_end_the_trial);
+	tcase_add_test(tc, the_least_that_a_trial_needs);
 	tcase_add_test(tc, free_cancels_at_any_point);
 	tcase_add_unchecked_fixture(stored, up, down);
 	tcase_add_checked_fixture(stored, setup, teardown);
 	tcase_add_test(stored, history_comes_in_the_order_of_evaluation);
+	tcase_add_test(stored, history_is_asked_for_again);
+	tcase_add_test(stored, what_does_not_come_back_is_given_up);
 	suite_add_tcase(suite, tc);
 	suite_add_tcase(suite, stored);
 	runner = srunner_create(suite);
