@@ -204,6 +204,7 @@ static void on_warmed(void *arg, uint64_t seq)
 		return;
 	}
 	w->judging--;
+	cw_commit_evaluate(p);               /* room in the ring: what is live comes before more of history */
 	if (seq != END_SEQ) {
 		w->done++;
 		p->stats.warmed++;

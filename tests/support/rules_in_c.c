@@ -11,13 +11,23 @@
 #include "state/state.h"
 
 struct count { uint64_t n, hash; };
+struct lack { uint64_t gap, last, seen; };   /* gap: first seq that was not given, 0: all were; last: judged by the others */
 
 struct ctx {
 	struct cw_state *st;
 	struct count *all;
 	struct cw_living *living;
+	struct lack *lack;               /* NULL: rule 1 has no state */
+	char version[32];
 	bool disabled[3];
 };
+
+static struct cw_rule_meter *meters;
+
+static void bind_meters(struct cw_rule_meter *all)
+{
+	meters = all;
+}
 
 static volatile char *volatile nowhere;
 
@@ -29,19 +39,26 @@ __attribute__((noinline, no_sanitize("undefined", "address"))) static void crash
 static void *load(const struct cw_bundle *bundle, struct cw_state *scratch, struct cw_buf *report, struct cw_err *err)
 {
 	const char *version = bundle->rules[0].text;
+	struct ctx *ctx;
 
 	(void)scratch;
 	if (strcmp(version, "bad") == 0) {
 		cw_err_set(err, CW_ERR_SCRIPT, "rules/count.lua:3: unexpected symbol near 'bad'");
 		return NULL;
 	}
-	cw_buf_printf(report, "{\"digest\":\"digest-%s\",\"rules\":[", version);
+	ctx = cw_zalloc(sizeof(*ctx));
+	snprintf(ctx->version, sizeof(ctx->version), "%s", version);
+	if (strcmp(version, "torn") == 0 || strcmp(version, "no list") == 0 || strcmp(version, "no id") == 0) {
+		cw_buf_puts(report, version[0] == 't' ? "{\"digest\":" : version[3] == 'l' ? "{\"rules\":7}" : "{\"rules\":[{}]}");
+		return ctx;
+	}
+	cw_buf_printf(report, "{\"digest\":\"digest-%s\",\"lists\":%d,\"rules\":[", version, bundle->nlists);
 	cw_buf_printf(report, "{\"index\":0,\"id\":\"test.count\",\"version\":\"1.0\",\"sha256\":\"sha-%s\","
 	              "\"severity\":\"high\",\"status\":\"stable\",\"title\":\"Counted\",\"tags\":[\"a\"],\"tests\":2},", version);
 	cw_buf_puts(report, "{\"index\":1,\"id\":\"test.shadow\",\"version\":\"2.0\",\"sha256\":\"same\",\"status\":\"shadow\","
 	            "\"title\":\"Shadow\"},{\"index\":2,\"id\":\"test.fault\",\"version\":\"3.0\",\"sha256\":\"same3\","
 	            "\"status\":\"stable\",\"title\":\"Faulty\"}]}");
-	return cw_zalloc(sizeof(struct ctx));
+	return ctx;
 }
 
 static int attach_living(struct ctx *ctx, struct cw_err *err)
@@ -57,12 +74,36 @@ static int attach_living(struct ctx *ctx, struct cw_err *err)
 	return ctx->living != NULL ? 0 : -1;
 }
 
+static int attach_lack(struct ctx *ctx, struct cw_err *err)
+{
+	static const uint8_t digest[16] = { 8 };
+	struct cw_state_root *root;
+
+	if (strstr(ctx->version, "lacks") == NULL)
+		return 0;
+	root = cw_state_root_open(ctx->st, ctx->version, digest);
+	if (root == NULL)
+		return cw_err_set(err, CW_ERR_INTERNAL, "the directory is full");
+	if (root->ref == 0) {
+		cw_state_touch(ctx->st, root, sizeof(*root));
+		root->ref = cw_state_alloc(ctx->st, root->owner, sizeof(*ctx->lack));
+		ctx->lack = cw_state_ptr(ctx->st, root->ref);
+		cw_state_touch(ctx->st, ctx->lack, sizeof(*ctx->lack));
+		*ctx->lack = (struct lack){ .gap = 1, .last = cw_state_seq(ctx->st) };
+	}
+	ctx->lack = cw_state_ptr(ctx->st, root->ref);
+	meters[1].gap = ctx->lack->gap;
+	return 0;
+}
+
 static int attach(void *arg, struct cw_state *st, struct cw_err *err)
 {
 	static const uint8_t digest[16] = { 7 };
 	struct ctx *ctx = arg;
 	struct cw_state_root *root = cw_state_root_open(st, "test/count", digest);
 
+	if (strcmp(ctx->version, "loose") == 0)
+		return cw_err_set(err, CW_ERR_INVALID, "attach was told to fail");
 	if (root == NULL)
 		return cw_err_set(err, CW_ERR_INTERNAL, "the directory is full");
 	ctx->st = st;
@@ -71,7 +112,7 @@ static int attach(void *arg, struct cw_state *st, struct cw_err *err)
 		root->ref = cw_state_alloc(st, root->owner, sizeof(*ctx->all));
 	}
 	ctx->all = cw_state_ptr(st, root->ref);
-	return attach_living(ctx, err);
+	return attach_living(ctx, err) == 0 ? attach_lack(ctx, err) : -1;
 }
 
 static void spin_us(uint64_t us)
@@ -90,8 +131,14 @@ static void put_alert(struct ctx *ctx, struct cw_buf *out, uint32_t rule, enum c
 {
 	char features[96];
 
-	snprintf(features, sizeof(features), "{\"n\":%llu,\"hash\":\"%016llx\"}", (unsigned long long)ctx->all->n,
-	         (unsigned long long)ctx->all->hash);
+	if (rule == 1 && ctx->lack != NULL && ctx->lack->gap != 0)
+		return;
+	if (rule == 1 && ctx->lack != NULL)
+		snprintf(features, sizeof(features), "{\"seen\":%llu,\"n\":%llu}", (unsigned long long)ctx->lack->seen,
+		         (unsigned long long)ctx->all->n);
+	else
+		snprintf(features, sizeof(features), "{\"n\":%llu,\"hash\":\"%016llx\"}", (unsigned long long)ctx->all->n,
+		         (unsigned long long)ctx->all->hash);
 	cw_verdict_alert(out, &(struct cw_alert){ .rule = rule, .severity = severity, .score = rule == 2 ? 0.9 : 0.7,
 		.confidence = 0.5, .features = features, .explanation = "told to", .dedup = "d",
 		.flags = rule == 1 ? CW_ALERT_SHADOW : 0 });
@@ -134,6 +181,31 @@ static void obey(struct ctx *ctx, const struct cw_tx *tx, struct cw_buf *out)
 	}
 }
 
+static void note_lack(struct ctx *ctx, const struct cw_tx *tx)
+{
+	struct lack *l = ctx->lack;
+
+	if (l == NULL)
+		return;
+	cw_state_touch(ctx->st, l, sizeof(*l));
+	l->last = tx->seq;
+	l->seen += l->gap == 0;
+}
+
+static void warm(void *arg, const struct cw_tx *tx, bool end, volatile uint32_t *running)
+{
+	struct ctx *ctx = arg;
+	struct lack *l = ctx->lack;
+
+	(void)running;
+	if (l == NULL || l->gap == 0 || (!end && tx->seq < l->gap))
+		return;
+	cw_state_touch(ctx->st, l, sizeof(*l));
+	l->seen += !end;
+	l->gap = end || tx->seq >= l->last ? 0 : tx->seq + 1;
+	meters[1].gap = l->gap;
+}
+
 static void evaluate(void *arg, const struct cw_tx *tx, struct cw_buf *out, volatile uint32_t *running)
 {
 	struct ctx *ctx = arg;
@@ -147,6 +219,7 @@ static void evaluate(void *arg, const struct cw_tx *tx, struct cw_buf *out, vola
 	ctx->all->n++;
 	for (int i = 0; i < 32; i++)
 		ctx->all->hash = (ctx->all->hash ^ tx->hash.b[i]) * 0x100000001b3u;
+	note_lack(ctx, tx);
 	obey(ctx, tx, out);
 	*running = 0;
 	cw_verdict_end(out);
@@ -174,6 +247,8 @@ const struct cw_evaluator_ops rules_in_c = {
 	.evaluate = evaluate,
 	.set_enabled = set_enabled,
 	.free = release,
+	.bind_meters = bind_meters,
+	.warm = warm,
 };
 
 const struct cw_bundle *rules_in_c_bundle(const char *version)

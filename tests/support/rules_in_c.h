@@ -23,7 +23,10 @@ enum told {
 
 extern const struct cw_evaluator_ops rules_in_c;
 
-/* A bundle whose rules have this version; "bad" does not load. Valid until the next call. */
+/* A bundle whose rules have this version. Valid until the next call. Some versions are commands:
+ * - "bad" does not load, "loose" does not attach, "torn", "no list" and "no id" have a report that is none;
+ * - "... lacks": rule 1 begins with a state of its own that lacks all of history. It counts what it has been given, as history
+ *   or live, and while it lacks nothing its alerts tell the count beside that of rule 0: {"seen":12,"n":12}. */
 const struct cw_bundle *rules_in_c_bundle(const char *version);
 
 #endif

@@ -71,6 +71,27 @@ void store_env_exec(struct pgtest *pg, const char *sql)
 	store_env_value(pg, sql);
 }
 
+static PGconn *holder;
+
+void store_env_lock(struct pgtest *pg, const char *table)
+{
+	char sql[128];
+	PGresult *res;
+
+	(void)pg;
+	snprintf(sql, sizeof(sql), "BEGIN; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", table);
+	holder = PQconnectdb(conninfo);
+	res = PQexec(holder, sql);
+	ck_assert_msg(PQresultStatus(res) == PGRES_COMMAND_OK, "%s: %s", sql, PQerrorMessage(holder));
+	PQclear(res);
+}
+
+void store_env_release(void)
+{
+	PQfinish(holder);
+	holder = NULL;
+}
+
 struct cw_tx_in store_env_tx(uint64_t n)
 {
 	struct cw_tx_in in = { 0 };

@@ -14,6 +14,9 @@ const char *store_env_database(struct pgtest *pg);
 const char *store_env_value(struct pgtest *pg, const char *sql);
 long store_env_number(struct pgtest *pg, const char *sql);
 void store_env_exec(struct pgtest *pg, const char *sql);
+/* Nobody else reads or writes the table until it is released: their statements wait. One at a time. */
+void store_env_lock(struct pgtest *pg, const char *table);
+void store_env_release(void);
 
 /* A plausible transaction, the same for the same n; its hash holds n. */
 struct cw_tx_in store_env_tx(uint64_t n);
