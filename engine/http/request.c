@@ -88,6 +88,76 @@ static char *decode_form(struct cw_request *req, struct cw_slice s, size_t *len,
 	return text;
 }
 
+/* ---- media types (RFC 9110 8.3.1) ---- */
+
+static struct cw_slice trimmed(const char *from, const char *end)
+{
+	while (from < end && (*from == ' ' || *from == '\t'))
+		from++;
+	while (from < end && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	return (struct cw_slice){ from, (size_t)(end - from) };
+}
+
+/* The part before the next ';', which is cut off `rest`; false at the end. */
+static bool next_part(struct cw_slice *rest, struct cw_slice *part)
+{
+	const char *end = rest->p + rest->len, *mark;
+
+	if (rest->p == NULL)
+		return false;
+	mark = memchr(rest->p, ';', rest->len);
+	*part = trimmed(rest->p, mark != NULL ? mark : end);
+	*rest = mark != NULL ? (struct cw_slice){ mark + 1, (size_t)(end - mark - 1) } : (struct cw_slice){ NULL, 0 };
+	return true;
+}
+
+bool cw_media_is(struct cw_slice field, const char *type)
+{
+	struct cw_slice part;
+
+	return next_part(&field, &part) && cw_slice_is(part, type);
+}
+
+static bool is_json_type(struct cw_slice type)
+{
+	static const char suffix[] = "+json", prefix[] = "application/";
+	size_t n = sizeof(suffix) - 1;
+
+	if (cw_slice_is(type, "application/json"))
+		return true;
+	return type.len > sizeof(prefix) + n && strncasecmp(type.p, prefix, sizeof(prefix) - 1) == 0 &&
+	       strncasecmp(type.p + type.len - n, suffix, n) == 0 && memchr(type.p, ',', type.len) == NULL;
+}
+
+static bool is_utf8(struct cw_slice charset)
+{
+	if (charset.len > 1 && charset.p[0] == '"' && charset.p[charset.len - 1] == '"')
+		charset = (struct cw_slice){ charset.p + 1, charset.len - 2 };
+	return cw_slice_is(charset, "utf-8") || cw_slice_is(charset, "utf8") || cw_slice_is(charset, "us-ascii");
+}
+
+bool cw_media_json(struct cw_slice field)
+{
+	static const char charset[] = "charset=";
+	struct cw_slice part;
+
+	if (field.len == 0 || cw_media_is(field, "application/x-www-form-urlencoded"))
+		return true;
+	if (!next_part(&field, &part) || !is_json_type(part))
+		return false;
+	while (next_part(&field, &part)) {
+		size_t n = sizeof(charset) - 1;
+
+		if (part.len >= n && strncasecmp(part.p, charset, n) == 0 &&
+		    !is_utf8((struct cw_slice){ part.p + n, part.len - n }))
+			return false;
+	}
+	return true;
+}
+
+/* ---- queries ---- */
+
 int cw_request_query(struct cw_request *req, const struct cw_param **params, struct cw_err *err)
 {
 	const char *at = req->head->query.p, *end = at + req->head->query.len;

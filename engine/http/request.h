@@ -46,6 +46,11 @@ struct cw_request {
 
 /* Header by name without case; {NULL, 0} if absent, the first one if it came twice. */
 struct cw_slice cw_request_header(const struct cw_request *req, const char *name);
+/* Whether the media type of a Content-Type field, its parameters aside, is this one. */
+bool cw_media_is(struct cw_slice field, const char *type);
+/* Whether a body may be read as JSON: yes where nothing is named, where it says so (application/json, +json) and names no
+ * charset but UTF-8, and for what clients name when nobody told them (application/x-www-form-urlencoded: `curl -d`). */
+bool cw_media_json(struct cw_slice field);
 const char *cw_request_path_param(const struct cw_request *req, const char *name);
 /* Decodes the query string into arena memory, in order, names without value as "": + is a space. Returns the count, or
  * -1 with CW_ERR_INVALID for malformed escapes, NUL, bytes that are not UTF-8, and more than 128 parameters. */

@@ -63,14 +63,6 @@ void cw_origin_of(const struct cw_request *req, struct cw_origin *origin)
 	origin->start_us = req->start_us;
 }
 
-bool cw_media_json(struct cw_slice media_type)
-{
-	static const char unnamed[] = "application/x-www-form-urlencoded";
-
-	return media_type.len == 0 || memmem(media_type.p, media_type.len, "json", 4) != NULL ||
-	       (media_type.len >= sizeof(unnamed) - 1 && strncasecmp(media_type.p, unnamed, sizeof(unnamed) - 1) == 0);
-}
-
 static uint64_t default_chain(const struct batch *b)
 {
 	return b->env->chain_id != NULL ? *b->env->chain_id : 1;
@@ -511,12 +503,11 @@ void cw_batch_take(const struct cw_script_env *env, struct cw_request *req)
 {
 	struct cw_slice kind = cw_request_header(req, "Content-Type");
 	struct batch *b = cw_arena_zalloc(req->arena, sizeof(*b));
-	static const char ndjson[] = "application/x-ndjson";
 
 	b->magic = BATCH_MAGIC;
 	b->env = env;
 	b->req = req;
-	b->ndjson = kind.len >= sizeof(ndjson) - 1 && strncasecmp(kind.p, ndjson, sizeof(ndjson) - 1) == 0;
+	b->ndjson = cw_media_is(kind, "application/x-ndjson");
 	cw_buf_init(&b->body);
 	cw_buf_init(&b->held);
 	cw_list_init(&b->parts);

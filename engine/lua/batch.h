@@ -16,9 +16,6 @@ struct cw_script_env;
 
 /* Takes over a request whose route streams its body; answers it, or forgets it when the client goes. */
 void cw_batch_take(const struct cw_script_env *env, struct cw_request *req);
-/* May a body of this media type be read as JSON? Yes where none is named, where it says so, and for the one that clients
- * name when nobody told them one (application/x-www-form-urlencoded: `curl -d`). */
-bool cw_media_json(struct cw_slice media_type);
 /* Who sent it, for the pipeline. */
 void cw_origin_of(const struct cw_request *req, struct cw_origin *origin);
 

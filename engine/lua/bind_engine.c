@@ -206,6 +206,16 @@ static int l_read_body(lua_State *L)
 	return 4;
 }
 
+/* media_json(content_type) -> whether such a body may be read as JSON */
+static int l_media_json(lua_State *L)
+{
+	struct cw_slice field;
+
+	field.p = luaL_checklstring(L, 1, &field.len);
+	lua_pushboolean(L, cw_media_json(field));
+	return 1;
+}
+
 /* is_array(value) -> whether it is a table that was an array in JSON */
 static int l_is_array(lua_State *L)
 {
@@ -466,6 +476,7 @@ void cw_bind_engine(lua_State *L)
 		{ "parse_address", l_parse_address },
 		{ "suggest", l_suggest },
 		{ "read_body", l_read_body },
+		{ "media_json", l_media_json },
 		{ "is_array", l_is_array },
 		{ "health", l_health },
 		{ "metrics", l_metrics },

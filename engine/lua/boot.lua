@@ -276,8 +276,7 @@ end
 local function read_body(ep, req)
 	local text = req.body
 	local kind = req:header("Content-Type")
-	if text ~= "" and kind and not kind:lower():find("^application/[%w.+-]*json")
-		and not kind:lower():find("^application/x%-www%-form%-urlencoded") then
+	if text ~= "" and kind and not C.engine.media_json(kind) then
 		return problem(415, "media_type", "the body must be application/json")
 	end
 	if text == "" and ep.body.required == false then

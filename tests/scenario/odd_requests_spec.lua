@@ -153,6 +153,13 @@ describe("odd requests", function()
           end
           local status = e:call(method:upper(), where, "{}", { ["Content-Encoding"] = "gzip" })
           if status ~= 415 then wrong[#wrong + 1] = ("%s %s, gzipped: %s"):format(method, path, tostring(status)) end
+          for _, kind in ipairs(content["application/json"] and { "text/plain", "application/jsonx", "application/json; charset=utf-16",
+            "application/json, text/plain", "multipart/form-data; boundary=x" } or {}) do
+            status = content[kind] and 415 or e:call(method:upper(), where, "[1", { ["Content-Type"] = kind })
+            if status ~= 415 then wrong[#wrong + 1] = ("%s %s as %s: %s"):format(method, path, kind, tostring(status)) end
+          end
+          status = e:call(method:upper(), where, "[1", { ["Content-Type"] = 'APPLICATION/Json; charset="UTF-8"' })
+          if status ~= 400 then wrong[#wrong + 1] = ("%s %s in capitals: %s"):format(method, path, tostring(status)) end
         end
       end
     end

@@ -105,6 +105,28 @@ START_TEST(headers_are_found_without_case)
 }
 END_TEST
 
+static const struct { const char *field; bool json; } media[] = {
+	{ "", true }, { "application/json", true }, { "APPLICATION/Json", true }, { "application/json;charset=utf-8", true },
+	{ "application/json ; charset=\"UTF-8\"", true }, { "application/json; charset=utf8; x=y", true },
+	{ "application/json;", true }, { "application/problem+json", true }, { "application/vnd.a.b+JSON; v=1", true },
+	{ "application/x-www-form-urlencoded", true }, { "application/x-www-form-urlencoded; charset=utf-16", true },
+	{ "application/json; charset=utf-16", false }, { "application/json; charset=\"", false },
+	{ "application/json; charset=", false }, { "application/json; v=1;CHARSET=iso-8859-1", false },
+	{ "application/jsonx", false }, { "application/xjson", false }, { "application/x-ndjson", false },
+	{ "application/+json", false }, { "application/json, text/plain", false }, { "text/plain, application/x+json", false },
+	{ "text/plain", false }, { "text/json", false }, { "text/plain; a=application/json", false }, { ";", false },
+	{ "json", false }, { "application/a,b+json", false }, { "application", false },
+};
+
+START_TEST(bodies_are_json_where_they_say_so)
+{
+	struct cw_slice field = { media[_i].field, strlen(media[_i].field) };
+
+	ck_assert_msg(cw_media_json(field) == media[_i].json, "%s", media[_i].field);
+	ck_assert_int_eq(cw_media_is(field, "application/x-ndjson"), strcmp(media[_i].field, "application/x-ndjson") == 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("http request");
@@ -117,6 +139,7 @@ int main(void)
 	tcase_add_loop_test(tc, queries_are_decoded_or_refused, 0, sizeof(queries) / sizeof(*queries));
 	tcase_add_test(tc, parameters_are_bounded);
 	tcase_add_test(tc, headers_are_found_without_case);
+	tcase_add_loop_test(tc, bodies_are_json_where_they_say_so, 0, sizeof(media) / sizeof(*media));
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
