@@ -16,7 +16,8 @@ chmod 1777 "$reports"   # PostgreSQL's user runs tests' children too
 # Signals stay signals: tests crash evaluators on purpose and look at how they died. To see where an unexpected crash was,
 # run that test alone with handle_segv=1.
 common=log_path=$reports/report:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0
-export ASAN_OPTIONS=$common:detect_stack_use_after_return=0:allocator_may_return_null=1:$ASAN_OPTIONS
+# verify_asan_link_order: a library that turns the clock is loaded ahead of the sanitizer's.
+export ASAN_OPTIONS=$common:detect_stack_use_after_return=0:allocator_may_return_null=1:verify_asan_link_order=0:$ASAN_OPTIONS
 export UBSAN_OPTIONS=log_path=$reports/report:print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0
 export TSAN_OPTIONS=$common:suppressions=$PWD/tests/support/tsan.supp:history_size=4:die_after_fork=0:$TSAN_OPTIONS

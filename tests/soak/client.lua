@@ -5,9 +5,10 @@ package.path = "./?.lua;" .. package.path
 local socket = require "socket"
 local port, key, ledger, stop, rate, seed = tonumber(arg[1]), arg[2], arg[3], arg[4], tonumber(arg[5]), tonumber(arg[6])
 
+local PATIENCE = 40 * (tonumber(os.getenv("CHAINWATCH_TEST_SLOW")) or 1)   -- seconds: longer than the engine makes anybody wait
 local function connect()
   local c = socket.tcp()
-  c:settimeout(30)
+  c:settimeout(PATIENCE)
   c:setoption("tcp-nodelay", true)
   return c:connect("127.0.0.1", port) and c or nil
 end

@@ -9,6 +9,7 @@
 
 #define MIB ((size_t)1 << 20)
 
+#ifndef __SANITIZE_ADDRESS__   /* a sanitizer's own mappings do not fit under a limit */
 /* From here on the process gets no more than `bytes` of address space. */
 static void allow(size_t bytes)
 {
@@ -32,7 +33,6 @@ static void allow_all(void)
 	setrlimit(RLIMIT_AS, &limit);
 }
 
-#ifndef __SANITIZE_ADDRESS__   /* a sanitizer's own mappings do not fit under a limit */
 START_TEST(reserve_helps_out_and_is_taken_again)
 {
 	uint64_t before = cw_mem_refused();

@@ -161,7 +161,7 @@ START_TEST(resume_from_the_ring)
 	w = subscribe(GET("Last-Event-ID: 20\r\n"), 1);
 	read_to(w, "data: e60\n\n");
 	for (int i = 30; i < 60; i += 10) {   /* in order */
-		char before[32], after[32];
+		char before[64], after[64];
 
 		snprintf(before, sizeof(before), "id: %d\ndata: e%d\n\n", i, i);
 		snprintf(after, sizeof(after), "id: %d\ndata: e%d\n\n", i + 10, i + 10);
@@ -207,7 +207,7 @@ END_TEST
 START_TEST(what_the_ring_has_lost_is_replayed_by_the_caller)
 {
 	struct wire *w;
-	char data[16];
+	char data[32];
 	uint64_t newest;
 
 	for (uint64_t id = 1; id <= 9; id++) {
