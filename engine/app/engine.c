@@ -94,24 +94,29 @@ static int lock_data_dir(struct cw_engine *e, struct cw_err *err)
 	return 0;
 }
 
-static void note_address(struct cw_engine *e)
+static int note_address(struct cw_engine *e, struct cw_err *err)
 {
-	if (ftruncate(e->pid_fd, 0) == 0 && lseek(e->pid_fd, 0, SEEK_SET) == 0)
-		dprintf(e->pid_fd, "%d\n%s\n", (int)getpid(), cw_server_address(e->server));
+	if (ftruncate(e->pid_fd, 0) == 0 && lseek(e->pid_fd, 0, SEEK_SET) == 0 &&
+	    dprintf(e->pid_fd, "%d\n%s\n", (int)getpid(), cw_server_address(e->server)) > 0)
+		return 0;
+	return cw_err_errno(err, CW_ERR_SYSTEM, "could not write \"%s/engine.pid\"", e->config->data_dir);
 }
 
 /* For CLI verbs that need the database of a running engine. */
 static void note_database(struct cw_engine *e, const char *conninfo)
 {
+	struct cw_err err;
 	char path[512];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/database.url", e->config->data_dir);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return;
-	dprintf(fd, "%s\n", conninfo);
-	close(fd);
+	if (fd < 0 || dprintf(fd, "%s\n", conninfo) < 0) {
+		cw_err_errno(&err, CW_ERR_SYSTEM, "could not write \"%s\"", path);
+		cw_log_err(CW_LOG_WARN, "app", "verbs must be told the database", &err);
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
 /* --- waiting at start-up: the loop turns until an answer is there --- */
@@ -471,8 +476,7 @@ static int start_http(struct cw_engine *e, struct cw_err *err)
 	router = cw_scripts_router(e->scripts);
 	cw_server_set_router(e->server, router);
 	cw_router_unref(&router);
-	note_address(e);
-	return 0;
+	return note_address(e, err);
 }
 
 static int start_scripts(struct cw_engine *e, struct cw_err *err)

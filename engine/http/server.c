@@ -48,6 +48,7 @@ struct address {
 	struct sockaddr_storage sa;
 	socklen_t len;
 	char unix_path[108];   /* "" if it is not a unix socket */
+	char bound[128];       /* as text, once it is bound */
 };
 
 static int read_unix(const char *path, struct address *a, struct cw_err *err)
@@ -132,7 +133,8 @@ static void peer_text(const struct sockaddr_storage *sa, char out[64])
 		inet_ntop(AF_INET6, &in6->sin6_addr, out, 64);
 }
 
-static void bound_text(int fd, char *out, size_t size)
+/* Where `fd` listens, now that the kernel has chosen a port. Returns it, or closes it and returns -1. */
+static int take_bound(int fd, struct address *a, struct cw_err *err)
 {
 	struct sockaddr_storage sa = { 0 };
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&sa;
@@ -141,16 +143,23 @@ static void bound_text(int fd, char *out, size_t size)
 	socklen_t len = sizeof(sa);
 	char host[64] = "";
 
-	getsockname(fd, (struct sockaddr *)&sa, &len);
+	if (fd < 0)
+		return -1;
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0) {
+		cw_err_set(err, CW_ERR_SYSTEM, "could not find out where it listens: %s", strerror(errno));
+		close(fd);
+		return -1;
+	}
 	if (sa.ss_family == AF_INET) {
 		inet_ntop(AF_INET, &in4->sin_addr, host, sizeof(host));
-		snprintf(out, size, "%s:%d", host, ntohs(in4->sin_port));
+		snprintf(a->bound, sizeof(a->bound), "%s:%d", host, ntohs(in4->sin_port));
 	} else if (sa.ss_family == AF_INET6) {
 		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-		snprintf(out, size, "[%s]:%d", host, ntohs(in6->sin6_port));
+		snprintf(a->bound, sizeof(a->bound), "[%s]:%d", host, ntohs(in6->sin6_port));
 	} else {
-		snprintf(out, size, "unix:%.*s", (int)sizeof(un->sun_path), un->sun_path);
+		snprintf(a->bound, sizeof(a->bound), "unix:%.*s", (int)sizeof(un->sun_path), un->sun_path);
 	}
+	return fd;
 }
 
 /* ---- listening ---- */
@@ -318,8 +327,8 @@ static void stop_listening(struct cw_server *server)
 static void start_listening(struct cw_server *server, int fd, const struct address *a)
 {
 	server->listen_fd = fd;
-	server->unix_path = a != NULL && a->unix_path[0] != '\0' ? cw_strdup(a->unix_path) : NULL;
-	bound_text(fd, server->address, sizeof(server->address));
+	server->unix_path = a->unix_path[0] != '\0' ? cw_strdup(a->unix_path) : NULL;
+	snprintf(server->address, sizeof(server->address), "%s", a->bound);
 	server->listen_watch = cw_watch_new(server->loop, fd, on_accept, server);
 	cw_watch_set(server->listen_watch, CW_WATCH_READ);
 	cw_log(CW_LOG_INFO, "http", "listening", "addr=%s tls=%s", server->address, server->tls != NULL ? "on" : "off");
@@ -482,6 +491,7 @@ struct cw_server *cw_server_new(struct cw_loop *loop, const struct cw_server_con
 			return NULL;
 	}
 	fd = conf->inherited_fd >= 0 ? take_inherited(conf->inherited_fd, err) : open_listener(conf, &a, err);
+	fd = take_bound(fd, &a, err);
 	if (fd < 0) {
 		cw_tls_free(&tls);
 		return NULL;
@@ -560,7 +570,7 @@ int cw_server_reconfigure(struct cw_server *server, const struct cw_server_conf 
 			return -1;
 	}
 	if (moves) {
-		fd = open_listener(conf, &a, err);
+		fd = take_bound(open_listener(conf, &a, err), &a, err);
 		if (fd < 0) {
 			cw_tls_free(&tls);
 			return -1;

@@ -386,13 +386,24 @@ static bool take_result(struct cw_conn *conn)
 	return false;
 }
 
+/* Whether the oldest flight must be waited for. An error while it is still out is libpq's own: memory was refused in the
+ * middle of an answer, and of one to a sync it never says any more that it came. */
+static bool is_waiting(struct cw_conn *conn)
+{
+	if (PQisBusy(conn->pg) == 0)
+		return false;
+	if (PQerrorMessage(conn->pg)[0] != '\0')
+		conn->broken = true;
+	return true;
+}
+
 static void process(struct cw_conn *conn)
 {
 	static const struct cw_err early = { .code = CW_ERR_DB, .sqlstate = "08003", .msg = "not connected yet" };
 
 	enter(conn);
 	while (!conn->freed && conn->state == CW_CONN_READY && !conn->broken && !cw_list_empty(&conn->flights) &&
-	       !PQisBusy(conn->pg) && take_result(conn))
+	       !is_waiting(conn) && take_result(conn))
 		continue;
 	if (!conn->freed && conn->state == CW_CONN_CONNECTING)
 		answer_all(conn, &early);
@@ -413,7 +424,7 @@ static void push(struct cw_conn *conn)
 	}
 	cw_watch_set(conn->watch, rc > 0 ? CW_WATCH_READ | CW_WATCH_WRITE : CW_WATCH_READ);
 	/* When the socket was full libpq has read on the way: no read event will tell of that. */
-	if (!cw_list_empty(&conn->flights) && !PQisBusy(conn->pg))
+	if (!cw_list_empty(&conn->flights) && (!is_waiting(conn) || conn->broken))
 		process_later(conn);
 }
 
@@ -542,6 +553,8 @@ static void on_connected(void *arg, PGconn *pg, const struct cw_err *err)
 	conn->pg = pg;
 	if (pg != NULL && (PQsetnonblocking(pg, 1) != 0 || PQenterPipelineMode(pg) != 1))
 		cw_err_set(&why, CW_ERR_DB, "could not enter pipeline mode: %s", PQerrorMessage(pg));
+	else if (pg != NULL && PQsocket(pg) < 0)
+		cw_err_set(&why, CW_ERR_DB, "the database connection has no socket any more");
 	if (why.code != CW_OK) {
 		close_socket(conn);
 		conn->why = why;

@@ -296,6 +296,8 @@ static void step(struct cw_connect *c, PostgresPollingStatusType status)
 {
 	PGconn *pg = c->pg;
 
+	if ((status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) && PQsocket(pg) < 0)
+		status = PGRES_POLLING_FAILED;
 	switch (status) {
 	case PGRES_POLLING_READING:
 	case PGRES_POLLING_WRITING:

@@ -87,15 +87,14 @@ static void on_notice(void *arg, const PGresult *res)
 static PGconn *open_conn(const char *conninfo, struct cw_err *err)
 {
 	PGconn *conn = PQconnectdb(conninfo);
-	char *text;
+	const char *text;
 
 	if (PQstatus(conn) == CONNECTION_OK) {
 		PQsetNoticeReceiver(conn, on_notice, NULL);
 		return conn;
 	}
 	text = PQerrorMessage(conn);
-	text[strcspn(text, "\n")] = '\0';
-	cw_err_set(err, CW_ERR_DB, "could not connect to the database: %s", text);
+	cw_err_set(err, CW_ERR_DB, "could not connect to the database: %.*s", (int)strcspn(text, "\n"), text);
 	PQfinish(conn);
 	return NULL;
 }

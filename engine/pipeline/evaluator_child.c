@@ -92,7 +92,9 @@ static int map_all(struct child *c, const struct cw_spawn *spawn, const int fds[
 	}
 	c->bundle_size = spawn->bundle_size;
 	c->bundle_bytes = mmap(NULL, c->bundle_size, PROT_READ, MAP_PRIVATE, fds[CW_PASS_BUNDLE], 0);
-	if (c->bundle_bytes == MAP_FAILED || cw_bundle_unpack(&c->bundle, c->bundle_bytes, c->bundle_size) != 0)
+	if (c->bundle_bytes == MAP_FAILED)
+		return cw_err_set(err, CW_ERR_SYSTEM, "could not map the rules' sources: %s", strerror(errno));
+	if (cw_bundle_unpack(&c->bundle, c->bundle_bytes, c->bundle_size) != 0)
 		return cw_err_set(err, CW_ERR_INTERNAL, "could not read the rules' sources");
 	c->bundle.tested = spawn->tested != 0;
 	return 0;

@@ -177,10 +177,13 @@ static int check_files(const struct cw_state *st, struct cw_err *err)
 {
 	struct stat info;
 
-	for (int i = 0; i < CW_STATE_FDS; i++)
-		if (fstat(st->fds[i], &info) != 0 || (size_t)info.st_size != file_size(st, i))
+	for (int i = 0; i < CW_STATE_FDS; i++) {
+		if (fstat(st->fds[i], &info) != 0)
+			return cw_err_set(err, CW_ERR_SYSTEM, "cannot attach to the state arena: file %d: %s", i, strerror(errno));
+		if ((size_t)info.st_size != file_size(st, i))
 			return cw_err_set(err, CW_ERR_INVALID, "cannot attach to the state arena: file %d is not of %zu bytes", i,
 			                  file_size(st, i));
+	}
 	return 0;
 }
 
