@@ -83,20 +83,32 @@ function Page:places()
   return list
 end
 
+-- "cw_alloc mem.c:92", or the module's name if its functions are not known.
+function Page:frame(where, main)
+  local module, offset = tonumber(bit.rshift(where, 48)), bit.band(where, 0xffffffffffffULL)
+  if module == 0 then return nil end
+  local path = ffi.string(self.at.modules[module - 1])
+  if path == "main" then path = main end
+  local pipe = io.popen(string.format("addr2line -sfpe %s 0x%s 2>/dev/null", path, bit.tohex(offset - 1, 12)))
+  local text = pipe:read("*l") or "?"
+  pipe:close()
+  if text:find("^%?%?") then text = path:match("[^/]+$") end
+  return (text:gsub(" at ", " "):gsub("%s*%(discriminator %d+%)", ""))
+end
+
+--- The function of the engine that calls; "" where it is a library.
+function Page:caller(place, main)
+  if bit.rshift(place.stack[1], 48) ~= 1 then return "" end
+  return self:frame(place.stack[1], main):match("^[%w_]+")
+end
+
 --- "malloc < cw_alloc (mem.c:92) < ...": by addr2line, so only for what is reported.
 function Page:describe(place, main)
   local words = {}
   for i, where in ipairs(place.stack) do
-    local module, offset = tonumber(bit.rshift(where, 48)), bit.band(where, 0xffffffffffffULL)
-    if module == 0 then break end
-    local path = ffi.string(self.at.modules[module - 1])
-    if path == "main" then path = main end
-    local pipe = io.popen(string.format("addr2line -sfpe %s 0x%s 2>/dev/null", path,
-      string.format("%s", bit.tohex(offset - 1, 12))))
-    local text = pipe:read("*l") or "?"
-    pipe:close()
-    if text:find("^%?%?") then text = path:match("[^/]+$") end
-    words[#words + 1] = text:gsub(" at ", " "):gsub("%s*%(discriminator %d+%)", "")
+    local text = self:frame(where, main)
+    if not text then break end
+    words[#words + 1] = text
     if i > 9 then break end
   end
   return place.name .. " < " .. table.concat(words, " < ")
