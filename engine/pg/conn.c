@@ -372,16 +372,20 @@ static bool take_result(struct cw_conn *conn)
 		answer(conn, NULL);
 		return true;
 	}
-	/* An error without SQLSTATE on a lost connection is libpq's own and says less than `why` may. */
+	/* An error without SQLSTATE is libpq's own: of a lost connection it says less than `why` may; instead of a sync it means
+	 * that libpq took the sync for nothing, since memory was refused, and everything that follows would be out of step. */
 	if (res != NULL && PQresultStatus(res) != PGRES_PIPELINE_SYNC &&
-	    (PQstatus(conn->pg) != CONNECTION_BAD || PQresultErrorField(res, PG_DIAG_SQLSTATE) != NULL) &&
+	    ((PQstatus(conn->pg) != CONNECTION_BAD && f->kind != FLIGHT_SYNC) ||
+	     PQresultErrorField(res, PG_DIAG_SQLSTATE) != NULL) &&
 	    (f->kind != FLIGHT_SYNC || PQresultStatus(res) == PGRES_FATAL_ERROR)) {
 		keep_result(conn, f, res);
 		return true;
 	}
-	PQclear(res);
-	if (PQstatus(conn->pg) != CONNECTION_BAD)
+	if (res != NULL && PQresultStatus(res) == PGRES_FATAL_ERROR && PQstatus(conn->pg) != CONNECTION_BAD)
+		error_from(res, &conn->why);
+	else if (PQstatus(conn->pg) != CONNECTION_BAD)
 		cw_err_set(&conn->why, CW_ERR_INTERNAL, "answers of the database are out of step");
+	PQclear(res);
 	conn->broken = true;
 	return false;
 }

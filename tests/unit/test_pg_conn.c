@@ -1,6 +1,8 @@
 #include "pg/conn.h"
 
 #include <check.h>
+#include <dlfcn.h>
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,24 @@ static struct pgtest *pg;
 static struct cw_loop *loop;
 static struct cw_arena *arena;
 static char journal[65536];          /* what the callbacks saw, in order */
+
+static bool refuse_sync;
+
+/* libpq's own, which it calls by its name: without memory there is no result for the answer to a sync. */
+PGresult *PQmakeEmptyPGresult(PGconn *conn, ExecStatusType status)
+{
+	static __typeof__(PQmakeEmptyPGresult) *real;
+
+	if (real == NULL) {
+		void *found = dlsym(RTLD_NEXT, "PQmakeEmptyPGresult");
+
+		memcpy(&real, &found, sizeof(real));
+	}
+	if (!refuse_sync || status != PGRES_PIPELINE_SYNC)
+		return real(conn, status);
+	refuse_sync = false;
+	return NULL;
+}
 
 static void pg_up(void)
 {
@@ -789,6 +809,22 @@ START_TEST(query_before_it_is_ready_is_refused_and_harms_nothing)
 }
 END_TEST
 
+START_TEST(an_answer_that_libpq_had_no_memory_for_is_not_waited_for)
+{
+	struct cw_conn *conn = open_conn_ok();
+
+	refuse_sync = true;
+	ask(conn, "one", "SELECT 1", "a");
+	sync_as(conn, "s");
+	ask(conn, "one", "SELECT 1", "b");
+	sync_as(conn, "t");
+	run_until("dead");
+	ck_assert(!refuse_sync);
+	expect("a=1 s!database:08006 b!database:08006 t!database:08006 dead:08006 ");
+	cw_conn_free(&conn);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("pg_conn");
@@ -826,6 +862,7 @@ int main(void)
 	tcase_add_test(tc, silent_host_does_not_hide_the_next_one);
 	tcase_add_test(tc, session_attributes_choose_the_host);
 	tcase_add_test(tc, query_before_it_is_ready_is_refused_and_harms_nothing);
+	tcase_add_test(tc, an_answer_that_libpq_had_no_memory_for_is_not_waited_for);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
