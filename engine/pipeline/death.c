@@ -89,7 +89,8 @@ static void repair(struct cw_supervisor *s, const struct cw_worker *w, const str
 
 /* A rule whose call the process did not survive; -1 if none is to blame. A SIGKILL that was not ours is a rule's fault
  * (out of memory) when it struck twice in a row in the same call, and the call was long enough to be seen by the watchdog:
- * one that was hit by chance was not. */
+ * one that was hit by chance was not. The same holds where nothing moved because there was no CPU time (stopped by a signal,
+ * frozen, a machine that does not get to it). */
 static int culprit(struct cw_supervisor *s, const struct cw_worker *w, const struct cw_obituary *o)
 {
 	int last_rule = s->killed_rule;
@@ -98,7 +99,7 @@ static int culprit(struct cw_supervisor *s, const struct cw_worker *w, const str
 	s->killed_rule = -1;
 	if (w->state != CW_ROLE_LIVE || o->rule < 0)
 		return -1;
-	if (o->death != CW_DEATH_KILLED)
+	if (o->death != CW_DEATH_KILLED && !w->idle)
 		return o->rule;
 	if (s->glimpse.begun != o->position + 1 || s->glimpse.running != o->rule)
 		return -1;

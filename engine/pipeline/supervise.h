@@ -7,8 +7,9 @@
  *
  * What death means: SIGKILL, a hang (then killed) or an exit leave an arena that the undo log repairs. SIGSEGV, SIGBUS,
  * SIGILL, SIGFPE, SIGABRT, SIGSYS or a log that makes no sense: the arena is not trusted, see CW_STATE_LOST. The rule that
- * was running is quarantined at once, but for a SIGKILL that was not ours (out of memory, an operator): only when it
- * strikes twice in a row while the same rule works, for 20 ms or more, on the same transaction.
+ * was running is quarantined at once, but for a SIGKILL that was not ours (out of memory, an operator) and for a process that
+ * stood still without using CPU time (SIGSTOP): only when it strikes twice in a row while the same rule works, for 20 ms or
+ * more, on the same transaction.
  *
  * Loop thread only. Callbacks come from the loop, never from within a call, and must not free the supervisor. */
 #ifndef CW_PIPELINE_SUPERVISE_H

@@ -37,6 +37,8 @@ struct cw_worker {
 	struct cw_generation *generation;
 	enum cw_role state;
 	int64_t since_us;                /* this state */
+	int64_t stopped_us;              /* seen standing still since then; 0: it does not */
+	bool idle;                       /* killed because nothing moved, and without the CPU time that a rule would have used */
 	struct cw_err nonsense;          /* set: it sent some, nothing more is read from it */
 };
 

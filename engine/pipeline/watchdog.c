@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "loop/loop.h"
+#include "pipeline/zygote.h"
 
 /* How often it looks: hangs are found this much late at most, stops twice. */
 #define LOOK_MS 20
@@ -53,6 +54,25 @@ static bool has_moved(const struct cw_supervisor *s)
 	       s->glimpse.received != s->received;
 }
 
+/* By a signal from outside, for so long. */
+static bool stands_still(const struct cw_supervisor *s, struct cw_worker *w, int64_t now)
+{
+	if (!cw_child_is_stopped(cw_evaluator_pid(w->evaluator)))
+		w->stopped_us = 0;
+	else if (w->stopped_us == 0)
+		w->stopped_us = now;
+	return w->stopped_us != 0 && now - w->stopped_us >= s->conf.hang_ms * 1000;
+}
+
+static void kill_standing(const struct cw_supervisor *s, struct cw_worker *w)
+{
+	char why[64];
+
+	w->idle = true;
+	snprintf(why, sizeof(why), "was stopped by a signal for %" PRId64 " ms", s->conf.hang_ms);
+	cw_evaluator_kill_stuck(w->evaluator, why);
+}
+
 static bool stuck_for(const struct cw_supervisor *s, int64_t now, int64_t limit_ms)
 {
 	int64_t stuck = now - s->glimpse.since_us, limit = limit_ms * 1000;
@@ -67,10 +87,15 @@ static bool stuck_for(const struct cw_supervisor *s, int64_t now, int64_t limit_
 static void watch_live(struct cw_supervisor *s, int64_t now)
 {
 	struct cw_worker *w = s->live;
+	int64_t cpu;
 	char why[64];
 
 	if (!has_work(s) || has_moved(s)) {
 		cw_watchdog_glimpse(s, now);
+		return;
+	}
+	if (stands_still(s, w, now)) {
+		kill_standing(s, w);
 		return;
 	}
 	if (s->conf.wall_ms > 0 && s->glimpse.running >= 0 && !s->glimpse.stop_sent && stuck_for(s, now, s->conf.wall_ms)) {
@@ -80,6 +105,8 @@ static void watch_live(struct cw_supervisor *s, int64_t now)
 	}
 	if (!stuck_for(s, now, s->conf.hang_ms))
 		return;
+	cpu = cw_evaluator_cpu_us(w->evaluator);
+	w->idle = cpu >= 0 && cpu - s->glimpse.cpu_us < s->conf.hang_ms * 1000 / 2;
 	snprintf(why, sizeof(why), "made no progress for %" PRId64 " ms", s->conf.hang_ms);
 	cw_evaluator_kill_stuck(w->evaluator, why);
 }
@@ -88,6 +115,8 @@ static void watch_loading(struct cw_supervisor *s, struct cw_worker *w, int64_t 
 {
 	char why[80];
 
+	if (stands_still(s, w, now))
+		kill_standing(s, w);
 	if (now - w->since_us < s->conf.load_ms * 1000)
 		return;
 	snprintf(why, sizeof(why), "timed out after %" PRId64 " ms while it %s the rules", s->conf.load_ms,

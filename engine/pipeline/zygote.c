@@ -1,5 +1,6 @@
-/* Should it die, it is started again from the very program that runs (the engine has threads and secrets by then, so a plain
- * fork will not do): a fork that does nothing but exec, with an empty environment and without descriptors but its socket.
+/* Should it die or stand still, it is started again from the very program that runs (the engine has threads and secrets by
+ * then, so a plain fork will not do): a fork that does nothing but exec, with an empty environment and without descriptors
+ * but its socket.
  *
  * The zygote: single-threaded, forked before anything else, so that what it forks in turn has no secrets, no sockets and
  * a small heap. It clones with CLONE_PARENT: its evaluators are children of the engine, which can wait for them, and
@@ -24,12 +25,15 @@
 #include "pipeline/supervise.h"
 
 #define REPLY_S 1
+/* Not one, lest a machine that is busy beyond measure cost it its life. */
+#define SILENT_MAX 2
 
 struct cw_zygote {
 	pid_t pid;
 	int fd;
 	int program;              /* O_PATH; -1: it cannot be started again */
 	uint64_t asked;
+	int silent;               /* questions in a row that it has not answered in time */
 };
 
 struct request {
@@ -157,6 +161,15 @@ _Noreturn void cw_zygote_main(int fd, const struct cw_evaluator_ops *ops)
 
 /* --- outside --- */
 
+/* An answer that came too late: nobody knows this evaluator. */
+static void forsake(const struct reply *reply)
+{
+	if (reply->id == 0 || reply->pid <= 0)
+		return;
+	kill((pid_t)reply->pid, SIGKILL);
+	waitpid((pid_t)reply->pid, NULL, __WALL);
+}
+
 static int wait_reply(struct cw_zygote *zygote, uint64_t id, struct reply *reply, struct cw_err *err)
 {
 	for (;;) {
@@ -170,10 +183,7 @@ static int wait_reply(struct cw_zygote *zygote, uint64_t id, struct reply *reply
 			return cw_err_set(err, CW_ERR_SYSTEM, "the zygote is gone");
 		if (reply->id == id)
 			return 0;
-		if (reply->pid > 0) {   /* an answer that came too late: nobody knows this evaluator */
-			kill((pid_t)reply->pid, SIGKILL);
-			waitpid((pid_t)reply->pid, NULL, __WALL);
-		}
+		forsake(reply);
 	}
 }
 
@@ -209,15 +219,21 @@ struct cw_zygote *cw_zygote_start(const struct cw_evaluator_ops *ops, struct cw_
 
 static void bury(struct cw_zygote *z)
 {
-	if (z->fd >= 0)
-		close(z->fd);
+	struct reply late;
+
 	if (z->pid > 0) {
 		kill(z->pid, SIGKILL);
 		while (waitpid(z->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
+	if (z->fd >= 0) {
+		while (recv(z->fd, &late, sizeof(late), MSG_DONTWAIT) == (ssize_t)sizeof(late))
+			forsake(&late);
+		close(z->fd);
+	}
 	z->fd = -1;
 	z->pid = 0;
+	z->silent = 0;
 }
 
 void cw_zygote_stop(struct cw_zygote **zygote)
@@ -280,8 +296,23 @@ static int start_again(struct cw_zygote *z, struct cw_err *err)
 		*err = hello.err;
 		return -1;
 	}
-	cw_log(CW_LOG_WARN, "evaluator", "the zygote had died and was started again", "pid=%d", (int)z->pid);
+	cw_log(CW_LOG_WARN, "evaluator", "the zygote was gone and was started again", "pid=%d", (int)z->pid);
 	return 0;
+}
+
+bool cw_child_is_stopped(pid_t pid)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	return pid > 0 && waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+/* Whether another one is to take its place: it has died, stands still or is silent for too long. */
+static bool is_gone(struct cw_zygote *zygote)
+{
+	if (zygote->pid > 0 && waitpid(zygote->pid, NULL, WNOHANG) == zygote->pid)
+		zygote->pid = 0;
+	return zygote->pid == 0 || cw_child_is_stopped(zygote->pid) || ++zygote->silent >= SILENT_MAX;
 }
 
 static pid_t ask(struct cw_zygote *zygote, const struct cw_spawn *spawn, const int fds[CW_PASS_COUNT], bool *gone,
@@ -298,17 +329,18 @@ static pid_t ask(struct cw_zygote *zygote, const struct cw_spawn *spawn, const i
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(CW_PASS_COUNT * sizeof(int));
 	memcpy(CMSG_DATA(c), fds, CW_PASS_COUNT * sizeof(int));
-	*gone = false;
+	*gone = cw_child_is_stopped(zygote->pid);
+	if (*gone)
+		return cw_err_set(err, CW_ERR_SYSTEM, "the zygote was stopped by a signal");
 	if (sendmsg(zygote->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(request)) {
 		*gone = errno == EPIPE || errno == ECONNRESET || errno == EBADF || errno == ENOTCONN;
 		return cw_err_set(err, CW_ERR_SYSTEM, "could not reach the zygote: %s", strerror(errno));
 	}
 	if (wait_reply(zygote, request.id, &reply, err) != 0) {
-		*gone = zygote->pid > 0 && waitpid(zygote->pid, NULL, WNOHANG) == zygote->pid;
-		if (*gone)
-			zygote->pid = 0;
+		*gone = is_gone(zygote);
 		return -1;
 	}
+	zygote->silent = 0;
 	if (reply.pid <= 0)
 		return cw_err_set(err, CW_ERR_SYSTEM, "could not fork an evaluator: %s", strerror((int)-reply.pid));
 	return (pid_t)reply.pid;

@@ -1,4 +1,4 @@
---- The zygote is killed: the engine starts it again, without secrets in it, and goes on.
+--- The zygote is killed, or stopped for good: the engine starts it again, without secrets in it, and goes on.
 
 local engine = require "tests.support.engine"
 
@@ -18,10 +18,10 @@ describe("the zygote", function()
     end)
   end
 
-  for round = 1, 2 do
-    it("is started again when an evaluator is needed, round " .. round, function()
+  for round, signal in ipairs { "KILL", "STOP", "KILL" } do
+    it("is started again when an evaluator is needed, round " .. round .. ", " .. signal, function()
       local zygote, evaluator = assert(child("cw-zygote")), assert(child("cw-evaluator"))
-      kill(zygote)
+      if signal == "KILL" then kill(zygote) else os.execute("kill -STOP " .. zygote) end
       assert.equal(200, (e:post("/api/v1/predict", engine.tx())))
       kill(evaluator)
       assert.equal(200, (e:post("/api/v1/predict", engine.tx())))

@@ -60,6 +60,11 @@ function M.restart(t)
   t.e = engine.start { dir = t.dir, sets = t.row.sets, env = t.env, flags = t.row.flags }
 end
 
+local function none_in_quarantine(t)
+  local _, set = t.e:get("/api/v1/ruleset")
+  for _, r in ipairs(set.rules) do assert(not r.quarantined, r.id .. " is in quarantine") end
+end
+
 -- ---- killed ----
 
 row {
@@ -81,19 +86,26 @@ row {
     end
     assert(killed >= 3, killed .. " evaluators were found")
   end,
-  after = function(t)
-    local _, set = t.e:get("/api/v1/ruleset")
-    for _, r in ipairs(set.rules) do assert(not r.quarantined, r.id .. " is in quarantine") end
-  end,
+  after = none_in_quarantine,
 }
 
+local function zygote_and_evaluators(t)
+  local pids = {}
+  for pid in select(2, engine.run("pgrep -P " .. t.e.pid)):gmatch("%d+") do
+    if (engine.read("/proc/" .. pid .. "/comm") or ""):find("^cw%-") then pids[#pids + 1] = pid end
+  end
+  return table.concat(pids, " ")
+end
+
 row {
-  name = "kill -9: zygote and evaluator", strict = true,
+  name = "kill -9: zygote and evaluator, six times", strict = true,
   inject = function(t)
-    for pid in select(2, engine.run("pgrep -P " .. t.e.pid)):gmatch("%d+") do
-      if (engine.read("/proc/" .. pid .. "/comm") or ""):find("^cw%-") then kill("KILL", pid) end
+    for _ = 1, 6 do
+      kill("KILL", zygote_and_evaluators(t))
+      socket.sleep(0.2)
     end
   end,
+  after = none_in_quarantine,
 }
 
 row {
@@ -184,6 +196,17 @@ local function all_of_postgres(t) return postmaster(t) .. " " .. table.concat(ch
 row {
   name = "SIGSTOP: evaluator (it is replaced)", strict = true, quick = true,
   inject = stop(evaluator), hold = 2, heal = cont,
+}
+-- Wherever it strikes: at work, at rest, while rules are loaded or attached.
+row {
+  name = "SIGSTOP: zygote and evaluators, six times, for good", strict = true, quick = true,
+  inject = function(t)
+    for _ = 1, 6 do
+      kill("STOP", zygote_and_evaluators(t))
+      socket.sleep(0.4)
+    end
+  end,
+  after = none_in_quarantine,
 }
 row { name = "SIGSTOP: backend of the commit stream, 10 s", inject = stop(commit_backend), hold = 10, heal = cont }
 row { name = "SIGSTOP: postmaster, 5 s", inject = stop(postmaster), hold = 5, heal = cont, strict = true }
