@@ -157,7 +157,7 @@ asan: asan-build
 asan-unit: asan-build
 	@tests/sanitize.sh asan unit
 asan-build: deps
-	@$(MAKE) -s -j$$(nproc) BUILD=build/asan SAN=address,undefined CFLAGS="$(TESTED_FLAGS)" all all-unit
+	@$(MAKE) -s -j$$(nproc) BUILD=build/asan SAN=address,undefined CFLAGS="$(TESTED_FLAGS)" all all-unit build/asan/inject.so
 
 # Every fault there is a way to make, each under a client's ledger; some need root. FAULT=pattern for some of them.
 faults: $(BUILD)/chainwatch

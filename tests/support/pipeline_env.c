@@ -47,6 +47,7 @@ void env_up(const char *conninfo, const char *version)
 		env.conf = cw_pipeline_conf_default;
 	env.supervisor = cw_supervisor_conf_default;
 	env.supervisor.scratch_bytes = 1u << 20;
+	env.supervisor.load_ms *= slow_factor();
 	env.zygote = cw_zygote_start(&rules_in_c, &err);
 	ck_assert_msg(env.zygote != NULL, "%s", err.msg);
 	env.loop = cw_loop_new();

@@ -16,6 +16,7 @@ static void step(void);
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "support/slow.h"
 #include "support/statework.h"
 
 #define SEED  31
@@ -188,10 +189,11 @@ END_TEST
 /* The twin is written by this process, so only the children may have the mutant. */
 static bool mutant_survives(enum mutant which, unsigned *trials)
 {
+	unsigned slow = (unsigned)slow_factor();
 	uint64_t random = 6;
 	bool well = true;
 
-	for (*trials = 0; well && *trials < 400 && time_left(3, 60); ++*trials) {
+	for (*trials = 0; well && *trials < 400 && time_left(3 * slow, 60 * slow); ++*trials) {
 		uint64_t before = cw_state_seq(st), steps = 1 + statework_random(&random) % REACH;
 
 		mutant = which;
