@@ -116,7 +116,7 @@ void env_until_ready(void)
 	}
 }
 
-static void on_load(void *arg, const char *report, const struct cw_err *err)
+void env_on_load(void *arg, const char *report, const struct cw_err *err)
 {
 	(void)arg;
 	env.loaded = true;
@@ -131,7 +131,7 @@ void env_load(const char *version)
 
 	env.loaded = false;
 	env.load_err = (struct cw_err){ .code = CW_OK };
-	ck_assert_msg(cw_pipeline_load_rules(env.p, rules_in_c_bundle(version), on_load, NULL, &err) == 0, "%s", err.msg);
+	ck_assert_msg(cw_pipeline_load_rules(env.p, rules_in_c_bundle(version), env_on_load, NULL, &err) == 0, "%s", err.msg);
 	env_until(&env.loaded, 10000);
 }
 

@@ -53,6 +53,7 @@ void env_down(void);
 /* The engine is killed and starts again on the same tables: arena, pipeline, pool and evaluator are new. */
 void env_restart(const char *conninfo, const char *version);
 void env_load(const char *version);              /* waits until the load has ended */
+void env_on_load(void *arg, const char *report, const struct cw_err *err);   /* cw_load_fn that notes it in `env` */
 /* Turns the loop until `*flag`, fails the test after `ms`. */
 void env_until(const bool *flag, int ms);
 void env_turn(void);                             /* once, 5 ms at most */
