@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "chain/hex.h"
 #include "loop/loop.h"
+#include "state/checkpoint.h"
 #include "state/state.h"
 #include "support/pgtest.h"
 #include "support/pipeline_env.h"
@@ -634,6 +636,166 @@ START_TEST(shutdown_in_the_middle_is_told)
 }
 END_TEST
 
+/* The arena was filled from a checkpoint, so the undo log begins there: what is dropped lies before. The owner may have an older
+ * checkpoint, none, or one that should be gone. */
+static char older[] = "/tmp/cw-reorg-XXXXXX", newer[] = "/tmp/cw-reorg-XXXXXX";
+
+static void save(char *path)
+{
+	struct cw_checkpoint *copy = cw_checkpoint_new();
+
+	ck_assert_int_ge(mkstemp(path), 0);
+	ck_assert_msg(cw_checkpoint_save(copy, env.st, cw_state_seq(env.st), (const uint8_t[32]){ 0 }, path, &err) == 0, "%s",
+	              err.msg);
+	cw_checkpoint_free(&copy);
+}
+
+static void restore(void *arg, struct cw_state *st)
+{
+	ck_assert_msg(cw_checkpoint_load(st, arg, NULL, NULL, &err) == 0, "%s", err.msg);
+}
+
+START_TEST(deeper_than_a_checkpoint)
+{
+	static const int judged_again[] = { 8, 4, 8 };
+	static struct chain chain;
+	struct cw_rewound what;
+	struct count before;
+
+	chain = (struct chain){ .id = 1 };
+	append_block(&chain, 4);
+	follow(&chain, 0);
+	save(older);
+	append_block(&chain, 4);
+	follow(&chain, 1);
+	before = counted();
+	append_block(&chain, 4);
+	follow(&chain, 2);
+	save(newer);
+	env_restart(conninfo, NULL);
+	restore(newer, env.st);
+	if (_i > 0)
+		cw_pipeline_on_state_lost(env.p, restore, _i == 1 ? older : newer);
+	env_load("v1");
+	env_until_ready();
+	ck_assert_uint_eq(cw_pipeline_stats(env.p).replayed, 0);
+	what = take_back(&chain, 2);
+	ck_assert_uint_eq(what.transactions, 4);
+	ck_assert_uint_eq(what.judged_again, (uint64_t)judged_again[_i]);
+	assert_same_state(counted(), before);
+	unlink(older);
+	unlink(newer);
+}
+END_TEST
+
+static bool not_yet(void *arg, uint64_t seq)
+{
+	(void)seq;
+	return ++*(int *)arg >= 3;
+}
+
+/* Groups are under way and a checkpoint is being written: both end first. Nobody wants to hear of it. */
+START_TEST(a_reorg_waits_for_what_is_under_way)
+{
+	static struct chain chain;
+	const struct cw_reorg reorg = { .chain_id = 1, .from_block = 1, .source = "chain:1", .cursor = "{\"block\":0}" };
+	struct cw_tx_in txs[200];
+	struct call *call;
+	bool done = false;
+	int asked = 0;
+
+	cw_pipeline_on_discard(env.p, not_yet, &asked);
+	chain = (struct chain){ .id = 1 };
+	append_block(&chain, 4);
+	append_block(&chain, 4);
+	follow(&chain, 0);
+	for (uint64_t i = 0; i < 200; i++) {
+		txs[i] = store_env_tx(5000 + i);
+		txs[i].tx.gas = TOLD_SPIN;
+		txs[i].tx.nonce = 500;
+	}
+	call = call_send(txs, 200);
+	env_turn();
+	ck_assert_int_eq(cw_pipeline_rewind(env.p, &reorg, NULL, NULL, &err), 0);
+	ck_assert_int_eq(call_wait(call)->err.code, CW_OK);
+	call_free(&call);
+	for (int i = 0; i < 2000 && !done; i++) {
+		env_turn();
+		done = cw_pipeline_stats(env.p).reorgs == 1;
+	}
+	ck_assert(done);
+	ck_assert_int_eq(asked, 3);
+	ck_assert_uint_eq(counted().n, 204);
+	ck_assert_int_eq(number("SELECT count(*) FROM transactions WHERE canonical"), 204);
+}
+END_TEST
+
+/* The tables have it, but what it did cannot be read: it is, later, and is told once. */
+START_TEST(what_was_dropped_is_told_when_it_can_be_read)
+{
+	static struct chain chain;
+	struct rewound r = { .done = false };
+	const struct cw_reorg reorg = { .chain_id = 1, .from_block = 1, .source = "chain:1", .cursor = "{\"block\":0}" };
+
+	chain = (struct chain){ .id = 1 };
+	append_block(&chain, 4);
+	append_block(&chain, 4);
+	follow(&chain, 0);
+	ck_assert_int_eq(cw_pipeline_rewind(env.p, &reorg, on_rewound, &r, &err), 0);
+	for (int i = 0; i < 2000 && number("SELECT count(*) FROM reorgs") == 0; i++)
+		env_turn();
+	store_env_exec(pg, "ALTER TABLE reorgs RENAME TO hidden");
+	env_idle(300);
+	ck_assert(!r.done);
+	store_env_exec(pg, "ALTER TABLE hidden RENAME TO reorgs");
+	env_until(&r.done, 20000);
+	ck_assert_uint_eq(r.what.transactions, 4);
+	ck_assert_uint_eq(r.what.judged_again, 0);
+	ck_assert_uint_eq(cw_pipeline_stats(env.p).reorgs, 1);
+}
+END_TEST
+
+static void on_drained(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+START_TEST(no_reorg_begins_at_the_end)
+{
+	const struct cw_reorg reorg = { .chain_id = 1, .from_block = 0 };
+	bool drained = false;
+
+	cw_pipeline_drain(env.p, on_drained, &drained);
+	ck_assert_int_eq(cw_pipeline_rewind(env.p, &reorg, NULL, NULL, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_BUSY);
+	ck_assert_str_eq(err.msg, "the engine is stopping");
+	env_until(&drained, 10000);
+}
+END_TEST
+
+/* A head that could not be noted is made good by the next one. */
+START_TEST(alerts_become_final_with_the_next_head)
+{
+	static struct chain chain;
+	bool done = false;
+
+	chain = (struct chain){ .id = 1 };
+	append_block(&chain, 4);
+	follow(&chain, 0);
+	ck_assert_int_gt(number("SELECT count(*) FROM anomalies WHERE finality = 'provisional'"), 0);
+	store_env_exec(pg, "ALTER TABLE anomalies RENAME TO hidden");
+	cw_pipeline_finalise(env.p, 1, 5);
+	env_idle(200);
+	store_env_exec(pg, "ALTER TABLE hidden RENAME TO anomalies");
+	cw_pipeline_finalise(env.p, 1, 5);
+	for (int i = 0; i < 1000 && !done; i++) {
+		env_turn();
+		done = number("SELECT count(*) FROM anomalies WHERE finality = 'provisional'") == 0;
+	}
+	ck_assert(done);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("reorg");
@@ -657,6 +819,11 @@ int main(void)
 	tcase_add_test(tc, odd_reorgs_are_refused);
 	tcase_add_loop_test(tc, a_reorg_waits_for_the_database, 0, 3);
 	tcase_add_test(tc, shutdown_in_the_middle_is_told);
+	tcase_add_loop_test(tc, deeper_than_a_checkpoint, 0, 3);
+	tcase_add_test(tc, a_reorg_waits_for_what_is_under_way);
+	tcase_add_test(tc, what_was_dropped_is_told_when_it_can_be_read);
+	tcase_add_test(tc, no_reorg_begins_at_the_end);
+	tcase_add_test(tc, alerts_become_final_with_the_next_head);
 	suite_add_tcase(s, tc);
 	pg = store_env_start();
 	env.conf = cw_pipeline_conf_default;
