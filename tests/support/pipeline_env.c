@@ -108,7 +108,7 @@ void env_idle(int ms)
 
 void env_until_ready(void)
 {
-	int64_t end = cw_clock_mono_us() + 10000000;
+	int64_t end = cw_clock_mono_us() + INT64_C(10000000) * slow_factor();
 
 	while (!cw_pipeline_ready(env.p)) {
 		ck_assert_msg(cw_clock_mono_us() < end, "not ready");

@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "support/slow.h"
 
 struct wire {
 	int fd;
@@ -128,7 +129,7 @@ struct wire *wire_open_tls(const char *address)
 		int why = SSL_get_error(w->ssl, n);
 
 		ck_assert_msg(why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE, "TLS handshake failed");
-		ck_assert_msg(wait_for(w->fd, why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, now_ms() + WIRE_MS),
+		ck_assert_msg(wait_for(w->fd, why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, now_ms() + WIRE_MS * slow_factor()),
 		              "TLS handshake timed out");
 	}
 	return w;
@@ -167,7 +168,7 @@ void wire_half_close(struct wire *wire)
 
 long wire_send(struct wire *wire, const void *bytes, size_t len)
 {
-	long until = now_ms() + WIRE_MS;
+	long until = now_ms() + WIRE_MS * slow_factor();
 	size_t at = 0;
 
 	while (at < len) {
@@ -340,7 +341,7 @@ static void read_body(struct wire *w, long until, struct wire_reply *reply)
 struct wire_reply wire_read(struct wire *wire, bool to_head)
 {
 	struct wire_reply reply = { .head = "", .body = "" };
-	long until = now_ms() + WIRE_MS;
+	long until = now_ms() + WIRE_MS * slow_factor();
 	char *end;
 	size_t n;
 

@@ -14,6 +14,7 @@
 #include "loop/loop.h"
 #include "support/pgtest.h"
 #include "support/pipeline_env.h"
+#include "support/slow.h"
 #include "support/store_env.h"
 
 #ifdef CW_HAVE_KAFKA
@@ -107,7 +108,7 @@ static long status(const char *name)
 
 static void until_status(const char *name, long value)
 {
-	int64_t until = cw_clock_mono_us() + 20000000;
+	int64_t until = cw_clock_mono_us() + INT64_C(20000000) * slow_factor();
 
 	while (status(name) != value && cw_clock_mono_us() < until)
 		env_turn();

@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "loop/loop.h"
 #include "support/httpd.h"
+#include "support/slow.h"
 
 static struct cw_httpc *client;
 static char url[256];
@@ -49,7 +50,7 @@ static void note(void *arg, const struct cw_httpc_answer *answer, const struct c
 
 static void pump_until(const int *told, int n)
 {
-	int64_t until = cw_clock_mono_us() + 5000000;
+	int64_t until = cw_clock_mono_us() + INT64_C(5000000) * slow_factor();
 
 	while (*told < n && cw_clock_mono_us() < until) {
 		cw_loop_poll(httpd.loop);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "support/pgtest.h"
+#include "support/slow.h"
 
 static char root[64], template_dir[128];
 
@@ -85,7 +86,7 @@ static bool alive(pid_t pid)
 
 static void await_death(pid_t pid)
 {
-	int64_t deadline = cw_clock_mono_us() + 20 * INT64_C(1000000);
+	int64_t deadline = cw_clock_mono_us() + INT64_C(20000000) * slow_factor();
 	struct timespec nap = { 0, 2000000 };
 
 	while (alive(pid) && cw_clock_mono_us() < deadline)
@@ -318,7 +319,7 @@ START_TEST(revive_starts_a_dead_server)
 	await_death(first);
 	ck_assert_int_eq(cw_cluster_revive(c, &err), 0);
 	ck_assert_int_ne(cw_cluster_pid(c), first);
-	int64_t deadline = cw_clock_mono_us() + 20 * INT64_C(1000000);
+	int64_t deadline = cw_clock_mono_us() + INT64_C(20000000) * slow_factor();
 
 	/* Not twice in a second: called again and again, as the engine does. */
 	while (PQping(cw_cluster_conninfo(c)) != PQPING_OK && cw_clock_mono_us() < deadline) {

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "loop/loop.h"
 #include "source/ws.h"
+#include "support/slow.h"
 
 #define EVENT "{\"method\":\"eth_subscription\",\"params\":{}}"
 
@@ -171,7 +172,7 @@ static void start(enum way way)
 
 static void turn_until(int n)
 {
-	int64_t until = cw_clock_mono_us() + 10000000;
+	int64_t until = cw_clock_mono_us() + INT64_C(10000000) * slow_factor();
 
 	while (announced < n && cw_clock_mono_us() < until)
 		cw_loop_poll(loop);

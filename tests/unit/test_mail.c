@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "loop/loop.h"
 #include "loop/work.h"
+#include "support/slow.h"
 
 static struct cw_loop *loop;
 static struct cw_work_pool *work;
@@ -147,7 +148,7 @@ static struct cw_mail_message plain(void)
 
 static struct outcome send_mail(const struct cw_mail_message *m)
 {
-	int64_t until = cw_clock_mono_us() + 10000000;
+	int64_t until = cw_clock_mono_us() + INT64_C(10000000) * slow_factor();
 	struct outcome o = { 0 };
 	struct cw_err err;
 	struct cw_mail *mail = cw_mail_send(work, m, note, &o, &err);

@@ -351,7 +351,7 @@ START_TEST(overflow_opens_under_load_and_closes_when_idle)
 		cw_lease_release(&h[i].lease, 1);
 	run_until("last ");
 	cw_lease_release(&h[4].lease, 1);
-	int64_t deadline = cw_clock_mono_us() + 5000000;
+	int64_t deadline = cw_clock_mono_us() + INT64_C(5000000) * slow_factor();
 
 	while (cw_pool_stats(pool).size > 2 && cw_clock_mono_us() < deadline)
 		turn_until(never, NULL, 50);
@@ -456,7 +456,7 @@ START_TEST(long_statement_is_cancelled_on_the_server)
 {
 	static const char running[] = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active'"
 	                              " AND pid <> pg_backend_pid()";
-	int64_t end = cw_clock_mono_us() + 5000000;
+	int64_t end = cw_clock_mono_us() + INT64_C(5000000) * slow_factor();
 	uint64_t query;
 
 	open_pool(2, 0);
@@ -530,7 +530,7 @@ START_TEST(connections_are_recycled_by_age)
 	open_pool(1, 0);
 	ask("SELECT 1", "a");
 	run_until("a=1 ");
-	deadline = cw_clock_mono_us() + 5000000;
+	deadline = cw_clock_mono_us() + INT64_C(5000000) * slow_factor();
 	while (cw_pool_stats(pool).recycled == 0 && cw_clock_mono_us() < deadline)
 		turn_until(never, NULL, 50);
 	ck_assert_uint_ge(cw_pool_stats(pool).recycled, 1);

@@ -14,6 +14,7 @@
 #include "http/client.h"
 #include "loop/loop.h"
 #include "support/httpd.h"
+#include "support/slow.h"
 
 #define HASH "0xbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define HEAD(number) "{\"number\":\"" number "\",\"hash\":\"" HASH "\"}"
@@ -62,7 +63,7 @@ static void on_polled(void *arg)
 
 static void turn_until(const bool *done)
 {
-	int64_t until = cw_clock_mono_us() + 10000000;
+	int64_t until = cw_clock_mono_us() + INT64_C(10000000) * slow_factor();
 
 	while (!*done && cw_clock_mono_us() < until)
 		cw_loop_poll(httpd.loop);

@@ -18,6 +18,7 @@
 #include "store/build.h"
 #include "store/ops.h"
 #include "support/pgtest.h"
+#include "support/slow.h"
 #include "support/store_env.h"
 
 static struct pgtest *pg;
@@ -98,7 +99,7 @@ static void on_rows(void *arg, const struct cw_rows *rows, const struct cw_err *
 
 static void wait_for_it(void)
 {
-	int64_t end = cw_clock_mono_us() + 10000000;
+	int64_t end = cw_clock_mono_us() + INT64_C(10000000) * slow_factor();
 
 	while (!got.done) {
 		ck_assert_msg(cw_clock_mono_us() < end, "no answer");

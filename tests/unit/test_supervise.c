@@ -171,7 +171,7 @@ static void turn(void)
 
 #define WAIT(condition) \
 	do { \
-		int64_t end_ = cw_clock_mono_us() + 20000000; \
+		int64_t end_ = cw_clock_mono_us() + INT64_C(20000000) * slow_factor(); \
 		while (!(condition)) { \
 			if (cw_clock_mono_us() > end_) \
 				ck_abort_msg("waited in vain: %s", #condition); \
@@ -1094,7 +1094,8 @@ START_TEST(death_of_the_engine_ends_all)
 		_exit(1);
 	}
 	ck_assert_int_eq(read(pipe_fds[0], &byte, 1), 1);
-	for (int64_t end = cw_clock_mono_us() + 5000000; seen < 4 && cw_clock_mono_us() < end; usleep(1000))
+	for (int64_t end = cw_clock_mono_us() + INT64_C(5000000) * slow_factor(); seen < 4 && cw_clock_mono_us() < end;
+	     usleep(1000))
 		while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
 			/* The zygote may see the end of its socket before its signal. */
 			ck_assert_msg(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL), "%d of %d", status,

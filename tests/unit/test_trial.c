@@ -18,6 +18,7 @@
 #include "state/checkpoint.h"
 #include "support/c_evaluator.h"
 #include "support/pgtest.h"
+#include "support/slow.h"
 #include "support/store_env.h"
 
 static struct pgtest *pg;
@@ -118,7 +119,7 @@ static void turn(void)
 
 #define WAIT(condition) \
 	do { \
-		int64_t end_ = cw_clock_mono_us() + 20000000; \
+		int64_t end_ = cw_clock_mono_us() + INT64_C(20000000) * slow_factor(); \
 		while (!(condition)) { \
 			if (cw_clock_mono_us() > end_) \
 				ck_abort_msg("waited in vain: %s", #condition); \
