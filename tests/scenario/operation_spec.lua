@@ -10,6 +10,7 @@ describe("operation", function()
   teardown(function() e:stop() end)
 
   it("is healthy, and says so without a key", function()
+    engine.wait("rules to be at work", 10, function() return (e:call("GET", "/health/ready")) == 200 end)
     for _, path in ipairs { "/health", "/health/live", "/health/ready" } do
       local status, body = e:call("GET", path, nil, { ["X-API-Key"] = false })
       assert.equal(200, status)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "loop/loop.h"
+#include "support/slow.h"
 
 static struct cw_loop *loop;
 static struct cw_work_pool *pool;
@@ -120,7 +121,7 @@ END_TEST
 
 static void *open_gate_soon(void *arg)
 {
-	usleep(20000);
+	usleep(20000 * (unsigned)slow_factor());     /* the other thread is in cw_work_pool_free() by then */
 	atomic_store(&gate_open, true);
 	return arg;
 }
