@@ -1,21 +1,22 @@
 --- A wallet that is new, or has slept for months, moves a large amount.
 ---@type cw.Rule
 return rule {
-  id = "eth.new_wallet",  version = "1.0.0",  severity = "medium",  status = "stable",
+  id = "eth.new_wallet",  version = "1.1.0",  severity = "low",  status = "stable",
   title = "New or dormant wallet moves a large amount",
   description = "One of the first transactions of an address (its nonce says so, whatever the engine has seen), or the "
-    .. "first after months, moves a large amount. Worse when a new address was itself paid only minutes ago: a wallet "
-    .. "made to pass funds on. Into a known exchange it is of low severity: new deposit addresses are swept there.",
+    .. "first after months, moves a large amount. Savings do that too, so it is low. Worse when a new address was itself paid only "
+    .. "minutes ago: a wallet made to pass funds on. Into a known exchange it stays low: new deposit addresses are swept there.",
   references = {
     "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: new accounts",
   },
   false_positives = { "cold wallets that are opened once, new deposit addresses of exchanges that are swept" },
   tags = { "aml.pass_through", "account.new", "account.dormant" },
   params = {
+    high_ether = 1000,       -- the same with so much: high
     max_nonce = 2,           -- the first three transactions of an address
     dormant = "90d",         -- without a transaction for so long
     min_ether = 50,
-    fresh = "1h",            -- paid for the first time no longer ago than this: high
+    fresh = "1h",            -- paid for the first time no longer ago than this: medium
     known = "exchange,custodian,bridge",
   },
   state = function(p)
@@ -36,9 +37,8 @@ return rule {
     local fresh = not dormant and age ~= nil and age <= seconds(p.fresh)
     local swept = s.service:has(tx, "to")
     return alert {
-      score = math.min(0.4 + 0.1 * math.log10(tx.ether / p.min_ether), 0.7) + (fresh and 0.3 or 0)
-        - (swept and 0.3 or 0),
-      severity = swept and "low" or fresh and "high" or nil,
+      score = math.min(0.1 + 0.1 * math.log10(tx.ether / p.min_ether), 0.3) + (fresh and not swept and 0.4 or 0),
+      severity = fresh and not swept and (tx.ether >= p.high_ether and "high" or "medium") or nil,
       dedup = tx.from,
       explain = {
         ether = tx.ether, limit_ether = p.min_ether, nonce = tx.nonce, seconds_since_first_paid = age,
@@ -48,20 +48,24 @@ return rule {
   end,
   tests = {
     { name = "fires for a first large transfer", given = tx { from = A, nonce = 0, ether = 60 },
-      expect = { alerts = 1, severity = "medium", dedup = A } },
-    { name = "is high when the wallet was just paid",
+      expect = { alerts = 1, severity = "low", dedup = A } },
+    { name = "is medium when the wallet was just paid",
       given = { tx { from = B, to = A, nonce = 900, ether = 60 },
                 tx { from = A, to = C, nonce = 0, ether = 59, after = "5m" } },
+      expect = { alerts = 1, first = 2, severity = "medium", dedup = A } },
+    { name = "is high with much money",
+      given = { tx { from = B, to = A, nonce = 900, ether = 6000 },
+                tx { from = A, to = C, nonce = 0, ether = 5900, after = "5m" } },
       expect = { alerts = 1, first = 2, severity = "high", dedup = A } },
-    { name = "is medium when it was paid long ago",
+    { name = "is low when it was paid long ago",
       given = { tx { from = B, to = A, nonce = 900, ether = 60 },
                 tx { from = A, to = C, nonce = 0, ether = 59, after = "2d" } },
-      expect = { alerts = 1, first = 2, severity = "medium" } },
+      expect = { alerts = 1, first = 2, severity = "low" } },
     { name = "quiet for a small amount", given = tx { from = A, nonce = 0, ether = 1 }, expect = "quiet" },
     { name = "quiet for an old wallet", given = tx { from = A, nonce = 300, ether = 5000 }, expect = "quiet" },
     { name = "fires for a wallet that slept",
       given = { tx { from = A, nonce = 300, ether = 0.1 }, tx { from = A, nonce = 301, ether = 700, after = "100d" } },
-      expect = { alerts = 1, first = 2, severity = "medium", dedup = A } },
+      expect = { alerts = 1, first = 2, severity = "low", dedup = A } },
     { name = "quiet for a wallet that was awake",
       given = { tx { from = A, nonce = 300, ether = 0.1 }, tx { from = A, nonce = 301, ether = 700, after = "20d" } },
       expect = "quiet" },

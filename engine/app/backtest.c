@@ -707,6 +707,7 @@ static int64_t cpu_of(const struct cw_backtest *b)
 void cw_backtest_put_json(const struct cw_backtest *b, struct cw_buf *out)
 {
 	uint64_t all = cw_backtest_transactions(b);
+	struct cw_buf filled = CW_BUF_INIT;
 
 	cw_buf_putc(out, '{');
 	cw_tally_put_json(&b->tally, out);
@@ -730,12 +731,18 @@ void cw_backtest_put_json(const struct cw_backtest *b, struct cw_buf *out)
 	              seconds_of(b) > 0 ? (double)all / seconds_of(b) : 0);
 	cw_buf_printf(out, ",\"skipped\":{\"records\":%" PRIu64 ",\"first\":", b->run != NULL ? cw_offline_skipped(b->run) : 0);
 	cw_json_put_cstring(out, b->run != NULL ? cw_offline_skip_reason(b->run) : "");
-	cw_buf_puts(out, "}}");
+	cw_buf_puts(out, "},\"filled_in\":");
+	if (b->run != NULL)
+		cw_offline_tell_filled(b->run, &filled);
+	cw_json_put_cstring(out, filled.data);
+	cw_buf_puts(out, "}");
+	cw_buf_release(&filled);
 }
 
 void cw_backtest_put_text(const struct cw_backtest *b, struct cw_buf *out)
 {
 	uint64_t all = cw_backtest_transactions(b);
+	struct cw_buf filled = CW_BUF_INIT;
 
 	cw_tally_put_text(&b->tally, out);
 	cw_buf_printf(out, "\n%-32s %-10s %8s %8s %7s %12s\n", "rule", "version", "alerts", "fires", "faults", "ns a call");
@@ -750,6 +757,11 @@ void cw_backtest_put_text(const struct cw_backtest *b, struct cw_buf *out)
 	if (b->run != NULL && cw_offline_skipped(b->run) > 0)
 		cw_buf_printf(out, "%" PRIu64 " records were not judged, the first: %s\n", cw_offline_skipped(b->run),
 		              cw_offline_skip_reason(b->run));
+	if (b->run != NULL)
+		cw_offline_tell_filled(b->run, &filled);
+	if (filled.len > 0)
+		cw_buf_printf(out, "%s\n", filled.data);
+	cw_buf_release(&filled);
 	cw_buf_printf(out, "%.1f s, %.0f transactions a second, %.0f ns of CPU a transaction\n", seconds_of(b),
 	              seconds_of(b) > 0 ? (double)all / seconds_of(b) : 0,
 	              all > 0 ? 1000.0 * (double)cpu_of(b) / (double)all : 0);

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "source/file.h"
+#include "source/fill.h"
 #include "source/join.h"
 
 #define BATCH_BYTES (16u << 20)
@@ -37,9 +38,10 @@ struct ingest {
 	struct cw_client *client;
 	struct cw_records *records;
 	struct cw_join *join;           /* NULL: transactions alone */
+	struct cw_fill *fill;           /* NULL: records are sent as they are */
 	const char *path, *receipts, *logs;
 	long long batch_size;
-	bool quiet, failed;
+	bool quiet, failed, partial;    /* partial: something is missing that could be filled in */
 	struct batch batches[2];
 	uint64_t total, fresh, duplicates, anomalies, refused;
 	int64_t start_us, shown_us;
@@ -76,6 +78,16 @@ static void show_refusal(struct ingest *in, uint64_t line, const char *what)
 		fprintf(stderr, "%s: further refusals are counted only\n", in->path);
 }
 
+static bool can_be_filled(const struct cw_json *pointer, const struct cw_json *what)
+{
+	static const char *const names[] = { "/timestamp", "/gas", "/gasPrice", "/nonce" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcmp(pointer->text, names[i]) == 0)
+			return strcmp(what->text, "is required") == 0;
+	return false;
+}
+
 /* One line of the answer: a verdict, or a problem document. */
 static void count_answer(struct ingest *in, uint64_t line, const struct cw_json *answer)
 {
@@ -89,6 +101,8 @@ static void count_answer(struct ingest *in, uint64_t line, const struct cw_json 
 		for (const struct cw_json *e = errors != NULL ? errors->first : NULL; e != NULL; e = e->next) {
 			const struct cw_json *pointer = cw_json_get(e, "pointer"), *what = cw_json_get(e, "detail");
 
+			if (pointer != NULL && what != NULL)
+				in->partial = in->partial || can_be_filled(pointer, what);
 			if (pointer != NULL && what != NULL && n < (int)sizeof(text))
 				n += snprintf(text + n, sizeof(text) - (size_t)n, "; %s %s", pointer->text, what->text);
 		}
@@ -229,6 +243,8 @@ static bool fill_batch(struct ingest *in, struct batch *b)
 			}
 			continue;
 		}
+		if (in->fill != NULL)
+			cw_fill_record(in->fill, &record);
 		cw_buf_add(&b->body, record.data, record.len);
 		cw_buf_putc(&b->body, '\n');
 		cw_buf_add(&b->lines, &line, sizeof(line));
@@ -272,6 +288,20 @@ static void show_join(const struct ingest *in)
 		        (unsigned long long)stats.lost_receipts, in->path);
 	if (stats.lost_logs > 0)
 		fprintf(stderr, "%s: %llu logs are of no transaction in %s\n", in->logs, (unsigned long long)stats.lost_logs, in->path);
+}
+
+/* What was made up, or that it could be. */
+static void show_fill(const struct ingest *in)
+{
+	struct cw_buf text = CW_BUF_INIT;
+
+	if (in->fill != NULL)
+		cw_fill_tell(in->fill, &text);
+	else if (in->partial)
+		cw_buf_puts(&text, "records lack what every node gives; with --fill it is worked out from the rest");
+	if (text.len > 0)
+		fprintf(stderr, "chainwatch ingest: %s\n", text.data);
+	cw_buf_release(&text);
 }
 
 static int ingest_file(struct ingest *in, const char *path)
@@ -318,7 +348,8 @@ int cw_cmd_ingest(int argc, char **argv)
 {
 	static const struct option own[] = {
 		{ "batch", required_argument, NULL, 256 },    { "receipts", required_argument, NULL, 257 },
-		{ "logs", required_argument, NULL, 258 },     { "quiet", no_argument, NULL, 'q' }, { NULL, 0, NULL, 0 },
+		{ "logs", required_argument, NULL, 258 },     { "fill", no_argument, NULL, 259 },
+		{ "quiet", no_argument, NULL, 'q' },          { NULL, 0, NULL, 0 },
 	};
 	static struct ingest in = {
 		.cli = { .verb = "ingest",
@@ -330,12 +361,15 @@ int cw_cmd_ingest(int argc, char **argv)
 		                  "      --receipts FILE      their receipts, as ethereum-etl writes them\n"
 		                  "      --logs FILE          their logs; both files, and FILE, in the order of the chain: by block,\n"
 		                  "                           transaction, log\n"
+		                  "      --fill               complete partial records, as of data sets: time by block number (mainnet), gas\n"
+		                  "                           limit by gas used, price 0, nonces counted; says what it filled in\n"
 		                  "      --batch N            transactions in a request, 1 to 100000 (default 10000)\n"
 		                  "  -q, --quiet              no progress bar\n" },
 		.batch_size = 10000,
 	};
 	struct cw_config *config;
 	struct cw_err err;
+	bool fill = false;
 	int opt, rc = 0;
 
 	while ((opt = cw_cli_next(&in.cli, argc, argv, own)) != -1) {
@@ -347,6 +381,8 @@ int cw_cmd_ingest(int argc, char **argv)
 			in.receipts = optarg;
 		else if (opt == 258)
 			in.logs = optarg;
+		else if (opt == 259)
+			fill = true;
 		else if (!cw_cli_number(&in.cli, "--batch", optarg, 1, 100000, &in.batch_size))
 			return 2;
 	}
@@ -364,6 +400,7 @@ int cw_cmd_ingest(int argc, char **argv)
 		cw_config_free(&config);
 		return cw_cli_fail(&in.cli, &err);
 	}
+	in.fill = fill ? cw_fill_new((uint64_t)config->chain_id) : NULL;
 	for (int i = 0; i < 2; i++) {
 		cw_buf_init(&in.batches[i].body);
 		cw_buf_init(&in.batches[i].lines);
@@ -372,7 +409,9 @@ int cw_cmd_ingest(int argc, char **argv)
 	in.start_us = cw_clock_mono_us();
 	for (int i = optind; i < argc && rc == 0; i++)
 		rc = ingest_file(&in, argv[i]);
+	show_fill(&in);
 	summary(&in);
+	cw_fill_free(&in.fill);
 	for (int i = 0; i < 2; i++) {
 		cw_buf_release(&in.batches[i].body);
 		cw_buf_release(&in.batches[i].lines);

@@ -14,6 +14,7 @@
 #include "loop/loop.h"
 #include "pipeline/trial.h"
 #include "source/file.h"
+#include "source/fill.h"
 #include "state/checkpoint.h"
 #include "state/state.h"
 
@@ -34,6 +35,7 @@ struct cw_offline {
 	struct cw_offline_label *labels;     /* of what is under way, by seq modulo slots */
 	/* files */
 	struct cw_records *records;
+	struct cw_fill *fill;
 	int file;
 	uint64_t seq, begin;
 	struct cw_arena *arena;              /* the record at hand */
@@ -163,6 +165,8 @@ static bool next_record(struct cw_offline *r, struct cw_tx_in *in, struct cw_off
 			return false;
 		}
 		cw_arena_clear(r->arena);
+		if (rc > 0)
+			cw_fill_record(r->fill, &r->record);
 		json = rc > 0 ? cw_json_parse(r->record.data, r->record.len, CW_JSON_DEPTH_DEFAULT, r->arena, &fault) : NULL;
 		if (json == NULL) {
 			skip(r, rc < 0 ? err.msg : fault.what);
@@ -476,6 +480,7 @@ struct cw_offline *cw_offline_new(const struct cw_offline_conf *conf, const stru
 		trial.supervisor.hang_ms = 30000;
 	}
 	r->arena = cw_arena_new();
+	r->fill = cw_fill_new(conf->chain_id);
 	r->kept = cw_arena_new();
 	r->record = (struct cw_buf)CW_BUF_INIT;
 	r->trial = cw_trial_new(conf->loop, conf->zygote, &trial, &trial_fns, r, err);
@@ -502,6 +507,7 @@ void cw_offline_free(struct cw_offline **run)
 	cw_trial_free(&r->trial);
 	cw_records_close(&r->records);
 	cw_buf_release(&r->record);
+	cw_fill_free(&r->fill);
 	cw_arena_free(&r->arena);
 	cw_arena_free(&r->kept);
 	cw_free(r->labels);
@@ -536,6 +542,11 @@ uint64_t cw_offline_after(const struct cw_offline *r)
 uint64_t cw_offline_skipped(const struct cw_offline *r)
 {
 	return r->skipped;
+}
+
+void cw_offline_tell_filled(const struct cw_offline *r, struct cw_buf *out)
+{
+	cw_fill_tell(r->fill, out);
 }
 
 const char *cw_offline_skip_reason(const struct cw_offline *r)

@@ -14,6 +14,7 @@
 #include "chain/tx.h"
 #include "pipeline/evaluate.h"
 
+struct cw_buf;
 struct cw_config;
 struct cw_err;
 struct cw_loop;
@@ -64,6 +65,7 @@ double cw_offline_progress(const struct cw_offline *run);          /* 0 to 1; ne
 uint64_t cw_offline_seq(const struct cw_offline *run);             /* of the last verdict */
 uint64_t cw_offline_after(const struct cw_offline *run);           /* where the stream began (a checkpoint moves it) */
 uint64_t cw_offline_skipped(const struct cw_offline *run);         /* records that were no transactions, or known ones */
+void cw_offline_tell_filled(const struct cw_offline *run, struct cw_buf *out);   /* what partial records of files were given */
 const char *cw_offline_skip_reason(const struct cw_offline *run);  /* of the first of them; "" */
 int64_t cw_offline_cpu_us(const struct cw_offline *run);
 bool cw_offline_meter(const struct cw_offline *run, uint32_t rule, struct cw_rule_meter *out);

@@ -2,8 +2,9 @@
  *
  *	rule_quality [--rules DIR] [--lists DIR] [--jit off] FILE.ndjson > alerts.ndjson
  *
- * Each line of the output is one alert: number of the transaction, its hash, sender, receiver and label, the rule, severity,
- * score, dedup key. The last line sums up: transactions, those that could not be read, evaluation time. What the lines
+ * Partial records are completed as by `chainwatch ingest --fill`. Each line of the output is one fire: number of the
+ * transaction, its hash, sender, receiver and label, the rule, severity, score, dedup key, the address it is about, whether
+ * it founded an alert. The last line sums up: transactions, those that could not be read, evaluation time. What the lines
  * mean is worked out by rule_quality.lua. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #include "lua/evaluator.h"
 #include "lua/vm.h"
 #include "pipeline/evaluate.h"
+#include "source/fill.h"
 #include "state/state.h"
 
 #define BATCH 128
@@ -31,6 +33,8 @@ struct work {
 	struct cw_state *st;
 	char **ids;                       /* of the rules, by index */
 	struct cw_arena *keep, *line;
+	struct cw_fill *fill;
+	struct cw_buf record;
 	uint64_t read, bad;
 	double ns;
 };
@@ -94,7 +98,7 @@ static void print_alerts(const struct work *w, const struct cw_tx *tx, const str
                          const struct cw_verdict *v)
 {
 	struct cw_buf out = CW_BUF_INIT;
-	char from[CW_ADDRESS_TEXT], to[CW_ADDRESS_TEXT] = "";
+	char from[CW_ADDRESS_TEXT], to[CW_ADDRESS_TEXT] = "", entity[CW_ADDRESS_TEXT];
 
 	cw_address_format(&tx->from, from);
 	if ((tx->has & CW_TX_HAS_TO) != 0)
@@ -108,6 +112,8 @@ static void print_alerts(const struct work *w, const struct cw_tx *tx, const str
 		cw_buf_printf(&out, ",\"rule\":\"%s\",\"severity\":\"%s\",\"score\":%.6g,\"dedup\":", w->ids[a->rule],
 		              cw_severity_name(a->severity), a->score);
 		cw_json_put_cstring(&out, a->dedup);
+		cw_buf_printf(&out, ",\"founds\":%s,\"entity\":\"%s\"", a->founder == v->seq ? "true" : "false",
+		              (a->flags & CW_ALERT_HAS_ENTITY) != 0 ? cw_address_format(&a->entity, entity) : "");
 		cw_buf_printf(&out, ",\"explain\":%s,\"hash\":", a->features);
 		cw_json_put_cstring(&out, text_of(json, "hash"));
 		cw_buf_puts(&out, "}\n");
@@ -123,7 +129,7 @@ static void judge(struct work *w, const char *text, size_t len)
 {
 	volatile uint32_t running = 0;
 	struct cw_json_error error;
-	const struct cw_json *json = cw_json_parse(text, len, CW_JSON_DEPTH_DEFAULT, w->line, &error);
+	const struct cw_json *json;
 	struct cw_buf out = CW_BUF_INIT;
 	struct cw_tx_faults faults;
 	struct cw_verdict v;
@@ -133,6 +139,10 @@ static void judge(struct work *w, const char *text, size_t len)
 	double from;
 
 	w->read++;
+	cw_buf_clear(&w->record);
+	cw_buf_add(&w->record, text, len);
+	cw_fill_record(w->fill, &w->record);
+	json = cw_json_parse(w->record.data, w->record.len, CW_JSON_DEPTH_DEFAULT, w->line, &error);
 	if (json == NULL || cw_tx_from_json(&in, json, 1, w->line, &faults) != 0) {
 		if (w->bad++ == 0)
 			fprintf(stderr, "rule_quality: line %" PRIu64 ": %s %s\n", w->read, json == NULL ? "" : faults.list[0].pointer,
@@ -197,11 +207,15 @@ int main(int argc, char **argv)
 	cw_vm_prepare_process();
 	w.keep = cw_arena_new();
 	w.line = cw_arena_new();
+	w.fill = cw_fill_new(1);
+	cw_buf_init(&w.record);
 	load(&w);
 	rc = run(&w, argv[at]);
 	cw_lua_evaluator.free(w.ctx);
 	cw_state_close(&w.st);
 	cw_arena_free(&w.keep);
 	cw_arena_free(&w.line);
+	cw_fill_free(&w.fill);
+	cw_buf_release(&w.record);
 	return rc;
 }
