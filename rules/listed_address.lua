@@ -1,11 +1,12 @@
 --- A transaction from or to an address on one of the lists.
 ---@type cw.Rule
 return rule {
-  id = "eth.listed_address",  version = "1.0.0",  severity = "high",  status = "stable",
+  id = "eth.listed_address",  version = "1.1.0",  severity = "high",  status = "stable",
   title = "Listed address",
   description = "The sender or the receiver is on an address list under a category that matters: sanctions, mixers, "
     .. "phishing, exploiters, scams. Lists are loaded with the rules; an entry past its expiry does not count. "
-    .. "Transfers without value to such an address are left out unless the category is critical.",
+    .. "Transfers without value to such an address are left out unless the category is critical. Categories that no parameter names "
+    .. "(services, tokens, bots, and whatever a list calls its own) give no alert.",
   references = {
     "OFAC, Specially Designated Nationals list, digital currency addresses",
     "FATF, Virtual Assets Red Flag Indicators of Money Laundering and Terrorist Financing, 2020: source of funds",
@@ -13,9 +14,9 @@ return rule {
   false_positives = { "dust sent to many by a listed address; labels that are wrong or old" },
   tags = { "sanctions", "aml.exposure" },
   params = {
-    critical = "sanctioned",
-    high = "blacklisted,mixer,exploiter,exploit_contract,service_hack,malicious,phishing",
-    medium = "scam,fraud,ponzi_scheme",
+    critical = "sanctioned,sanctions,terrorism",
+    high = "blacklisted,mixer,exploiter,exploit_contract,service_hack,hack,theft,malicious,phishing,drainer,ransomware,darknet_market",
+    medium = "scam,fraud,ponzi_scheme,rug_pull",
     min_confidence = 0,      -- entries that are less sure do not count
     min_ether = 0.001,       -- for high and medium: less is dust
   },
