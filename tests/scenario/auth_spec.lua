@@ -86,7 +86,7 @@ describe("auth", function()
       local s, b, t = attempt(email)
       assert.equal(status, s)
       assert.same(body, b)
-      assert.is_true(math.abs(t - took) < 0.2, email .. ": " .. t .. " s, and " .. took .. " s")
+      assert.is_true(math.abs(t - took) < 0.2 * engine.slow, email .. ": " .. t .. " s, and " .. took .. " s")
     end
   end)
 
@@ -285,8 +285,7 @@ describe("auth", function()
   it("counts failed logins for every engine, and over a restart", function()
     user("counted@example.com")
     for _ = 1, 3 do assert.equal(401, (login("counted@example.com", "wrong one"))) end
-    assert.equal("3", e:sql("SELECT failures FROM login_failures WHERE hashed_name = sha256('counted@example.com')"))
-    assert.equal(429, (login("counted@example.com", "wrong one")))                  -- not checked, so not counted
+    assert.equal(429, (login("counted@example.com", "wrong one")))   -- within the second: not checked, so not counted
     assert.equal("3", e:sql("SELECT failures FROM login_failures WHERE hashed_name = sha256('counted@example.com')"))
     -- another engine, or this one before it was started: as if it had counted them
     e:sql("INSERT INTO login_failures VALUES (sha256('elsewhere@example.com'), 9, now())")
