@@ -757,7 +757,7 @@ START_TEST(silent_host_does_not_hide_the_next_one)
 	cw_conn_free(&conn);
 	snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1,localhost,%s port=%d,%d,5432 user=chainwatch dbname=chainwatch "
 	         "target_session_attrs=read-write", cw_cluster_socket_dir(pgtest_cluster(pg)), port, port);
-	conn = cw_conn_new(loop, conninfo, 100, on_ready, &refused);
+	conn = cw_conn_new(loop, conninfo, 100 * slow_factor(), on_ready, &refused);
 	run_until("re");
 	ck_assert_msg(cw_conn_state(conn) == CW_CONN_READY, "%s", refused.msg);
 	ck_assert_int_ge(cw_clock_mono_us() - from, 290000);
