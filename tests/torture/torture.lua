@@ -16,6 +16,7 @@ local engine = require "tests.support.engine"
 local postgres = require "tests.support.postgres"
 local page = require "tests.torture.page"
 local requests = require "tests.torture.requests"
+local work = require "tests.torture.work"
 local socket = require "socket"
 
 local M = {}
@@ -62,8 +63,8 @@ function Run:launch(args, name)
   p.log = p.dir .. "/log"
   local asan = "ASAN_OPTIONS=detect_leaks=1:exitcode=23:verify_asan_link_order=0:allocator_may_return_null=1:log_path=" .. p.dir
     .. "/asan LSAN_OPTIONS=suppressions=tests/torture/lsan.supp:print_suppressions=0 UBSAN_OPTIONS=print_stacktrace=1"
-  os.execute(string.format("( %s LD_PRELOAD=$PWD/%s CW_TORTURE=%s setsid timeout -s KILL 7200 sh -c 'echo $$ >%s/pid; "
-    .. "exec \"$0\" \"$@\"' %s %s >%s 2>%s </dev/null; echo $? >%s/exit.tmp; mv %s/exit.tmp %s/exit ) 2>/dev/null &", asan,
+  os.execute(string.format("( %s %s LD_PRELOAD=$PWD/%s CW_TORTURE=%s setsid timeout -s KILL 7200 sh -c 'echo $$ >%s/pid; "
+    .. "exec \"$0\" \"$@\"' %s %s >%s 2>%s </dev/null; echo $? >%s/exit.tmp; mv %s/exit.tmp %s/exit ) 2>/dev/null &", asan, self.env or "",
     self.inject, self.page.path, p.dir, self.bin, args, p.dir .. "/out", p.log, p.dir, p.dir, p.dir))
   function p.exit() return tonumber(engine.read(p.dir .. "/exit") or nil) end
   function p.kill(signal)
@@ -274,7 +275,7 @@ function Run:ledger(phase, url, acked)
   if #lines == 0 then return end
   engine.write(path, "CREATE TEMP TABLE acked (hash bytea); INSERT INTO acked VALUES " .. table.concat(lines, ",")
     .. ";\nSELECT count(*) FILTER (WHERE n <> 1) FROM (SELECT a.hash, count(t.id) AS n FROM (SELECT DISTINCT hash FROM acked) a "
-    .. "LEFT JOIN transactions t ON t.hash = a.hash GROUP BY a.hash) x;\nSELECT count(*) FROM (SELECT 1 FROM predictions GROUP "
+    .. "LEFT JOIN transactions t ON t.hash = a.hash AND t.canonical GROUP BY a.hash) x;\nSELECT count(*) FROM (SELECT 1 FROM predictions GROUP "
     .. "BY transaction_id, model_version_id HAVING count(*) > 1) y;\n")
   local code, words = engine.run(string.format("psql -X -q -A -t -v ON_ERROR_STOP=1 -d %q -f %s", url, path))
   local lost, doubled = words:match("^(%d+)\n(%d+)")
@@ -283,16 +284,16 @@ function Run:ledger(phase, url, acked)
   end
 end
 
---- One engine; each request's places fail one after the other. `roles`: in whom.
-function Run:requests(phase, roles, list)
+--- One engine; each request's places fail one after the other. `roles`: in whom. `flags` of the engine; `settle` before the end.
+function Run:requests(phase, roles, list, flags, settle)
   local url, dir = self.pg:database("requests"), self.dir .. "/data-" .. phase
   local t = { acked = {}, ids = {}, seed = tostring(os.time() % 1e6) }
   self.counts[phase] = {}
   local function up()
     os.remove(dir .. "/engine.pid")
-    t.p = self:serve(url, dir)
+    t.p = self:serve(url, dir, flags)
     t.e = assert(self:ready(t.p, dir), "the engine does not start: see " .. t.p.log)
-    for _ = 1, 4 do t.e:post("/api/v1/predict", engine.tx()) end
+    for _ = 1, phase ~= "tls" and 4 or 0 do t.e:post("/api/v1/predict", engine.tx()) end
   end
   up()
   local before
@@ -321,6 +322,7 @@ function Run:requests(phase, roles, list)
       end
     end
   end
+  if settle then settle(t) end
   local after = descriptors(t.e.pid)
   if before and after > before + 8 then   -- the pool may have grown
     self:complain(phase, "descriptors", nil, string.format("%d before, %d after", before, after), t.p)
@@ -367,14 +369,23 @@ function Run:verbs()
   local txs = {}
   for i = 1, 50 do txs[i] = cjson.encode(engine.tx { hash = string.format("0x%064x", 7000000 + i) }) end
   engine.write(self.dir .. "/txs.ndjson", table.concat(txs, "\n") .. "\n")
-  local base = " --data-dir " .. dir
+  engine.write(self.dir .. "/labels.csv", "address,category,name\n0x00000000000000000000000000000000000000d5,mixer,m\n")
+  self.env = string.format("CHAINWATCH_DATA_DIR=%s DATABASE_URL=%q", dir, url)
   local list = {
     { "version", "version" },
-    { "check", "check --set rules.dir=" .. self.dir .. "/rules --set database.url=" .. string.format("%q", url) .. base },
+    { "check", "check --set rules.dir=" .. self.dir .. "/rules" },
     { "rules test", "rules test " .. self.dir .. "/rules/torture_every.lua" },
-    { "ingest", "ingest --quiet" .. base .. " " .. self.dir .. "/txs.ndjson" },
-    { "reload", "reload" .. base },
-    { "migrate status", "migrate status --database " .. string.format("%q", url) .. base },
+    { "rules list", "rules list" },
+    { "ingest", "ingest --quiet " .. self.dir .. "/txs.ndjson" },
+    { "reload", "reload" },
+    { "migrate status", "migrate status" },
+    { "user list", "user list" },
+    { "audit verify", "audit verify" },
+    { "labels import", "labels import --list torture " .. self.dir .. "/labels.csv" },
+    { "labels export", "labels export torture -o " .. self.dir .. "/labels.out" },
+    { "retention plan", "retention plan" },
+    { "backup run", "backup run --logical" },
+    { "backup list", "backup list" },
   }
   for _, verb in ipairs(list) do
     if self.opts.request and self.opts.request ~= verb[1] then goto continue end
@@ -389,7 +400,8 @@ function Run:verbs()
       return c, not EXITS[c.exit()] and "exit " .. c.exit() or self:trouble(c)
         or (c.exit() ~= 0 and not words and "exit " .. c.exit() .. " without a word") or nil, words
     end
-    local _, wrong, words = once()
+    local first, wrong, words = once()
+    if not wrong and first.exit() ~= 0 then wrong = "exit " .. first.exit() end
     if wrong then self:complain(phase, verb[1], nil, "without a fault: " .. wrong .. " " .. tostring(words)) end
     self.page:count(self.kinds, page.MAIN + page.CHILDREN, self.depth)
     once()
@@ -404,6 +416,7 @@ function Run:verbs()
     end
     ::continue::
   end
+  self.env = nil
   if e:get("/health") ~= 200 then self:complain(phase, "the engine", nil, "does not serve any more", p) end
   self:finish(phase, "the engine", nil, p)
 end
@@ -414,15 +427,24 @@ for _, request in ipairs(requests.list) do
     or request[1] == "explain" then RELOADED[#RELOADED + 1] = request end
 end
 
+local function at_work(run)
+  local flags = work.prepare(run)
+  local ok, why = xpcall(run.requests, debug.traceback, run, "work", page.MAIN, work.list, flags, work.settle)
+  work.release(run)
+  if not ok then error(why, 0) end
+end
+
 M.phases = {
   start = function(run) run:start(false) end,
   private = function(run) run:start(true) end,
   requests = function(run) run:requests("requests", page.MAIN, requests.list) end,
   evaluator = function(run) run:requests("evaluator", page.CHILDREN, RELOADED) end,
+  work = at_work,
+  tls = function(run) run:requests("tls", page.MAIN, work.tls, work.certificate(run)) end,
   stop = function(run) run:stop() end,
   verbs = function(run) run:verbs() end,
 }
-M.order = { "requests", "evaluator", "verbs", "stop", "start", "private" }
+M.order = { "requests", "evaluator", "work", "tls", "verbs", "stop", "start", "private" }
 
 function Run:report()
   print(string.format("%-26s %9s %7s %7s %7s %7s %7s %7s", "phase", "passed", "again", "alloc", "sys", "pq", "failed", "wrong"))
