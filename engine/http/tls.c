@@ -1,5 +1,6 @@
 #include "http/tls.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -16,9 +17,11 @@ static int tls_error(struct cw_err *err, const char *what, const char *file)
 	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
 
 	/* The last one says no more than that the system refused. */
+	errno = ERR_GET_REASON(first);
 	if (ERR_SYSTEM_ERROR(first))
-		reason = strerror(ERR_GET_REASON(first));
-	cw_err_set(err, CW_ERR_INVALID, "cannot use %s \"%s\": %s", what, file, reason != NULL ? reason : "unknown reason");
+		cw_err_errno(err, CW_ERR_INVALID, "cannot use %s \"%s\"", what, file);
+	else
+		cw_err_set(err, CW_ERR_INVALID, "cannot use %s \"%s\": %s", what, file, reason != NULL ? reason : "unknown reason");
 	ERR_clear_error();
 	return -1;
 }
