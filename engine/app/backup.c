@@ -359,12 +359,12 @@ CW_EMBED(cw_facts_sql, "scripts/ops/facts.sql");
 
 static int db_fail(PGconn *conn, PGresult *res, const char *what, struct cw_err *err)
 {
-	char *words = PQerrorMessage(conn);
 	const char *text = res != NULL ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 	const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
 
-	words[strcspn(words, "\n")] = '\0';
-	cw_err_set(err, CW_ERR_DB, "%s: %s", what, text != NULL ? text : words);
+	if (text == NULL)
+		text = PQerrorMessage(conn);
+	cw_err_set(err, CW_ERR_DB, "%s: %.*s", what, (int)strcspn(text, "\n"), text);
 	if (err != NULL && state != NULL)
 		snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", state);
 	PQclear(res);

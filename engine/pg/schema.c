@@ -21,10 +21,10 @@ enum { RANK_TABLE = 40 };        /* what stands below may be needed by a column 
 static int fail(PGconn *conn, PGresult *res, struct cw_err *err)
 {
 	const char *text = res != NULL ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-	char *words = PQerrorMessage(conn);
 
-	words[strcspn(words, "\n")] = '\0';
-	cw_err_set(err, CW_ERR_DB, "could not read the schema: %s", text != NULL ? text : words);
+	if (text == NULL)
+		text = PQerrorMessage(conn);
+	cw_err_set(err, CW_ERR_DB, "could not read the schema: %.*s", (int)strcspn(text, "\n"), text);
 	PQclear(res);
 	PQfinish(conn);
 	return -1;

@@ -100,7 +100,6 @@ static int value(const char *conninfo, const char *sql, const char *const *value
 	PGconn *conn = PQconnectdb(conninfo);
 	PGresult *res = NULL;
 	const char *text, *state = NULL;
-	char *words;
 	int rc = 0;
 
 	if (PQstatus(conn) == CONNECTION_OK) {
@@ -114,12 +113,9 @@ static int value(const char *conninfo, const char *sql, const char *const *value
 	} else {
 		text = res != NULL ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 		state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-		if (text == NULL) {
-			words = PQerrorMessage(conn);
-			words[strcspn(words, "\n")] = '\0';
-			text = words;
-		}
-		rc = cw_err_set(err, CW_ERR_DB, "%s", text);
+		if (text == NULL)
+			text = PQerrorMessage(conn);
+		rc = cw_err_set(err, CW_ERR_DB, "%.*s", (int)strcspn(text, "\n"), text);
 		if (err != NULL && state != NULL)
 			snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", state);
 	}
