@@ -10,10 +10,10 @@ local SPARSER = { start = 4, stop = 2, verbs = 2 }
 
 describe("each place that can fail, one in " .. EVERY .. " from " .. OFFSET, function()
   local run
-  setup(function() run = torture.new { inject = (os.getenv("BUILD") or "build") .. "/inject.so" } end)
+  setup(function() run = torture.new { inject = (os.getenv("BUILD") or "build") .. "/inject.so", some_verbs = 5 } end)
   teardown(function() run:close() end)
 
-  for _, phase in ipairs { "requests", "evaluator", "verbs", "stop", "start" } do
+  for _, phase in ipairs { "requests", "evaluator", "work", "tls", "verbs", "stop", "start" } do
     it(phase .. " goes on", function()
       run.every, run.offset, run.wrong = EVERY * (SPARSER[phase] or 1), OFFSET, {}
       torture.phases[phase](run)
