@@ -549,6 +549,7 @@ static void on_connected(void *arg, PGconn *pg, const struct cw_err *err)
 {
 	struct cw_conn *conn = CW_CAST(arg, CONN_MAGIC);
 	struct cw_err why;
+	int fd = pg != NULL ? PQsocket(pg) : -1;
 
 	cw_err_clear(&why);
 	if (err != NULL)
@@ -557,7 +558,7 @@ static void on_connected(void *arg, PGconn *pg, const struct cw_err *err)
 	conn->pg = pg;
 	if (pg != NULL && (PQsetnonblocking(pg, 1) != 0 || PQenterPipelineMode(pg) != 1))
 		cw_err_set(&why, CW_ERR_DB, "could not enter pipeline mode: %s", PQerrorMessage(pg));
-	else if (pg != NULL && PQsocket(pg) < 0)
+	else if (pg != NULL && fd < 0)
 		cw_err_set(&why, CW_ERR_DB, "the database connection has no socket any more");
 	if (why.code != CW_OK) {
 		close_socket(conn);
@@ -565,7 +566,7 @@ static void on_connected(void *arg, PGconn *pg, const struct cw_err *err)
 	} else {
 		conn->state = CW_CONN_READY;
 		PQsetNoticeReceiver(pg, on_notice, conn);
-		conn->watch = cw_watch_new(conn->loop, PQsocket(pg), on_socket, conn);
+		conn->watch = cw_watch_new(conn->loop, fd, on_socket, conn);
 		cw_watch_set(conn->watch, CW_WATCH_READ);
 	}
 	enter(conn);

@@ -295,13 +295,14 @@ static void on_socket(void *arg, int fd, int flags)
 static void step(struct cw_connect *c, PostgresPollingStatusType status)
 {
 	PGconn *pg = c->pg;
+	int fd = PQsocket(pg);
 
-	if ((status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) && PQsocket(pg) < 0)
+	if ((status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) && fd < 0)
 		status = PGRES_POLLING_FAILED;
 	switch (status) {
 	case PGRES_POLLING_READING:
 	case PGRES_POLLING_WRITING:
-		c->watch = cw_watch_new(c->loop, PQsocket(pg), on_socket, c);
+		c->watch = cw_watch_new(c->loop, fd, on_socket, c);
 		cw_watch_set(c->watch, status == PGRES_POLLING_READING ? CW_WATCH_READ : CW_WATCH_WRITE);
 		return;
 	case PGRES_POLLING_OK:
