@@ -197,7 +197,7 @@ $(BUILD)/counters.o: tests/coverage/counters.c
 	@mkdir -p $(@D)
 	$(CC) $(CSTD) $(WARN) -O2 -c -o $@ $<
 
-# All places with the program that ships, then each TORTURE_EVERYth of them with sanitizers, which see leaks: an hour or two.
+# All places with the program that ships, then one in TORTURE_EVERY of them with sanitizers, which see leaks: an hour or two.
 TORTURE_EVERY ?= 8
 torture:
 	@$(MAKE) -s -j$$(nproc) all $(BUILD)/inject.so
