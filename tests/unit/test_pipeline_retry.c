@@ -490,6 +490,67 @@ START_TEST(the_end_comes_while_the_database_does_not_answer)
 }
 END_TEST
 
+/* The disk is full: for a moment that costs nobody his answer, then everybody is told, until there is room again. */
+START_TEST(a_full_disk_is_told)
+{
+	struct cw_origin origin = { .request_id = "r" };
+	struct cw_tx_in in = store_env_tx(9);
+	struct call *call, *late;
+	struct cw_err err = { 0 };
+
+	store_env_exec(pg, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE disk_full; END';"
+	               " CREATE TRIGGER refuse BEFORE INSERT ON predictions FOR EACH ROW EXECUTE FUNCTION refuse()");
+	call = call_one(1, TOLD_ALERT);
+	ck_assert_int_eq(call_wait(call)->err.code, CW_ERR_FULL);
+	ck_assert_str_eq(call->seen[0].err.msg, "the database has no room on its disk; nothing is taken until it has");
+	call_free(&call);
+	late = call_new(1);
+	ck_assert_uint_eq(cw_pipeline_submit(env.p, &in, 1, &origin, call_answer, late, &err), 0);
+	ck_assert_int_eq(err.code, CW_ERR_FULL);
+	ck_assert(!late->done);
+	store_env_exec(pg, "DROP FUNCTION refuse CASCADE");
+	for (int i = 0; i < 2000 && cw_pipeline_stats(env.p).load > 0; i++)
+		env_turn();
+	call = call_one(1, TOLD_ALERT);  /* what was given up was stored all the same */
+	ck_assert(call_wait(call)->duplicate);
+	ck_assert_int_eq(call->seen[0].nalerts, 1);
+	call_free(&call);
+	call = call_one(9, TOLD_ALERT);
+	ck_assert_int_eq(call_wait(call)->err.code, CW_OK);
+	call_free(&call);
+	call_free(&late);
+	ck_assert_int_eq(store_env_number(pg, "SELECT count(*) FROM predictions"), 2);
+}
+END_TEST
+
+/* A commit that did not come about was judged under an identity that somebody else has meanwhile: it gets another one, and so
+ * does the alert that it founded. */
+START_TEST(an_identity_that_was_taken_meanwhile)
+{
+	struct call *call;
+
+	store(1, 3);
+	store_env_lock(pg, "predictions");
+	call = call_one(30, TOLD_LIVE);
+	env_idle(300);
+	ck_assert(!call->done);
+	/* Nobody turns the loop, so the engine does not know yet. */
+	store_env_exec(pg, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ 'predictions' AND state = 'active'"
+	               " AND pid <> pg_backend_pid()");
+	store_env_exec(pg, "INSERT INTO transactions (id, chain_id, hash, block_number, timestamp, from_address, value, gas, gas_price,"
+	               " nonce) OVERRIDING SYSTEM VALUE SELECT 4, 5, hash, block_number, timestamp, from_address, value, gas,"
+	               " gas_price, nonce FROM transactions WHERE id = 1");
+	store_env_release();
+	ck_assert_msg(call_wait(call)->err.code == CW_OK, "%s", call->seen[0].err.msg);
+	ck_assert_int_gt(call->seen[0].id, 4);
+	ck_assert_int_eq(call->seen[0].nalerts, 1);
+	ck_assert_int_eq(store_env_number(pg, "SELECT count(*) FROM anomalies WHERE transaction_id > 4 AND founder = transaction_id"),
+	                 1);
+	ck_assert_int_eq(store_env_number(pg, "SELECT count(*) FROM predictions"), 4);
+	call_free(&call);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("retry");
@@ -516,6 +577,8 @@ int main(void)
 	tcase_add_test(tc, lists_cannot_be_loaded_without_a_zygote);
 	tcase_add_test(tc, a_quarantine_that_cannot_be_stored_holds);
 	tcase_add_test(tc, the_end_comes_before_a_quarantine_is_stored);
+	tcase_add_test(tc, a_full_disk_is_told);
+	tcase_add_test(tc, an_identity_that_was_taken_meanwhile);
 	tcase_add_test(tc, the_end_comes_while_the_database_does_not_answer);
 	pg = store_env_start();
 	srunner_run_all(runner, CK_NORMAL);
