@@ -31,6 +31,7 @@ struct reader {
 	struct cw_arena *arena;
 	struct cw_tx_faults *faults;
 	bool failed;
+	bool node;                  /* what a node says: its transaction happened, however it is written */
 };
 
 struct name {
@@ -155,11 +156,28 @@ static bool read_input(struct reader *r, const struct cw_json *json, struct valu
 	return cw_hex_decode(bytes, json->text + 2, json->len - 2);
 }
 
+/* Nodes of some chains have checksums of their own (EIP-1191), and some write "nobody" like this. */
+static bool read_node_address(const struct cw_json *json, struct value *v)
+{
+	static const struct cw_address nobody;
+
+	if (json->len <= 3 && strncmp("0x0", json->text, json->len) == 0)
+		v->name = NULL;
+	else if (json->len != CW_ADDRESS_TEXT - 1 || json->text[0] != '0' || json->text[1] != 'x' ||
+	         !cw_hex_decode(v->address.b, json->text + 2, 40))
+		return false;
+	else if (v->name == names[15][1].text && memcmp(&v->address, &nobody, sizeof(nobody)) == 0)
+		v->name = NULL;             /* no contract was created */
+	return true;
+}
+
 /* NULL if all is well, else what is wrong. */
 static const char *read_value(struct reader *r, enum field field, const struct cw_json *json, struct value *v)
 {
 	bool text = json->type == CW_JSON_STRING;
 
+	if (r->node && text && (field == FROM || field == TO || field == CREATED))
+		return read_node_address(json, v) ? NULL : "must be 0x and 40 hex digits";
 	switch (field) {
 	case HASH:
 	case BLOCK_HASH:
@@ -229,6 +247,8 @@ static void read_member(struct reader *r, const struct cw_json *json)
 		v = (struct value){ .name = name->text };
 	}
 	given = &r->values[name->field];
+	if (v.name == NULL)
+		return;
 	if (given->name == NULL)
 		*given = v;
 	else if (what == NULL && !same_value(given, &v))
@@ -316,10 +336,28 @@ static void fill(struct cw_tx_in *out, struct reader *r, uint64_t default_chain_
 	fill_logs(tx, r);
 }
 
-int cw_tx_from_rpc(struct cw_tx_in *out, const struct cw_json *const *objects, int n, int64_t timestamp,
-                   uint64_t chain_id, struct cw_arena *arena, struct cw_tx_faults *faults)
+/* What not every node says of every kind of transaction: deposits of a rollup have no price, some no nonce. */
+static void fill_node_gaps(struct reader *r, const struct cw_json *tx, uint64_t block_number)
 {
-	struct reader r = { .arena = arena, .faults = faults };
+	static const enum field zero[] = { GAS, GAS_PRICE, NONCE };
+	const struct cw_json *most = cw_json_get(tx, "maxFeePerGas");
+	struct value *price = &r->values[GAS_PRICE];
+
+	if (r->values[EFFECTIVE_PRICE].name != NULL)
+		*price = r->values[EFFECTIVE_PRICE];
+	else if (price->name == NULL && most != NULL && cw_json_quantity(most, &price->number))
+		price->name = "maxFeePerGas";
+	for (size_t i = 0; i < sizeof(zero) / sizeof(*zero); i++)
+		if (r->values[zero[i]].name == NULL)
+			r->values[zero[i]] = (struct value){ .name = "0" };
+	if (r->values[BLOCK_NUMBER].name == NULL)
+		r->values[BLOCK_NUMBER] = (struct value){ .name = "blockNumber", .number = cw_u256_from_u64(block_number) };
+}
+
+int cw_tx_from_rpc(struct cw_tx_in *out, const struct cw_json *const *objects, int n, uint64_t block_number,
+                   int64_t timestamp, uint64_t chain_id, struct cw_arena *arena, struct cw_tx_faults *faults)
+{
+	struct reader r = { .arena = arena, .faults = faults, .node = true };
 
 	memset(out, 0, sizeof(*out));
 	faults->count = 0;
@@ -327,8 +365,7 @@ int cw_tx_from_rpc(struct cw_tx_in *out, const struct cw_json *const *objects, i
 	for (int i = 0; i < n; i++)
 		for (const struct cw_json *m = objects[i]->first; m != NULL; m = m->next)
 			read_member(&r, m);
-	if (r.values[EFFECTIVE_PRICE].name != NULL)
-		r.values[GAS_PRICE] = r.values[EFFECTIVE_PRICE];
+	fill_node_gaps(&r, objects[0], block_number);
 	require_fields(&r);
 	fill(out, &r, chain_id);
 	return r.failed ? -1 : 0;

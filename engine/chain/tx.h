@@ -98,10 +98,12 @@ int cw_tx_from_json(struct cw_tx_in *out, const struct cw_json *object, uint64_t
                     struct cw_arena *arena, struct cw_tx_faults *faults);
 
 /* The same from several objects that say parts of it, as a node does: a transaction of eth_getBlockByNumber and its receipt.
- * What two of them say must agree, but `effectiveGasPrice` is taken for the gas price before `gasPrice`. `timestamp` is
- * the block's. */
-int cw_tx_from_rpc(struct cw_tx_in *out, const struct cw_json *const *objects, int n, int64_t timestamp,
-                   uint64_t chain_id, struct cw_arena *arena, struct cw_tx_faults *faults);
+ * What two of them say must agree, but `effectiveGasPrice` is taken for the gas price before `gasPrice`. `block_number`
+ * and `timestamp` are the block's. It happened, so less is asked for: a price that is missing is maxFeePerGas or 0; gas and
+ * nonce are 0; no checksum of an address is looked at; "", "0x" and "0x0" are no address, nor is 0x00...00 a contract that
+ * was created. */
+int cw_tx_from_rpc(struct cw_tx_in *out, const struct cw_json *const *objects, int n, uint64_t block_number,
+                   int64_t timestamp, uint64_t chain_id, struct cw_arena *arena, struct cw_tx_faults *faults);
 
 /* Appends the JSON form that goes out: JSON-RPC names, every quantity (timestamp, status and index too) as a decimal
  * string, null for what is not there; contractAddress, logs and logsTotal only if they are. No surrounding braces, so that

@@ -1,7 +1,11 @@
 /* bind_labels.c - table `labels`: lists of labelled addresses read in scripts.
  *
  *   labels.read(text, { file=, format=, category=, source=, confidence=, chain_id=, skip_bad= })
- *       -> rows as JSON text for db.labels:import, report as JSON text | nil, what is wrong and where */
+ *       -> rows as JSON text for db.labels:import, report as JSON text | nil, what is wrong and where (an error
+ *          where it has nothing to do with the text)
+ *
+ * Waits: 64 MiB are seconds of work, which a worker thread does on a copy of the text. A job that ends meanwhile leaves the
+ * reading to itself. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
@@ -10,7 +14,11 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/mem.h"
+#include "loop/work.h"
 #include "lua/bind.h"
+#include "lua/job.h"
+#include "lua/scripts.h"
 #include "source/labels.h"
 
 #define TEXT_MAX ((size_t)64 << 20)
@@ -35,42 +43,85 @@ static double number_of(lua_State *L, const char *key, double otherwise)
 	return number;
 }
 
-/* The memory hangs on a userdata, so that an error of Lua's frees it too. */
 struct reading {
-	struct cw_arena *arena;
+	struct cw_job *job;          /* NULL: it has ended */
+	uint64_t ticket;
+	bool ran;
+	struct cw_arena *arena;      /* of all but the rows and the report */
+	const char *text;
+	size_t len;
+	struct cw_labels_conf conf;
+	struct cw_labels labels;
+	struct cw_err err;
 	struct cw_buf rows, report;
 };
 
-static int reading_gc(lua_State *L)
+static void reading_free(struct reading *r)
 {
-	struct reading *r = lua_touserdata(L, 1);
-
 	cw_arena_free(&r->arena);
 	cw_buf_release(&r->rows);
 	cw_buf_release(&r->report);
-	return 0;
+	cw_free(r);
 }
 
-static struct reading *new_reading(lua_State *L)
+/* The job's memory goes. */
+static void let_go(void *arg)
 {
-	struct reading *r = lua_newuserdata(L, sizeof(*r));
+	struct reading *r = arg;
 
-	memset(r, 0, sizeof(*r));
+	r->job = NULL;
+	if (r->ran)
+		reading_free(r);
+}
+
+static void read_text(void *arg)
+{
+	struct reading *r = arg;
+
+	if (cw_labels_read(&r->labels, r->text, r->len, &r->conf, r->arena, &r->err) != 0)
+		return;
+	cw_labels_put_rows(&r->labels, &r->rows);
+	cw_buf_putc(&r->report, '{');
+	cw_labels_put_report(&r->labels, &r->report);
+	cw_buf_putc(&r->report, '}');
+}
+
+static void on_read(void *arg, bool ran)
+{
+	struct reading *r = arg;
+
+	r->ran = true;
+	if (!ran)
+		cw_err_set(&r->err, CW_ERR_BUSY, "the engine is stopping");
+	if (r->job == NULL)
+		reading_free(r);
+	else
+		cw_job_resume(r->job, r->ticket);
+}
+
+static struct reading *new_reading(const char *text, size_t len, const struct cw_labels_conf *conf)
+{
+	struct reading *r = cw_zalloc(sizeof(*r));
+
+	r->arena = cw_arena_new();
+	r->text = cw_arena_strndup(r->arena, text, len);
+	r->len = len;
+	r->conf = *conf;
+	r->conf.file = cw_arena_strndup(r->arena, conf->file, strlen(conf->file));
+	if (conf->category != NULL)
+		r->conf.category = cw_arena_strndup(r->arena, conf->category, strlen(conf->category));
+	if (conf->source != NULL)
+		r->conf.source = cw_arena_strndup(r->arena, conf->source, strlen(conf->source));
 	cw_buf_init(&r->rows);
 	cw_buf_init(&r->report);
-	lua_newtable(L);
-	lua_pushcfunction(L, reading_gc);
-	lua_setfield(L, -2, "__gc");
-	lua_setmetatable(L, -2);
-	r->arena = cw_arena_new();
 	return r;
 }
 
 static int l_read(lua_State *L)
 {
+	struct cw_job *job = cw_job_check_wait(L);
 	struct cw_labels_conf conf = { .chain_id = -1 };
-	struct cw_labels labels;
-	struct cw_err err = { 0 };
+	struct cw_err busy;
 	struct reading *r;
 	size_t len;
 	const char *text = luaL_checklstring(L, 1, &len);
@@ -88,27 +139,44 @@ static int l_read(lua_State *L)
 	lua_pop(L, 1);
 	if (len > TEXT_MAX)
 		return luaL_error(L, "labels.read takes at most 64 MiB");
-	r = new_reading(L);
-	if (cw_labels_read(&labels, text, len, &conf, r->arena, &err) != 0) {
+	r = new_reading(text, len, &conf);
+	r->ticket = cw_job_ticket(job);
+	if (cw_work_submit(cw_bind_generation(L)->env->work, read_text, on_read, r) != 0) {
+		reading_free(r);
+		cw_err_set(&busy, CW_ERR_BUSY, "too much work is waiting");
+		lua_pushboolean(L, 1);   /* without a wait */
 		lua_pushnil(L);
-		lua_pushstring(L, err.msg);
-	} else {
-		cw_labels_put_rows(&labels, &r->rows);
-		cw_buf_putc(&r->report, '{');
-		cw_labels_put_report(&labels, &r->report);
-		cw_buf_putc(&r->report, '}');
-		lua_pushlstring(L, r->rows.data, r->rows.len);
-		lua_pushlstring(L, r->report.data, r->report.len);
+		cw_bind_push_error(L, &busy, NULL);
+		return 3;
 	}
-	cw_arena_free(&r->arena);
-	cw_buf_release(&r->rows);
+	r->job = job;
+	cw_arena_cleanup(cw_job_arena(job), let_go, r);
+	return cw_job_wait(job, NULL, r);
+}
+
+static int l_collect(lua_State *L)
+{
+	struct reading *r = cw_job_answer(L);
+
+	if (r->err.code != CW_OK) {
+		lua_pushnil(L);
+		if (r->err.code == CW_ERR_INVALID)
+			lua_pushstring(L, r->err.msg);
+		else
+			cw_bind_push_error(L, &r->err, NULL);
+		return 2;
+	}
+	lua_pushlstring(L, r->rows.data, r->rows.len);
+	lua_pushlstring(L, r->report.data, r->report.len);
+	cw_buf_release(&r->rows);    /* Lua has them: the job may go on for a while */
 	cw_buf_release(&r->report);
+	cw_arena_free(&r->arena);
 	return 2;
 }
 
 void cw_bind_labels(lua_State *L)
 {
-	static const luaL_Reg functions[] = { { "read", l_read }, { NULL, NULL } };
+	static const luaL_Reg functions[] = { { "read", l_read }, { "collect", l_collect }, { NULL, NULL } };
 
 	lua_newtable(L);
 	luaL_register(L, NULL, functions);

@@ -666,7 +666,8 @@ local globals = {
 		sender = C.http.sender, begin = C.http.begin, begin_mail = C.http.begin_mail,
 		finished = waits(C.http.wait, C.http.waited),
 	},
-	labels = { read = C.labels.read },
+	--- labels.read(text, { ... }) -> rows, report | nil, what is wrong. Waits.
+	labels = { read = waits(C.labels.read, C.labels.collect) },
 	crypto = { hmac_sha256 = C.crypto.hmac_sha256, sha256 = C.crypto.sha256, base64 = C.crypto.base64,
 		unbase64 = C.crypto.unbase64 },
 	job = job, retention = retention.declare,

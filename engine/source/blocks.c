@@ -60,17 +60,79 @@ size_t cw_block_hashes(const struct cw_json *block, const char **hashes, size_t 
 	return n;
 }
 
+/* Of this transaction, and of this block where it says so. */
+static bool is_receipt_of(const struct cw_json *receipt, const struct cw_hash *tx)
+{
+	struct cw_hash hash;
+
+	return read_hash(cw_json_get(receipt, "transactionHash"), &hash) && memcmp(&hash, tx, sizeof(hash)) == 0;
+}
+
+static bool says_other(const struct cw_json *json, const struct cw_hash *block)
+{
+	struct cw_hash hash;
+
+	return json != NULL && json->type != CW_JSON_NULL && (!read_hash(json, &hash) || memcmp(&hash, block, sizeof(hash)) != 0);
+}
+
 static int check_receipt(const struct cw_block *block, const struct cw_json *tx, const struct cw_json *receipt,
                          struct cw_err *err)
 {
-	struct cw_hash hash, of;
+	struct cw_hash of;
 
-	if (!read_hash(cw_json_get(receipt, "blockHash"), &hash) || memcmp(&hash, &block->hash, sizeof(hash)) != 0)
+	if (says_other(cw_json_get(receipt, "blockHash"), &block->hash))
 		return cw_err_set(err, CW_ERR_INVALID, "a receipt of block %" PRIu64 " is of another block", block->number);
-	if (!read_hash(cw_json_get(receipt, "transactionHash"), &hash) || !read_hash(cw_json_get(tx, "hash"), &of) ||
-	    memcmp(&hash, &of, sizeof(hash)) != 0)
+	if (!read_hash(cw_json_get(tx, "hash"), &of) || !is_receipt_of(receipt, &of))
 		return cw_err_set(err, CW_ERR_INVALID, "a receipt of block %" PRIu64 " is of another transaction", block->number);
 	return 0;
+}
+
+/* Receipts in another order than the transactions: a table of them by hash. */
+struct receipts {
+	const struct cw_json **slots;
+	size_t mask;
+};
+
+static uint64_t slot_of(const struct cw_hash *hash)
+{
+	uint64_t n;
+
+	memcpy(&n, hash->b, sizeof(n));
+	return n;
+}
+
+static void sort_receipts(struct receipts *r, const struct cw_json *list, struct cw_arena *arena)
+{
+	struct cw_hash hash;
+
+	for (r->mask = 15; r->mask < 2 * (size_t)list->count; r->mask = 2 * r->mask + 1)
+		;
+	r->slots = cw_arena_zalloc(arena, (r->mask + 1) * sizeof(*r->slots));
+	for (const struct cw_json *e = list->first; e != NULL; e = e->next) {
+		size_t at;
+
+		if (!read_hash(cw_json_get(e, "transactionHash"), &hash))
+			continue;
+		for (at = slot_of(&hash) & r->mask; r->slots[at] != NULL; at = (at + 1) & r->mask)
+			;
+		r->slots[at] = e;
+	}
+}
+
+/* `next` is the one in the same place of the list. What fits nothing is given back: check_receipt will say so. */
+static const struct cw_json *receipt_of(struct receipts *r, const struct cw_json *tx, const struct cw_json *next,
+                                        const struct cw_json *list, struct cw_arena *arena)
+{
+	struct cw_hash hash;
+
+	if (next == NULL || !read_hash(cw_json_get(tx, "hash"), &hash) || is_receipt_of(next, &hash))
+		return next;
+	if (r->slots == NULL)
+		sort_receipts(r, list, arena);
+	for (size_t at = slot_of(&hash) & r->mask; r->slots[at] != NULL; at = (at + 1) & r->mask)
+		if (is_receipt_of(r->slots[at], &hash))
+			return r->slots[at];
+	return next;
 }
 
 static void note_skipped(const struct cw_block *block, const struct cw_json *tx, const struct cw_tx_faults *faults)
@@ -85,8 +147,8 @@ static void note_skipped(const struct cw_block *block, const struct cw_json *tx,
 
 /* One of a block's transactions. A transaction that is no object or of another block is the node's fault, one whose
  * fields make no sense is left out: the next node would say the same, and the chain goes on. */
-static int read_tx(struct cw_block *out, const struct cw_json *tx, const struct cw_json *receipt, uint64_t chain_id,
-                   struct cw_arena *arena, struct cw_err *err)
+static int read_tx(struct cw_block *out, const struct cw_json *tx, const struct cw_json *receipt, uint32_t place,
+                   uint64_t chain_id, struct cw_arena *arena, struct cw_err *err)
 {
 	const struct cw_json *parts[2] = { tx, receipt };
 	struct cw_tx_in *in = &out->txs[out->ntxs];
@@ -96,15 +158,21 @@ static int read_tx(struct cw_block *out, const struct cw_json *tx, const struct 
 		return cw_err_set(err, CW_ERR_INVALID, "block %" PRIu64 " has no full transactions", out->number);
 	if (receipt != NULL && check_receipt(out, tx, receipt, err) != 0)
 		return -1;
-	if (cw_tx_from_rpc(in, parts, receipt != NULL ? 2 : 1, out->timestamp, chain_id, arena, &faults) != 0) {
+	if (cw_tx_from_rpc(in, parts, receipt != NULL ? 2 : 1, out->number, out->timestamp, chain_id, arena,
+	                   &faults) != 0) {
 		note_skipped(out, tx, &faults);
 		out->skipped++;
 		return 0;
 	}
-	if (in->tx.block_number != out->number || (in->tx.has & CW_TX_HAS_BLOCK_HASH) == 0 ||
-	    memcmp(&in->tx.block_hash, &out->hash, sizeof(out->hash)) != 0)
+	if (in->tx.block_number != out->number || says_other(cw_json_get(tx, "blockHash"), &out->hash))
 		return cw_err_set(err, CW_ERR_INVALID, "a transaction of block %" PRIu64 " is of another block", out->number);
 	in->tx.chain_id = chain_id;
+	in->tx.block_hash = out->hash;
+	in->tx.has |= CW_TX_HAS_BLOCK_HASH;
+	if ((in->tx.has & CW_TX_HAS_INDEX) == 0) {
+		in->tx.index = place;
+		in->tx.has |= CW_TX_HAS_INDEX;
+	}
 	out->ntxs++;
 	return 0;
 }
@@ -113,6 +181,8 @@ int cw_block_read(struct cw_block *out, uint64_t number, uint64_t chain_id, cons
                   const struct cw_json *receipts, struct cw_arena *arena, struct cw_err *err)
 {
 	const struct cw_json *list = cw_json_get(block, "transactions"), *receipt;
+	struct receipts table = { .slots = NULL };
+	uint32_t place = 0;
 
 	if (cw_block_read_header(out, block, err) != 0)
 		return -1;
@@ -126,7 +196,7 @@ int cw_block_read(struct cw_block *out, uint64_t number, uint64_t chain_id, cons
 	out->txs = cw_arena_alloc(arena, (list->count + 1) * sizeof(*out->txs));
 	receipt = receipts != NULL ? receipts->first : NULL;
 	for (const struct cw_json *tx = list->first; tx != NULL; tx = tx->next) {
-		if (read_tx(out, tx, receipt, chain_id, arena, err) != 0)
+		if (read_tx(out, tx, receipt_of(&table, tx, receipt, receipts, arena), place++, chain_id, arena, err) != 0)
 			return -1;
 		if (receipt != NULL)
 			receipt = receipt->next;

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -13,6 +14,7 @@
 #define HELD_MAX (96u << 20)         /* bytes of blocks that wait to be submitted */
 #define NEAR_HEAD 64                 /* blocks this near to the head are asked of the endpoint that is followed */
 #define AGAIN_MS 200                 /* after an answer that was of no use */
+#define OTHER_WAY_US 3000000         /* an index of receipts is not so far behind its blocks */
 
 struct cw_follow_slot *cw_follow_slot(struct cw_follow *f, uint64_t number)
 {
@@ -82,6 +84,22 @@ static bool is_error(const struct cw_rpc_reply *reply, const char *method, struc
 	return true;
 }
 
+/* Receipts did not come, or none that are of use, though their block is there: an index that is behind, or a node that does
+ * not know this way and does not say so. The other way is tried when it has been so for a while. */
+static void note_no_receipts(struct cw_follow *f)
+{
+	int64_t now = cw_clock_mono_us();
+
+	if (f->receipts_missing_us == 0)
+		f->receipts_missing_us = now;
+	if (f->conf.receipts != CW_RECEIPTS_AUTO || now - f->receipts_missing_us < OTHER_WAY_US)
+		return;
+	f->single_receipts = !f->single_receipts;
+	f->receipts_missing_us = 0;
+	cw_log(CW_LOG_INFO, "source", "receipts are asked for in another way", "source=%s method=%s reason=\"none came\"", f->name,
+	       f->single_receipts ? "eth_getTransactionReceipt" : "eth_getBlockReceipts");
+}
+
 /* A block and its receipts. False: `err`, or OK where the node has no such block (yet, or any more). */
 static bool take_block(struct cw_follow *f, uint64_t number, const struct cw_rpc_reply *block,
                        const struct cw_rpc_reply *receipts, struct cw_err *err)
@@ -100,12 +118,18 @@ static bool take_block(struct cw_follow *f, uint64_t number, const struct cw_rpc
 		f->single_receipts = true;
 		return false;
 	}
-	if (receipts != NULL && is_error(receipts, "eth_getBlockReceipts", err))
+	if (receipts != NULL && is_error(receipts, "eth_getBlockReceipts", err)) {
+		note_no_receipts(f);
 		return false;
-	if (receipts != NULL && !is_null(receipts))
+	}
+	if (receipts != NULL && cw_block_hashes(block->result, &hash, 1) > 0) {
 		list = receipts->result;
-	else if (receipts != NULL && cw_block_hashes(block->result, &hash, 1) > 0)
-		return false;                /* a block without receipts: not there yet */
+		if (list->type != CW_JSON_ARRAY || list->count == 0) {
+			note_no_receipts(f);
+			return false;
+		}
+		f->receipts_missing_us = 0;
+	}
 	return keep_block(f, number, block->result, list, err);
 }
 
@@ -154,12 +178,16 @@ static void on_receipts(void *arg, const struct cw_rpc_reply *replies, int n, co
 	nodes = cw_alloc((size_t)n * sizeof(*nodes));
 	for (int i = 1; good && i < n; i++) {
 		good = !is_error(&replies[i], "eth_getTransactionReceipt", &fault) && !is_null(&replies[i]);
+		if (!good)
+			note_no_receipts(f);
 		if (good)
 			nodes[i] = *replies[i].result;
 		nodes[i].next = i + 1 < n ? &nodes[i + 1] : NULL;
 	}
 	list.first = n > 1 ? &nodes[1] : NULL;
 	good = good && keep_block(f, fetch->first, replies[0].result, &list, &fault);
+	if (good && n > 1)
+		f->receipts_missing_us = 0;
 	cw_free(nodes);
 	if (!good)
 		give_back(f, fetch->first);

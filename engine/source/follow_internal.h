@@ -88,7 +88,8 @@ struct cw_follow {
 	bool list_stale;                 /* the answer says nothing any more */
 	size_t held_bytes;
 	struct cw_follow_fetch fetches[CW_FOLLOW_PARALLEL_MAX];
-	bool single_receipts;            /* what a node said in mode AUTO */
+	bool single_receipts;            /* mode AUTO: what the nodes know */
+	int64_t receipts_missing_us;     /* none of use since; 0: they come */
 	struct cw_list batches;
 	size_t in_flight;                /* transactions */
 	bool failed;                     /* a submission failed: wait for the others, then begin behind the last good one */

@@ -24,12 +24,27 @@
 #define ASIDE_MAX_MS 30000
 #define WRONG_CHAIN_MS 10000
 #define BEHIND_POLLS 10              /* in a row: an endpoint that stands behind another by less than lag_blocks is left then */
+#define CALM_MIN 32                  /* full requests that succeed before a larger one is tried again; doubles */
+#define CALM_MAX 8192
+#define STREAK_PROVEN 4              /* requests as large as ever before that fail in a row, then less is asked for */
+#define STREAK_SILENT 2              /* the same of new sizes, without an answer */
+
+/* How an endpoint is asked for its chain; the next where it does not know a way. */
+enum id_way { BY_CHAIN_ID = 0, BY_NET_VERSION, BY_FAITH };
 
 struct endpoint {
 	char *name, *url, *header;
 	int weight;
 	bool checked, wrong_chain;       /* has said which chain it is of; it is another one */
-	bool single;                     /* takes no batches */
+	int batch_max, refused;          /* calls of one request; the least that it did not take, 0: none */
+	int calm, calm_need;             /* full requests that succeeded since */
+	int proven;                      /* the largest that it took */
+	int failing, streak;             /* the least of those that failed in a row */
+	enum id_way id_way;
+	bool said_chain;
+	bool knows_latest, by_number;    /* block "latest"; it is asked for its number instead */
+	enum id_way asked_way;           /* both as they were in the poll that is under way */
+	bool asked_number;
 	bool has_head;
 	struct cw_rpc_head head;
 	int inflight, failures;          /* failures in a row */
@@ -72,8 +87,7 @@ struct cw_rpc_call {
 	struct cw_arena *arena;
 	struct cw_rpc_ask *asks;
 	struct cw_rpc_reply *replies;
-	int n, at;                       /* at: with an endpoint that takes no batches, the ask that is under way */
-	bool single;
+	int n, at, part;                 /* `part` asks from `at` on are under way: as many as the endpoint takes at once */
 	cw_rpc_fn *fn;
 	void *arg;
 	struct cw_err err;
@@ -86,6 +100,41 @@ static void send(struct cw_rpc_call *call);
 static bool is_aside(const struct endpoint *e)
 {
 	return e->aside_until_us > cw_clock_mono_us();
+}
+
+/* A request of so many calls failed. Is it asked for less from now on? There are nodes that know no batches, take a few at a
+ * time, answer the first ones, or take too long; and they say so in every way, or not at all. But what it took before may
+ * fail now for any reason. */
+static bool shrink(struct endpoint *e, int part, bool answered)
+{
+	if (part == 1)
+		return false;
+	e->failing = e->failing == 0 || part < e->failing ? part : e->failing;
+	if (++e->streak < (part <= e->proven ? STREAK_PROVEN : answered ? 1 : STREAK_SILENT))
+		return false;
+	if (e->refused != 0)
+		e->calm_need = e->calm_need < CALM_MAX ? 2 * e->calm_need : CALM_MAX;
+	e->refused = e->refused == 0 || part < e->refused ? part : e->refused;
+	e->batch_max = part / 2;
+	e->calm = e->streak = e->failing = 0;
+	e->proven = e->proven < part ? e->proven : part / 2;
+	return true;
+}
+
+/* It took one. */
+static void grow(struct endpoint *e, int part)
+{
+	e->proven = part > e->proven ? part : e->proven;
+	if (part >= e->failing)
+		e->streak = e->failing = 0;
+	if (e->refused > 0 && part >= e->refused) {
+		e->refused = 0;
+		e->batch_max = CW_RPC_BATCH_MAX;
+		e->calm_need = CALM_MIN;
+	} else if (part == e->batch_max && part < CW_RPC_BATCH_MAX && ++e->calm >= e->calm_need) {
+		e->batch_max = 2 * part;
+		e->calm = 0;
+	}
 }
 
 static void note_error(struct cw_rpc *rpc, struct endpoint *e, const char *why, int64_t retry_after_ms)
@@ -102,6 +151,8 @@ static void note_error(struct cw_rpc *rpc, struct endpoint *e, const char *why, 
 		cw_log(CW_LOG_WARN, "source", "an endpoint is set aside", "source=%s endpoint=%s reason=%s", rpc->source, e->name,
 		       cw_log_quote(quoted, sizeof(quoted), why));
 	e->aside_until_us = cw_clock_mono_us() + aside_ms * 1000;
+	if (!e->said_chain)
+		e->id_way = BY_CHAIN_ID;
 	e->errors++;
 	cw_metric_add(e->m_errors, 1);
 	snprintf(e->last_error, sizeof(e->last_error), "%s", why);
@@ -206,6 +257,7 @@ static void try_another(struct cw_rpc_call *call)
 	if (next >= 0) {
 		call->endpoint = next;
 		call->err.code = CW_OK;
+		call->at = 0;                /* what two of them say may not be of one fork */
 		send(call);
 		return;
 	}
@@ -215,7 +267,7 @@ static void try_another(struct cw_rpc_call *call)
 	finish(call);
 }
 
-static void fail(struct cw_rpc_call *call, int64_t retry_after_ms, const char *why)
+static void set_aside(struct cw_rpc_call *call, int64_t retry_after_ms, const char *why)
 {
 	struct endpoint *e = &call->rpc->endpoints[call->endpoint];
 
@@ -223,6 +275,30 @@ static void fail(struct cw_rpc_call *call, int64_t retry_after_ms, const char *w
 	call->tried[call->endpoint] = true;
 	cw_err_set(&call->err, CW_ERR_BUSY, "endpoint \"%s\": %s", e->name, why);
 	try_another(call);
+}
+
+static void fail(struct cw_rpc_call *call, int64_t retry_after_ms, const char *why)
+{
+	shrink(&call->rpc->endpoints[call->endpoint], call->part, false);
+	set_aside(call, retry_after_ms, why);
+}
+
+/* It answered, and not what was asked: perhaps because it was asked for too much. */
+static void refuse(struct cw_rpc_call *call, const char *why)
+{
+	struct endpoint *e = &call->rpc->endpoints[call->endpoint];
+	char quoted[400];
+
+	bool first = e->refused == 0;
+
+	if (!shrink(e, call->part, true)) {
+		set_aside(call, -1, why);
+		return;
+	}
+	if (first)
+		cw_log(CW_LOG_INFO, "source", "an endpoint is asked for less at once", "source=%s endpoint=%s calls=%d reason=%s",
+		       call->rpc->source, e->name, e->batch_max, cw_log_quote(quoted, sizeof(quoted), why));
+	send(call);
 }
 
 /* --- answers --- */
@@ -286,71 +362,66 @@ bool cw_rpc_is_unknown_method(const struct cw_rpc_reply *reply)
 /* The answers of a batch may come in any order. NULL, or what is wrong. */
 static const char *read_batch(struct cw_rpc_call *call, const struct cw_json *answers)
 {
+	struct cw_rpc_reply *replies = call->replies + call->at;
 	int seen = 0;
 
-	memset(call->replies, 0, (size_t)call->n * sizeof(*call->replies));
+	memset(replies, 0, (size_t)call->part * sizeof(*replies));
 	for (const struct cw_json *a = answers->first; a != NULL; a = a->next) {
 		uint64_t i;
 
 		/* Some give it back as text. */
-		if (!read_number(cw_json_get(a, "id"), &i) || i >= (uint64_t)call->n || call->replies[i].message != NULL ||
-		    call->replies[i].result != NULL)
+		if (!read_number(cw_json_get(a, "id"), &i) || i >= (uint64_t)call->part || replies[i].message != NULL ||
+		    replies[i].result != NULL)
 			return "an answer has an id that was not asked, or one twice";
-		if (!read_reply(&call->replies[i], a))
+		if (!read_reply(&replies[i], a))
 			return "an answer has neither result nor error";
 		seen++;
 	}
-	return seen == call->n ? NULL : "answers are missing";
+	return seen == call->part ? NULL : "answers are missing";
 }
 
-static void accept(struct cw_rpc_call *call)
+/* All that was asked in one request has its answer. */
+static void took(struct cw_rpc_call *call)
 {
-	for (int i = 0; i < call->n; i++)
+	for (int i = call->at; i < call->at + call->part; i++)
 		if (is_overload(&call->replies[i])) {
 			fail(call, -1, call->replies[i].message);
 			return;
 		}
-	finish(call);
-}
-
-static void on_single(struct cw_rpc_call *call, const struct cw_json *answer)
-{
-	if (answer->type != CW_JSON_OBJECT || !read_reply(&call->replies[call->at], answer)) {
-		fail(call, -1, "the answer is no JSON-RPC");
-		return;
-	}
-	if (++call->at < call->n)
+	grow(&call->rpc->endpoints[call->endpoint], call->part);
+	call->at += call->part;
+	if (call->at < call->n)
 		send(call);
 	else
-		accept(call);
+		finish(call);
 }
 
 static void on_answer(struct cw_rpc_call *call, const struct cw_json *answer)
 {
-	struct endpoint *e = &call->rpc->endpoints[call->endpoint];
 	struct cw_rpc_reply reply;
-	const char *wrong;
+	const char *wrong = "the answer is no JSON-RPC";
 
-	if (call->single) {
-		on_single(call, answer);
+	if (call->part == 1) {
+		if (answer->type == CW_JSON_OBJECT && read_reply(&call->replies[call->at], answer))
+			took(call);
+		else
+			fail(call, -1, wrong);
 		return;
 	}
 	if (answer->type == CW_JSON_OBJECT && read_reply(&reply, answer) && reply.result == NULL) {
-		if (is_overload(&reply) || call->n == 1) {
-			fail(call, -1, reply.message);
-			return;
-		}
 		/* One error for the whole batch: it takes none, or not of this size. */
-		cw_log(CW_LOG_INFO, "source", "an endpoint takes no batches", "source=%s endpoint=%s", call->rpc->source, e->name);
-		e->single = true;
-		send(call);
+		if (is_overload(&reply))
+			fail(call, -1, reply.message);
+		else
+			refuse(call, reply.message);
 		return;
 	}
-	wrong = answer->type != CW_JSON_ARRAY ? "the answer is no JSON-RPC" : read_batch(call, answer);
+	if (answer->type == CW_JSON_ARRAY)
+		wrong = read_batch(call, answer);
 	if (wrong != NULL)
-		fail(call, -1, wrong);
+		refuse(call, wrong);
 	else
-		accept(call);
+		took(call);
 }
 
 static void on_http(void *arg, const struct cw_httpc_answer *answer, const struct cw_err *err)
@@ -372,12 +443,18 @@ static void on_http(void *arg, const struct cw_httpc_answer *answer, const struc
 	/* Some give the error of a call with a status of its own, in JSON-RPC; a limit is a limit whatever the body says. */
 	if (answer->status == 429 || (answer->status != 200 && (json == NULL || cw_json_get(json, "error") == NULL))) {
 		snprintf(why, sizeof(why), "it answered with status %d", answer->status);
-		fail(call, answer->retry_after_ms, why);
+		if (answer->status == 429 || answer->retry_after_ms >= 0)
+			fail(call, answer->retry_after_ms, why);
+		else
+			refuse(call, why);
 		return;
 	}
 	if (json == NULL) {
-		snprintf(why, sizeof(why), "the answer is no JSON: %s at byte %zu", fault.what, fault.offset);
-		fail(call, -1, why);
+		if (answer->len == 0)
+			snprintf(why, sizeof(why), "the answer is empty");
+		else
+			snprintf(why, sizeof(why), "the answer is no JSON: %s at byte %zu", fault.what, fault.offset);
+		refuse(call, why);
 		return;
 	}
 	note_success(call->rpc, e, answer->took_us);
@@ -399,20 +476,16 @@ static void send(struct cw_rpc_call *call)
 		.deadline_ms = call->rpc->deadline_ms, .max_bytes = call->rpc->max_bytes,
 	};
 
-	if (e->single != call->single)
-		call->at = 0;
-	call->single = e->single;
-	if (call->single) {
-		put_ask(&body, &call->asks[call->at], 0);
-	} else {
+	call->part = call->n - call->at < e->batch_max ? call->n - call->at : e->batch_max;
+	if (call->part > 1)
 		cw_buf_putc(&body, '[');
-		for (int i = 0; i < call->n; i++) {
-			if (i > 0)
-				cw_buf_putc(&body, ',');
-			put_ask(&body, &call->asks[i], i);
-		}
-		cw_buf_putc(&body, ']');
+	for (int i = 0; i < call->part; i++) {
+		if (i > 0)
+			cw_buf_putc(&body, ',');
+		put_ask(&body, &call->asks[call->at + i], i);
 	}
+	if (call->part > 1)
+		cw_buf_putc(&body, ']');
 	request.body = body.data;
 	request.len = body.len;
 	e->requests++;
@@ -518,29 +591,146 @@ static void note_chain(struct cw_rpc *rpc, struct endpoint *e, uint64_t chain_id
 	e->checked = true;
 }
 
-static void on_poll(void *arg, const struct cw_rpc_reply *replies, int n, const struct cw_err *err)
+static void polled_one(struct cw_rpc *rpc)
 {
-	struct cw_rpc *rpc = CW_CAST(arg, RPC_MAGIC);
-	struct endpoint *e = &rpc->endpoints[rpc->telling];
-	struct cw_rpc_head head = { .number = 0 };
-	uint64_t chain_id;
-
-	if (err == NULL && !read_number(replies[0].result, &chain_id)) {
-		cw_rpc_blame(rpc, "it did not say its chain id");
-	} else if (err == NULL && (replies[1].result == NULL || !read_head(replies[1].result, &head))) {
-		cw_rpc_blame(rpc, replies[1].result == NULL ? replies[1].message : "its newest block makes no sense");
-	} else if (err == NULL) {
-		if (n > 2 && replies[2].result != NULL)
-			head.has_finalized = read_number(cw_json_get(replies[2].result, "number"), &head.finalized);
-		e->head = head;
-		e->has_head = true;
-		cw_metric_set(e->m_head, (double)head.number);
-		note_chain(rpc, e, chain_id);
-	}
 	if (--rpc->polling > 0)
 		return;
 	choose_best(rpc);
 	rpc->poll_fn(rpc->poll_arg);
+}
+
+static void take_head(struct endpoint *e, const struct cw_rpc_head *head)
+{
+	e->head = *head;
+	e->has_head = true;
+	cw_metric_set(e->m_head, (double)head->number);
+}
+
+/* Blocks of the number that it told, and below: it may have told one that it cannot show yet. */
+static void on_numbered(void *arg, const struct cw_rpc_reply *replies, int n, const struct cw_err *err)
+{
+	struct cw_rpc *rpc = CW_CAST(arg, RPC_MAGIC);
+	struct endpoint *e = &rpc->endpoints[rpc->telling];
+	struct cw_rpc_head head = { .number = 0 };
+	bool found = false;
+
+	for (int i = 0; err == NULL && i < n && !found; i++)
+		found = replies[i].result != NULL && read_head(replies[i].result, &head);
+	if (found)
+		take_head(e, &head);
+	else if (err == NULL)
+		cw_rpc_blame(rpc, "it does not show the newest block that it tells");
+	polled_one(rpc);
+}
+
+static void ask_numbered(struct cw_rpc *rpc, int endpoint, uint64_t number)
+{
+	struct cw_rpc_ask asks[3];
+	struct cw_rpc_call *call;
+	int n = 0;
+
+	for (; n < 3 && (uint64_t)n <= number; n++) {
+		asks[n].method = "eth_getBlockByNumber";
+		snprintf(asks[n].params, sizeof(asks[n].params), "[\"0x%" PRIx64 "\",false]", number - (uint64_t)n);
+	}
+	call = call_new(rpc, asks, n, on_numbered, rpc);
+	call->fixed = true;
+	call->endpoint = endpoint;
+	send(call);
+}
+
+static void ask_head(struct cw_rpc *rpc, int endpoint);
+
+/* 1: it was asked again in another way; -1: it has been blamed. */
+static int read_chain(struct cw_rpc *rpc, struct endpoint *e, const struct cw_rpc_reply *reply)
+{
+	uint64_t chain_id;
+
+	if (read_number(reply->result, &chain_id)) {
+		e->said_chain = true;
+		note_chain(rpc, e, chain_id);
+		return 0;
+	}
+	if (e->said_chain || (!cw_rpc_is_unknown_method(reply) && (reply->result == NULL || reply->result->type != CW_JSON_NULL))) {
+		cw_rpc_blame(rpc, "it did not say its chain id");
+		return -1;
+	}
+	e->id_way = e->asked_way + 1;
+	if (e->id_way == BY_FAITH && !e->checked)
+		cw_log(CW_LOG_WARN, "source", "an endpoint cannot say of which chain it is", "source=%s endpoint=%s believed=%" PRIu64,
+		       rpc->source, e->name, rpc->chain_id);
+	ask_head(rpc, (int)(e - rpc->endpoints));
+	return 1;
+}
+
+/* As read_chain. */
+static int read_newest(struct cw_rpc *rpc, struct endpoint *e, const struct cw_rpc_reply *reply, const struct cw_rpc_reply *final)
+{
+	struct cw_rpc_head head = { .number = 0 };
+	uint64_t number;
+
+	if (e->asked_number && read_number(reply->result, &number)) {
+		ask_numbered(rpc, (int)(e - rpc->endpoints), number);
+		return 1;
+	}
+	if (!e->asked_number && reply->result != NULL && read_head(reply->result, &head)) {
+		e->knows_latest = true;
+		if (final != NULL && final->result != NULL)
+			head.has_finalized = read_number(cw_json_get(final->result, "number"), &head.finalized);
+		take_head(e, &head);
+		return 0;
+	}
+	if (!e->asked_number && !e->knows_latest) {
+		e->by_number = true;
+		ask_head(rpc, (int)(e - rpc->endpoints));
+		return 1;
+	}
+	e->by_number = false;
+	cw_rpc_blame(rpc, reply->result == NULL ? reply->message : "its newest block makes no sense");
+	return -1;
+}
+
+static void on_poll(void *arg, const struct cw_rpc_reply *replies, int n, const struct cw_err *err)
+{
+	struct cw_rpc *rpc = CW_CAST(arg, RPC_MAGIC);
+	struct endpoint *e = &rpc->endpoints[rpc->telling];
+	int at = 0, rc = 0;
+
+	/* Some break when they are asked for "latest". */
+	if (err != NULL && !e->knows_latest && !e->has_head)
+		e->by_number = !e->by_number;
+	if (err == NULL && e->asked_way != BY_FAITH)
+		rc = read_chain(rpc, e, &replies[at++]);
+	else if (err == NULL)
+		note_chain(rpc, e, rpc->chain_id);
+	if (err == NULL && rc == 0)
+		rc = read_newest(rpc, e, &replies[at], at + 1 < n ? &replies[at + 1] : NULL);
+	if (rc <= 0)
+		polled_one(rpc);
+}
+
+static void ask_head(struct cw_rpc *rpc, int endpoint)
+{
+	static const struct cw_rpc_ask ids[] = { { "eth_chainId", "[]" }, { "net_version", "[]" } };
+	static const struct cw_rpc_ask latest = { "eth_getBlockByNumber", "[\"latest\",false]" };
+	static const struct cw_rpc_ask finalized = { "eth_getBlockByNumber", "[\"finalized\",false]" };
+	static const struct cw_rpc_ask number = { "eth_blockNumber", "[]" };
+	struct endpoint *e = &rpc->endpoints[endpoint];
+	struct cw_rpc_ask asks[3];
+	struct cw_rpc_call *call;
+	int n = 0;
+
+	e->asked_way = e->id_way;
+	e->asked_number = e->by_number;
+	if (e->id_way != BY_FAITH)
+		asks[n++] = ids[e->id_way];
+	asks[n++] = e->by_number ? number : latest;
+	if (rpc->finalized && !e->by_number)
+		asks[n++] = finalized;
+	call = call_new(rpc, asks, n, on_poll, rpc);
+	call->fixed = true;
+	call->endpoint = endpoint;
+	send(call);
 }
 
 static void nobody_polled(void *arg)
@@ -552,25 +742,14 @@ static void nobody_polled(void *arg)
 
 void cw_rpc_poll(struct cw_rpc *rpc, cw_rpc_poll_fn *fn, void *arg)
 {
-	static const struct cw_rpc_ask asks[3] = {
-		{ "eth_chainId", "[]" }, { "eth_getBlockByNumber", "[\"latest\",false]" },
-		{ "eth_getBlockByNumber", "[\"finalized\",false]" },
-	};
-
 	cw_assert(rpc->polling == 0);
 	rpc->poll_fn = fn;
 	rpc->poll_arg = arg;
-	for (int i = 0; i < rpc->n; i++) {
-		struct cw_rpc_call *call;
-
-		if (is_aside(&rpc->endpoints[i]))
-			continue;
-		call = call_new(rpc, asks, rpc->finalized ? 3 : 2, on_poll, rpc);
-		call->fixed = true;
-		call->endpoint = i;
-		rpc->polling++;
-		send(call);
-	}
+	for (int i = 0; i < rpc->n; i++)
+		if (!is_aside(&rpc->endpoints[i])) {
+			rpc->polling++;
+			ask_head(rpc, i);
+		}
 	if (rpc->polling == 0)
 		cw_loop_defer(rpc->loop, nobody_polled, rpc);
 }
@@ -601,6 +780,8 @@ static void add_endpoint(struct cw_rpc *rpc, const struct cw_rpc_endpoint_conf *
 	e->url = cw_strdup(conf->url);
 	e->header = conf->header != NULL ? cw_strdup(conf->header) : NULL;
 	e->weight = conf->weight > 0 ? conf->weight : 1;
+	e->batch_max = CW_RPC_BATCH_MAX;
+	e->calm_need = CALM_MIN;
 	cw_metric_label(&labels, "source", rpc->source);
 	cw_metric_label(&labels, "endpoint", e->name);
 	e->m_requests = cw_counter("chainwatch_source_requests_total", "HTTP requests to endpoints of sources", labels.data);

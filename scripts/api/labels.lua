@@ -110,6 +110,7 @@ endpoint {
     end
     local rows, report = labels.read(req.body, { file = "the body", format = p.format, category = p.category,
       source = p.source, confidence = p.confidence, chain_id = p.chain_id, skip_bad = p.skip_bad })
+    if type(report) == "table" then return problem(report) end
     if not rows then return problem(422, "labels_invalid", report) end
     report = json.decode(report)
     local row, err = changed("import", { rows = report.rows, skipped = report.skipped }, function()

@@ -61,7 +61,9 @@ static const struct { const char *tx, *receipt; bool taken; } txs[] = {
 	{ TX(",\"gasPrice\":\"0x7\",\"data\":\"0xABcd\""), NULL, true },
 	{ TX(",\"gasPrice\":\"0x7\",\"input\":\"0xabcd\",\"data\":\"0xABCD\""), NULL, true },
 	{ TX(",\"gasPrice\":\"0x7\",\"input\":\"0xabcd\",\"data\":\"0xabce\""), NULL, false },
-	{ TX(""), NULL, false },                                     /* no price at all */
+	{ TX(",\"maxFeePerGas\":\"0x7\""), NULL, true },
+	{ TX(",\"gasPrice\":\"0x7\",\"to\":\"0x\""), RECEIPT(",\"to\":\"\",\"contractAddress\":\"" A("00") "\""), true },
+	{ TX(",\"gasPrice\":\"0x7\",\"to\":\"0xAAaaAaaaaaAAAAAaAAAAAAAAAAAAAAAAAAAAAAAA\""), NULL, true },   /* a checksum of its own */
 	{ TX(",\"maxFeePerGas\":\"0x9\""), RECEIPT(",\"effectiveGasPrice\":\"0x7\",\"status\":\"0x1\",\"gasUsed\":\"0x1\",\"logs\":[]"), true },
 	{ TX(",\"gasPrice\":\"0x9\""), RECEIPT(",\"effectiveGasPrice\":\"0x7\",\"root\":\"" H("22") "\",\"status\":null"), true },
 	{ TX(",\"gasPrice\":\"0x7\""), RECEIPT(",\"gasUsed\":\"0x10000000000000000\""), false },
@@ -117,7 +119,7 @@ static const struct { const char *block, *receipts, *what; } faults[] = {
 	{ BLOCK(TX(",\"gasPrice\":1")), "{}", "block 5 has 1 transactions and 0 receipts" },
 	{ BLOCK(TX(",\"gasPrice\":1")), "[]", "block 5 has 1 transactions and 0 receipts" },
 	{ BLOCK(""), "[" RECEIPT("") "]", "block 5 has 0 transactions and 1 receipts" },
-	{ BLOCK(TX(",\"gasPrice\":1")), "[null]", "a receipt of block 5 is of another block" },
+	{ BLOCK(TX(",\"gasPrice\":1")), "[null]", "a receipt of block 5 is of another transaction" },
 	{ BLOCK(TX(",\"gasPrice\":1")), "[{\"blockHash\":\"" H("bc") "\"}]", "a receipt of block 5 is of another block" },
 	{ BLOCK(TX(",\"gasPrice\":1")), "[{\"blockHash\":\"" H("bb") "\"}]", "a receipt of block 5 is of another transaction" },
 	{ BLOCK(TX(",\"gasPrice\":1")), "[{\"blockHash\":\"" H("bb") "\",\"transactionHash\":\"" H("02") "\"}]",
@@ -129,6 +131,29 @@ START_TEST(what_does_not_fit_together_is_the_nodes_fault)
 	ck_assert_int_eq(read_block(faults[_i].block, faults[_i].receipts), -1);
 	ck_assert_int_eq(err.code, CW_ERR_INVALID);
 	ck_assert_str_eq(err.msg, faults[_i].what);
+}
+END_TEST
+
+/* What is not said is of the block; receipts find their transactions. */
+START_TEST(what_a_node_leaves_out_and_puts_in_another_order)
+{
+	ck_assert_msg(read_block("{" HEAD ",\"transactions\":[{\"hash\":\"" H("01") "\",\"from\":\"" A("f0") "\",\"value\":\"0x1\"},"
+	              "{\"hash\":\"" H("02") "\",\"from\":\"" A("f0") "\",\"value\":\"0x2\"}]}",
+	              "[{\"transactionHash\":\"" H("02") "\",\"status\":\"0x0\"},{\"transactionHash\":\"" H("01") "\",\"status\":\"0x1\"}]") == 0,
+	              "%s", err.msg);
+	ck_assert_uint_eq(block.ntxs, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct cw_tx *tx = &block.txs[i].tx;
+
+		ck_assert_uint_eq(tx->block_number, 5);
+		ck_assert_uint_eq(tx->index, i);
+		ck_assert_uint_eq(tx->value.w[0], i + 1);
+		ck_assert_uint_eq(tx->status, 1 - i);
+		ck_assert_mem_eq(&tx->block_hash, &block.hash, sizeof(block.hash));
+		ck_assert_uint_eq(tx->has & (CW_TX_HAS_BLOCK_HASH | CW_TX_HAS_INDEX | CW_TX_HAS_STATUS | CW_TX_HAS_CREATED | CW_TX_HAS_TO),
+		                  CW_TX_HAS_BLOCK_HASH | CW_TX_HAS_INDEX | CW_TX_HAS_STATUS);
+		ck_assert_uint_eq(tx->gas_price.w[0] + tx->gas + tx->nonce, 0);
+	}
 }
 END_TEST
 
@@ -157,6 +182,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, up, down);
 	tcase_add_loop_test(tc, odd_transactions_are_taken_or_left_out, 0, (int)(sizeof(txs) / sizeof(*txs)));
 	tcase_add_loop_test(tc, what_does_not_fit_together_is_the_nodes_fault, 0, (int)(sizeof(faults) / sizeof(*faults)));
+	tcase_add_test(tc, what_a_node_leaves_out_and_puts_in_another_order);
 	tcase_add_test(tc, hashes_of_both_forms);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);

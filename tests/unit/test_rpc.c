@@ -36,11 +36,18 @@ static struct cw_err err;
 
 static void answer(struct node *n, struct cw_request *req)
 {
-	bool is_poll = memmem(req->body, req->body_len, "eth_chainId", 11) != NULL;
-	const char *text = is_poll ? n->poll : req->body[0] == '{' && n->single != NULL ? n->single : n->call;
+	bool single = req->body[0] == '{' && n->single != NULL;
+	bool asks_id = memmem(req->body, req->body_len, "eth_chainId", 11) != NULL;
+	bool is_poll = asks_id || memmem(req->body, req->body_len, "latest", 6) != NULL;
+	const char *text = is_poll && n->poll != NULL ? n->poll : n->call;
+	int status = is_poll && n->poll != NULL ? 200 : n->status;
 
+	if (single) {
+		text = asks_id ? OK("0", "\"0x1\"") : is_poll ? OK("0", HEAD("0x10")) : n->single;
+		status = 200;
+	}
 	*(is_poll ? &n->polls : &n->calls) += 1;
-	cw_reply_send(req, is_poll ? 200 : n->status, "application/json", text, strlen(text));
+	cw_reply_send(req, status, "application/json", text, strlen(text));
 }
 
 static void node0(void *arg, struct cw_request *req)
@@ -160,9 +167,9 @@ START_TEST(answers_come_in_any_order)
 }
 END_TEST
 
-/* Nothing that a caller could use: the endpoint is set aside, and the reason is told. */
+/* Nothing that a caller could use, though a batch of two was taken before: the endpoint is set aside, and the reason is told. */
 static const struct { int status; const char *answer, *what; } useless[] = {
-	{ 200, "", "the answer is no JSON" },
+	{ 200, "", "the answer is empty" },
 	{ 200, "<html>", "the answer is no JSON: unexpected '<'" },
 	{ 200, "[" OK("0", "1"), "the answer is no JSON" },
 	{ 200, "7", "the answer is no JSON-RPC" },
@@ -171,11 +178,11 @@ static const struct { int status; const char *answer, *what; } useless[] = {
 	{ 200, "[" OK("0", "1") "]", "answers are missing" },
 	{ 200, "[" OK("0", "1") "," OK("2", "1") "]", "an answer has an id that was not asked, or one twice" },
 	{ 200, "[" OK("0", "1") "," OK("0", "1") "]", "an answer has an id that was not asked, or one twice" },
-	{ 200, "[" OK("0", "1") "," OK("-1", "1") "]", "an answer has an id that was not asked" },
-	{ 200, "[" OK("0", "1") "," OK("18446744073709551617", "1") "]", "an answer has an id that was not asked" },
-	{ 200, "[" OK("0", "1") ",{\"result\":1}]", "an answer has an id that was not asked" },
+	{ 200, "[" OK("0", "1") "," OK("-1", "1") "]", "an answer has an id that was not asked, or one twice" },
+	{ 200, "[" OK("0", "1") "," OK("18446744073709551617", "1") "]", "an answer has an id that was not asked, or one twice" },
+	{ 200, "[" OK("0", "1") ",{\"result\":1}]", "an answer has an id that was not asked, or one twice" },
 	{ 200, "[" OK("0", "1") ",{\"id\":1}]", "an answer has neither result nor error" },
-	{ 200, "[" OK("0", "1") ",7]", "an answer has an id" },
+	{ 200, "[" OK("0", "1") ",7]", "an answer has an id that was not asked, or one twice" },
 	{ 200, "[" OK("0", "1") "," NO("1", "{\"code\":-32005,\"message\":\"slow down\"}") "]", "slow down" },
 	{ 200, "[" OK("0", "1") "," NO("1", "{\"code\":-1,\"message\":\"project rate limited: Rate Limit\"}") "]", "rate limit" },
 	{ 200, NO("null", "{\"code\":429,\"message\":\"much\"}"), "much" },
@@ -216,23 +223,80 @@ START_TEST(errors_that_are_no_objects_are_errors)
 }
 END_TEST
 
-START_TEST(a_node_that_takes_no_batches_is_asked_one_by_one)
+/* What nodes that take no batches say to one, or too little. */
+static const struct { int status; const char *answer; } refusals[] = {
+	{ 200, NO("null", "{\"code\":-32600,\"message\":\"batches are not taken\"}") },
+	{ 200, "[" NO("null", "{\"code\":-32600,\"message\":\"invalid request\"}") "]" },
+	{ 200, "[" OK("0", "\"one\"") "]" },
+	{ 200, OK("0", "\"one\"") },
+	{ 200, "" },
+	{ 200, "<html>" },
+	{ 400, "bad request" },
+	{ 413, "{\"message\":\"too large\"}" },
+	{ 500, "" },
+};
+
+START_TEST(a_node_is_asked_for_as_much_as_it_takes)
 {
 	up_with(1);
-	poll_all();
-	nodes[0].call = NO("null", "{\"code\":-32600,\"message\":\"batches are not taken\"}");
+	nodes[0].call = refusals[_i].answer;
+	nodes[0].poll = NULL;
+	nodes[0].status = refusals[_i].status;
 	nodes[0].single = OK("0", "\"one\"");
+	poll_all();
+	ck_assert_str_eq(cw_rpc_endpoint_stats(rpc, 0).state, "followed");
+	for (int i = 0; i < 15; i++) {
+		call_two();
+		ck_assert_msg(told.err.code == CW_OK, "%s", told.err.msg);
+		ck_assert_str_eq(told.result[0], "one");
+		ck_assert_str_eq(told.result[1], "one");
+	}
+	ck_assert_int_eq(nodes[0].calls, 2 * 15);
+	/* Now and then it is asked for more, and may have learnt it. */
+	nodes[0].call = "[" OK("0", "\"both\"") "," OK("1", "\"both\"") "]";
+	nodes[0].status = 200;
 	call_two();
-	ck_assert_int_eq(told.err.code, CW_OK);
-	ck_assert_str_eq(told.result[1], "one");
-	ck_assert_int_eq(nodes[0].calls, 3);
+	ck_assert_str_eq(told.result[1], "both");
+	ck_assert_int_eq(nodes[0].calls, 2 * 15 + 1);
+}
+END_TEST
+
+START_TEST(errors_of_calls_that_are_asked_one_by_one)
+{
+	up_with(1);
+	nodes[0].call = NO("null", "{\"code\":-32600,\"message\":\"batches are not taken\"}");
+	nodes[0].poll = NULL;
 	nodes[0].single = NO("0", "{\"code\":-32601,\"message\":\"the method does not exist\"}");
+	poll_all();
 	call_two();
 	ck_assert_int_eq((int)told.code[0], -32601);
 	ck_assert(cw_rpc_is_unknown_method(&(struct cw_rpc_reply){ .code = told.code[0], .message = told.message[0] }));
 	nodes[0].single = "[]";
 	call_two();
 	ck_assert_ptr_nonnull(strstr(told.err.msg, "the answer is no JSON-RPC"));
+}
+END_TEST
+
+/* The first that is said for good is looked at; a node that knew its chain once is not believed without. */
+static const struct { const char *poll, *state; } ids[] = {
+	{ "[" NO("0", "{\"code\":-32601,\"message\":\"no\"}") "," OK("1", HEAD("0x10")) "]", "followed" },
+	{ "[" OK("0", "null") "," OK("1", HEAD("0x10")) "]", "followed" },
+	{ "[" OK("0", "\"5\"") "," OK("1", HEAD("0x10")) "]", "wrong chain" },
+	{ "[" OK("0", "[]") "," OK("1", HEAD("0x10")) "]", "set aside" },
+};
+
+START_TEST(a_node_that_does_not_know_its_chain_is_believed_if_it_never_did)
+{
+	bool known = _i % 2 == 1;
+	int row = _i / 2;
+
+	up_with(1);
+	nodes[0].single = OK("0", HEAD("0x10"));
+	if (known)
+		poll_all();
+	nodes[0].poll = ids[row].poll;
+	poll_all();
+	ck_assert_str_eq(cw_rpc_endpoint_stats(rpc, 0).state, known && row < 2 ? "set aside" : ids[row].state);
 }
 END_TEST
 
@@ -365,9 +429,11 @@ int main(void)
 	tcase_add_test(tc, answers_come_in_any_order);
 	tcase_add_loop_test(tc, what_is_of_no_use_sets_the_endpoint_aside, 0, (int)(sizeof(useless) / sizeof(*useless)));
 	tcase_add_test(tc, errors_that_are_no_objects_are_errors);
-	tcase_add_test(tc, a_node_that_takes_no_batches_is_asked_one_by_one);
+	tcase_add_loop_test(tc, a_node_is_asked_for_as_much_as_it_takes, 0, (int)(sizeof(refusals) / sizeof(*refusals)));
+	tcase_add_test(tc, errors_of_calls_that_are_asked_one_by_one);
 	tcase_add_test(tc, unknown_methods_are_told_from_unknown_blocks);
 	tcase_add_test(tc, an_answer_that_is_too_long_is_given_up);
+	tcase_add_loop_test(tc, a_node_that_does_not_know_its_chain_is_believed_if_it_never_did, 0, 2 * (int)(sizeof(ids) / sizeof(*ids)));
 	tcase_add_loop_test(tc, heads_that_make_sense_and_those_that_do_not, 0, (int)(sizeof(polls) / sizeof(*polls)));
 	tcase_add_test(tc, the_one_that_is_followed_is_left_when_it_lags_or_fails);
 	tcase_add_test(tc, settings_that_make_no_sense_are_refused);
