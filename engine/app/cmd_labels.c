@@ -134,7 +134,7 @@ static int store(struct labels *l, const struct cw_labels *labels, struct cw_err
 	PGresult *res = NULL;
 	int rc = -1;
 
-	cw_labels_put_rows(labels, &rows);
+	cw_labels_put_rows(labels, 0, SIZE_MAX, &rows);
 	values[1] = rows.data;
 	if (cw_sql_do(l->conn, err, "BEGIN", 0, NULL) >= 0)
 		res = cw_sql(l->conn, err, "SELECT version, added, changed, removed, reopened, entries, checksum"

@@ -1,7 +1,8 @@
 /* bind_labels.c - table `labels`: lists of labelled addresses read in scripts.
  *
  *   labels.read(text, { file=, format=, category=, source=, confidence=, chain_id=, skip_bad= })
- *       -> rows as JSON text for db.labels:import, report as JSON text | nil, what is wrong and where (an error
+ *       -> function(i) that gives the i-th part of the rows as JSON text for db.labels:stage, and nil after the last;
+ *          report as JSON text | nil, what is wrong and where (an error
  *          where it has nothing to do with the text)
  *
  * Waits: 64 MiB are seconds of work, which a worker thread does on a copy of the text. A job that ends meanwhile leaves the
@@ -22,6 +23,7 @@
 #include "source/labels.h"
 
 #define TEXT_MAX ((size_t)64 << 20)
+#define PART_BYTES ((size_t)256 << 10)   /* libpq moves what it could not send yet with each write: not for long */
 
 static const char *text_of(lua_State *L, const char *key, const char *otherwise)
 {
@@ -54,12 +56,15 @@ struct reading {
 	struct cw_labels labels;
 	struct cw_err err;
 	struct cw_buf rows, report;
+	struct cw_buf ends;          /* size_t: of each part of the rows */
+	bool given;                  /* to Lua, which frees it */
 };
 
 static void reading_free(struct reading *r)
 {
 	cw_arena_free(&r->arena);
 	cw_buf_release(&r->rows);
+	cw_buf_release(&r->ends);
 	cw_buf_release(&r->report);
 	cw_free(r);
 }
@@ -70,7 +75,7 @@ static void let_go(void *arg)
 	struct reading *r = arg;
 
 	r->job = NULL;
-	if (r->ran)
+	if (r->ran && !r->given)
 		reading_free(r);
 }
 
@@ -78,12 +83,14 @@ static void read_text(void *arg)
 {
 	struct reading *r = arg;
 
-	if (cw_labels_read(&r->labels, r->text, r->len, &r->conf, r->arena, &r->err) != 0)
-		return;
-	cw_labels_put_rows(&r->labels, &r->rows);
-	cw_buf_putc(&r->report, '{');
-	cw_labels_put_report(&r->labels, &r->report);
-	cw_buf_putc(&r->report, '}');
+	if (cw_labels_read(&r->labels, r->text, r->len, &r->conf, r->arena, &r->err) == 0) {
+		for (size_t at = 0; at < r->labels.n; cw_buf_add(&r->ends, &r->rows.len, sizeof(r->rows.len)))
+			at = cw_labels_put_rows(&r->labels, at, PART_BYTES, &r->rows);
+		cw_buf_putc(&r->report, '{');
+		cw_labels_put_report(&r->labels, &r->report);
+		cw_buf_putc(&r->report, '}');
+	}
+	cw_arena_free(&r->arena);    /* millions of pieces: here */
 }
 
 static void on_read(void *arg, bool ran)
@@ -113,6 +120,7 @@ static struct reading *new_reading(const char *text, size_t len, const struct cw
 	if (conf->source != NULL)
 		r->conf.source = cw_arena_strndup(r->arena, conf->source, strlen(conf->source));
 	cw_buf_init(&r->rows);
+	cw_buf_init(&r->ends);
 	cw_buf_init(&r->report);
 	return r;
 }
@@ -154,6 +162,27 @@ static int l_read(lua_State *L)
 	return cw_job_wait(job, NULL, r);
 }
 
+static int l_gc(lua_State *L)
+{
+	reading_free(*(struct reading **)lua_touserdata(L, 1));
+	return 0;
+}
+
+static int l_part(lua_State *L)
+{
+	const struct reading *r = *(struct reading **)lua_touserdata(L, lua_upvalueindex(1));
+	lua_Integer i = luaL_checkinteger(L, 1);
+	size_t ends[2] = { 0, 0 };
+
+	if (i < 1 || (size_t)i > r->ends.len / sizeof(*ends))
+		return 0;
+	if (i > 1)
+		memcpy(&ends[0], r->ends.data + (size_t)(i - 2) * sizeof(*ends), sizeof(*ends));
+	memcpy(&ends[1], r->ends.data + (size_t)(i - 1) * sizeof(*ends), sizeof(*ends));
+	lua_pushlstring(L, r->rows.data + ends[0], ends[1] - ends[0]);
+	return 1;
+}
+
 static int l_collect(lua_State *L)
 {
 	struct reading *r = cw_job_answer(L);
@@ -166,11 +195,14 @@ static int l_collect(lua_State *L)
 			cw_bind_push_error(L, &r->err, NULL);
 		return 2;
 	}
-	lua_pushlstring(L, r->rows.data, r->rows.len);
+	r->given = true;
+	*(struct reading **)lua_newuserdata(L, sizeof(r)) = r;
+	lua_newtable(L);
+	lua_pushcfunction(L, l_gc);
+	lua_setfield(L, -2, "__gc");
+	lua_setmetatable(L, -2);
+	lua_pushcclosure(L, l_part, 1);
 	lua_pushlstring(L, r->report.data, r->report.len);
-	cw_buf_release(&r->rows);    /* Lua has them: the job may go on for a while */
-	cw_buf_release(&r->report);
-	cw_arena_free(&r->arena);
 	return 2;
 }
 

@@ -465,14 +465,16 @@ static void put_text(struct cw_buf *out, const char *key, const char *text)
 	cw_json_put_cstring(out, text);
 }
 
-void cw_labels_put_rows(const struct cw_labels *labels, struct cw_buf *out)
+size_t cw_labels_put_rows(const struct cw_labels *labels, size_t first, size_t bytes, struct cw_buf *out)
 {
+	size_t i = first, from = out->len;
+
 	cw_buf_putc(out, '[');
-	for (size_t i = 0; i < labels->n; i++) {
+	for (; i < labels->n && out->len - from < bytes; i++) {
 		const struct cw_label *l = &labels->rows[i];
 		char address[CW_ADDRESS_TEXT];
 
-		cw_buf_puts(out, i > 0 ? ",{\"address\":\"" : "{\"address\":\"");
+		cw_buf_puts(out, i > first ? ",{\"address\":\"" : "{\"address\":\"");
 		cw_buf_puts(out, cw_address_format(&l->address, address));
 		cw_buf_putc(out, '"');
 		put_number(out, "chain_id", (int64_t)l->chain_id);
@@ -489,6 +491,7 @@ void cw_labels_put_rows(const struct cw_labels *labels, struct cw_buf *out)
 		cw_buf_putc(out, '}');
 	}
 	cw_buf_putc(out, ']');
+	return i;
 }
 
 void cw_labels_put_report(const struct cw_labels *labels, struct cw_buf *out)

@@ -59,8 +59,9 @@ struct cw_labels {
 /* Everything lives in `arena`. -1 and CW_ERR_INVALID, "FILE:LINE: field: what". A text without a row is an error too. */
 int cw_labels_read(struct cw_labels *out, const char *text, size_t len, const struct cw_labels_conf *conf,
                    struct cw_arena *arena, struct cw_err *err);
-/* The rows as the store's label_import takes them. */
-void cw_labels_put_rows(const struct cw_labels *labels, struct cw_buf *out);
+/* Rows from `first` on, until they are `bytes` long or more, as the store's label_stage and label_import take them. Gives the
+ * first of those that are left, or labels->n. */
+size_t cw_labels_put_rows(const struct cw_labels *labels, size_t first, size_t bytes, struct cw_buf *out);
 /* Appends members: "format", "rows", "skipped", "repeated", "foreign", "faults":[{"line","field","what"}]. */
 void cw_labels_put_report(const struct cw_labels *labels, struct cw_buf *out);
 

@@ -169,7 +169,7 @@ const struct cw_op cw_labels_sanctioned = {
 
 static const struct cw_arg_spec import_args[] = {
 	{ .name = "list", .required = true },
-	{ .name = "rows", .type = CW_ARG_JSON, .required = true },
+	{ .name = "rows", .type = CW_ARG_JSON },
 	{ .name = "replace", .type = CW_ARG_BOOL },
 	{ .name = "format" },
 	{ .name = "file" },
@@ -189,10 +189,25 @@ static void build_import(struct cw_build *b)
 	cw_build_value(b, "events", ", coalesce(%, false)) v WHERE v.list IS NOT NULL");
 }
 
+static const struct cw_arg_spec stage_args[] = { { .name = "rows", .type = CW_ARG_JSON, .required = true } };
+static const struct cw_column stage_columns[] = { CW_COLUMN("rows", "label_stage", 0) };
+
+static void build_stage(struct cw_build *b)
+{
+	cw_build_select(b);
+	cw_build_value(b, "rows", " FROM label_stage(%)");
+}
+
+const struct cw_op cw_labels_stage = {
+	.repo = "labels", .name = "stage", .kind = CW_OP_EXEC,
+	.summary = "Some of the entries for the import of this database transaction: large lists come in parts.",
+	CW_OP_ARGS(stage_args), CW_OP_COLUMNS(stage_columns), .build = build_stage,
+};
+
 const struct cw_op cw_labels_import = {
 	.repo = "labels", .name = "import", .kind = CW_OP_EXEC,
 	.summary = "Entries of a list: [{\"address\":, \"chain_id\":, \"category\":, \"label\":, \"source\":, \"confidence\":,"
-	           " \"first_seen\":, \"last_seen\":, \"expires_at\":}], times in seconds. With `replace` the others leave the list,"
+	           " \"first_seen\":, \"last_seen\":, \"expires_at\":}], times in seconds, and what was staged. With `replace` the others leave the list,"
 	           " and alerts that rested on them are opened again. Gives the new version; nothing where nothing changed.",
 	CW_OP_ARGS(import_args), CW_OP_COLUMNS(version_columns), .build = build_import,
 };

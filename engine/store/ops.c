@@ -30,7 +30,7 @@ const struct cw_op *const cw_ops[] = {
 	&cw_retention_count, &cw_retention_delete, &cw_retention_anonymise, &cw_retention_fetch, &cw_retention_delete_rows,
 	&cw_retention_months, &cw_retention_drop_month,
 	&cw_labels_of, &cw_labels_list, &cw_labels_count, &cw_labels_lists, &cw_labels_versions,
-	&cw_labels_withdrawals, &cw_labels_sanctioned, &cw_labels_import, &cw_labels_remove, &cw_labels_suppress,
+	&cw_labels_withdrawals, &cw_labels_sanctioned, &cw_labels_stage, &cw_labels_import, &cw_labels_remove, &cw_labels_suppress,
 	&cw_outbox_list, &cw_outbox_due, &cw_outbox_claim, &cw_outbox_targets, &cw_outbox_retry, &cw_outbox_create, &cw_outbox_delivered, &cw_outbox_failed, &cw_outbox_again,
 	&cw_cursors_list, &cw_cursors_get, &cw_cursors_put, &cw_cursors_delete,
 	&cw_suppressions_list, &cw_suppressions_get, &cw_suppressions_create, &cw_suppressions_finish,

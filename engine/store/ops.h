@@ -34,7 +34,7 @@ extern const struct cw_op cw_audit_logs_append, cw_audit_logs_last, cw_audit_log
 extern const struct cw_op cw_system_metrics_append, cw_system_metrics_list, cw_system_metrics_series,
 	cw_system_metrics_names;
 extern const struct cw_op cw_labels_of, cw_labels_list, cw_labels_count, cw_labels_lists, cw_labels_versions,
-	cw_labels_withdrawals, cw_labels_sanctioned, cw_labels_import, cw_labels_remove, cw_labels_suppress;
+	cw_labels_withdrawals, cw_labels_sanctioned, cw_labels_stage, cw_labels_import, cw_labels_remove, cw_labels_suppress;
 extern const struct cw_op cw_outbox_list, cw_outbox_due, cw_outbox_claim, cw_outbox_targets, cw_outbox_retry;
 extern const struct cw_op cw_outbox_create, cw_outbox_delivered, cw_outbox_failed,
 	cw_outbox_again;

@@ -3,6 +3,7 @@
 local schemas = require "lib.schemas"
 
 local VERSION = { description = "the new version", schema = schemas.label_version }
+local IMPORT_MS = 240000   -- a million labels, on a busy machine
 local NAME = { type = "string", max_length = 63, required = true }
 local NAMES = "^[%w][%w_.-]*$"
 
@@ -12,8 +13,8 @@ local function events() return #(json.decode(engine.call("deliver.targets") or "
 
 --- The change and its line in the audit log, or neither; then waits until it is live here. `act` gives a version row as
 --- JSON text, or nil and an error. Nothing changed: nil, nil.
-local function changed(action, details, act)
-  local done, err = db.transaction(function()
+local function changed(action, details, act, timeout_ms)
+  local done, err = db.transaction({ timeout_ms = timeout_ms }, function()
     local row, why = act()
     if not row then
       if why and why.code ~= "not_found" then return nil, why end
@@ -98,7 +99,7 @@ endpoint {
   },
   body = { raw = true, required = true, schema = { type = "string" },
     content = { "text/csv", "text/plain", "application/yaml", "application/xml", "application/json" } },
-  body_limit = 67108864, timeout_ms = 120000,
+  body_limit = 67108864, timeout_ms = IMPORT_MS + 60000,
   responses = {
     [200] = VERSION,
     [422] = "the body cannot be read: line, field and what is wrong",
@@ -114,9 +115,16 @@ endpoint {
     if not rows then return problem(422, "labels_invalid", report) end
     report = json.decode(report)
     local row, err = changed("import", { rows = report.rows, skipped = report.skipped }, function()
-      return db.labels:import { list = p.list, rows = rows, replace = p.replace, format = report.format,
+      local n, part = 1, rows(1)             -- from the first again where the transaction is tried again
+      while part do
+        local staged, why = db.labels:stage { rows = part }
+        if not staged then return nil, why end
+        n = n + 1
+        part = rows(n)
+      end
+      return db.labels:import { list = p.list, replace = p.replace, format = report.format,
         file = "HTTP", created_by = user_of(req), events = events() }
-    end)
+    end, IMPORT_MS)
     if err then return problem(err) end
     local sanctioned = db.labels:sanctioned { list = p.list }
     report.version = row or json.null

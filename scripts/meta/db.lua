@@ -1176,14 +1176,26 @@ function db.labels:sanctioned(args) end
 ---@return cw.Err?
 function db.labels:sanctioned_json(args) end
 
----Entries of a list: [{"address":, "chain_id":, "category":, "label":, "source":, "confidence":, "first_seen":, "last_seen":, "expires_at":}], times in seconds. With `replace` the others leave the list, and alerts that rested on them are opened again. Gives the new version; nothing where nothing changed. Waits.
----@param args { list: string, rows: any, replace?: boolean, format?: string, file?: string, created_by?: integer, events?: boolean }
+---Some of the entries for the import of this database transaction: large lists come in parts. Waits.
+---@param args { rows: any }
+---@return table?
+---@return cw.Err?
+function db.labels:stage(args) end
+
+---Some of the entries for the import of this database transaction: large lists come in parts. Waits.
+---@param args { rows: any }
+---@return string?
+---@return cw.Err?
+function db.labels:stage_json(args) end
+
+---Entries of a list: [{"address":, "chain_id":, "category":, "label":, "source":, "confidence":, "first_seen":, "last_seen":, "expires_at":}], times in seconds, and what was staged. With `replace` the others leave the list, and alerts that rested on them are opened again. Gives the new version; nothing where nothing changed. Waits.
+---@param args { list: string, rows?: any, replace?: boolean, format?: string, file?: string, created_by?: integer, events?: boolean }
 ---@return table?
 ---@return cw.Err?
 function db.labels:import(args) end
 
----Entries of a list: [{"address":, "chain_id":, "category":, "label":, "source":, "confidence":, "first_seen":, "last_seen":, "expires_at":}], times in seconds. With `replace` the others leave the list, and alerts that rested on them are opened again. Gives the new version; nothing where nothing changed. Waits.
----@param args { list: string, rows: any, replace?: boolean, format?: string, file?: string, created_by?: integer, events?: boolean }
+---Entries of a list: [{"address":, "chain_id":, "category":, "label":, "source":, "confidence":, "first_seen":, "last_seen":, "expires_at":}], times in seconds, and what was staged. With `replace` the others leave the list, and alerts that rested on them are opened again. Gives the new version; nothing where nothing changed. Waits.
+---@param args { list: string, rows?: any, replace?: boolean, format?: string, file?: string, created_by?: integer, events?: boolean }
 ---@return string?
 ---@return cw.Err?
 function db.labels:import_json(args) end

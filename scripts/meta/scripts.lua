@@ -239,10 +239,10 @@ function crypto.unbase64(text) end
 
 labels = {}
 
----a list of labelled addresses: its rows for db.labels:import and a report, both as JSON text; nil and what is wrong. Waits
+---a list of labelled addresses: parts of its rows for db.labels:stage, from 1 on, and a report, as JSON text; nil and what is wrong. Waits
 ---@param text string
 ---@param options cw.LabelOptions
----@return string?, string|cw.Err
+---@return (fun(part: integer): string?)?, string|cw.Err
 function labels.read(text, options) end
 
 ---@class cw.LabelOptions

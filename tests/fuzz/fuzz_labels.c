@@ -39,7 +39,7 @@ static void check_rows(const struct cw_labels *labels, struct cw_arena *arena)
 		check(isnan(l->confidence) || (l->confidence >= 0 && l->confidence <= 1));
 		check(l->first_seen >= 0 && l->last_seen >= 0 && l->expires >= 0 && l->chain_id <= INT64_MAX);
 	}
-	cw_labels_put_rows(labels, &out);
+	cw_labels_put_rows(labels, 0, SIZE_MAX, &out);
 	rows = cw_json_parse(out.data, out.len, 4, arena, &fault);
 	check(rows != NULL && rows->type == CW_JSON_ARRAY && rows->count == labels->n);
 	cw_buf_clear(&out);

@@ -234,7 +234,7 @@ START_TEST(rows_as_the_store_takes_them)
 	struct cw_buf out = CW_BUF_INIT;
 
 	take("address,category,confidence,expires\n" A1 ",a,0.5,7\n", 1);
-	cw_labels_put_rows(&labels, &out);
+	cw_labels_put_rows(&labels, 0, SIZE_MAX, &out);
 	ck_assert_str_eq(out.data, "[{\"address\":\"" A1 "\",\"category\":\"a\",\"confidence\":0.5,\"expires_at\":7}]");
 	cw_buf_release(&out);
 }
