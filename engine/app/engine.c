@@ -67,6 +67,7 @@
 #define MEMORY_RESERVE ((size_t)8 << 20)   /* given up when there is no memory, so that requests under way can end */
 #define DRAIN_MS 10000           /* for requests in flight at the end; then they are cut */
 #define CLUSTER_CHECK_MS 250     /* a private PostgreSQL that died is started again */
+#define MAIL_THREADS 4           /* mails under way at a time */
 #define SSE_RING 4096
 #define SSE_HEARTBEAT_MS 15000
 
@@ -496,6 +497,7 @@ static int start_scripts(struct cw_engine *e, struct cw_err *err)
 	env.http_public = e->http_public;
 	env.http_any = e->http_any;
 	env.work = e->work;
+	env.mail = e->mail;
 	env.anomalies = e->anomalies;
 	env.auth = &e->auth;
 	env.conf_json = cw_ops_conf_json(e, e->config);
@@ -642,6 +644,7 @@ struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *
 	e->loop = cw_loop_new();
 	cw_loop_watch_clock(e->loop);
 	e->work = cw_work_pool_new(e->loop, 2, 256);
+	e->mail = cw_work_pool_new(e->loop, MAIL_THREADS, 256);
 	e->drain_timer = cw_timer_new(e->loop, on_drain_late, e);
 	cw_loop_on_signal(e->loop, SIGTERM, on_terminate, e);
 	cw_loop_on_signal(e->loop, SIGINT, on_terminate, e);
@@ -696,6 +699,7 @@ void cw_engine_free(struct cw_engine **engine)
 	cw_db_stats_free(&e->db_stats);
 	cw_pool_free(&e->pool);
 	cw_state_close(&e->state);
+	cw_work_pool_free(&e->mail);
 	cw_work_pool_free(&e->work);
 	cw_timer_free(&e->cluster_timer);
 	cw_timer_free(&e->drain_timer);

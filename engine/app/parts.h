@@ -32,6 +32,7 @@ struct cw_engine {
 	struct cw_arena *kept;           /* what lives as long as the engine: conninfo, answers that may come late */
 	struct cw_loop *loop;
 	struct cw_work_pool *work;
+	struct cw_work_pool *mail;       /* a mail waits for its server: nothing else may wait with it */
 	struct cw_cluster *cluster;      /* NULL: an outside database */
 	struct cw_timer *cluster_timer, *drain_timer;
 	struct cw_pool *pool;

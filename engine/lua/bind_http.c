@@ -314,7 +314,7 @@ static int l_mail(lua_State *L)
 	const char *to[CW_MAIL_TO_MAX + 1];
 
 	read_mail(L, 1, &m, to);
-	b->mail = cw_mail_send(env->work, &m, on_mail, b, &b->list[0].err);
+	b->mail = cw_mail_send(env->mail, &m, on_mail, b, &b->list[0].err);
 	if (b->mail != NULL)
 		return cw_job_wait(b->job, cancel_mail, b);
 	lua_pushboolean(L, 1);
@@ -510,7 +510,7 @@ static int l_begin_mail(lua_State *L)
 	luaL_checktype(L, 3, LUA_TTABLE);
 	read_mail(L, 3, &message, to);
 	m = sent_new(L, s);
-	m->mail = cw_mail_send(cw_bind_generation(L)->env->work, &message, on_mail_sent, m, &m->err);
+	m->mail = cw_mail_send(cw_bind_generation(L)->env->mail, &message, on_mail_sent, m, &m->err);
 	if (m->mail == NULL)
 		sent_done(m);
 	return 0;

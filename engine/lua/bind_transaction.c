@@ -28,6 +28,7 @@
 #include "pg/pool.h"
 
 #define TRANSACTION_MAGIC 0x54584e21u
+#define STATEMENT_MS 30000           /* database.statement_ms as it comes: who asks for more has it for his statements too */
 #define DEPTH_MAX 16             /* nested ones; more is a recursion that does not end */
 
 struct cw_transaction {
@@ -168,6 +169,12 @@ static void on_lease(void *arg, struct cw_lease *lease, const struct cw_err *err
 	} else {
 		tx->lease = lease;
 		say(tx, tx->begin);
+		if (tx->timeout_ms > STATEMENT_MS) {
+			char sql[64];
+
+			snprintf(sql, sizeof(sql), "SET LOCAL statement_timeout = %lld", (long long)tx->timeout_ms);
+			say(tx, sql);
+		}
 		cw_timer_free(&tx->timer);
 		tx->timer = cw_timer_new(cw_bind_generation(cw_job_thread(tx->job))->env->loop, on_timeout, tx);
 		cw_timer_set(tx->timer, tx->timeout_ms);

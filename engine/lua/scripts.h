@@ -27,7 +27,8 @@ struct cw_script_env {
 	struct cw_sse *anomalies;        /* event stream */
 	struct cw_auth *auth;            /* passwords, tokens; NULL: none here */
 	struct cw_httpc *http_public, *http_any;    /* http.*: without and with private addresses */
-	struct cw_work_pool *work;       /* http.mail */
+	struct cw_work_pool *work;       /* labels.read */
+	struct cw_work_pool *mail;       /* http.mail */
 	const char *instance;            /* of the engine: the same after a restart; NULL: none */
 	const char *conf_json;           /* settings that scripts may read; copied */
 	const uint64_t *chain_id;        /* of transactions that name none; read at each request */

@@ -255,7 +255,6 @@ bool cw_stream_answered(struct cw_pipeline *p, struct group *g, const struct cw_
 void cw_stream_fail(struct cw_pipeline *p, struct group *culprit, const struct cw_err *err);
 void cw_stream_settle(struct cw_pipeline *p);
 bool cw_is_taken_identity(const struct cw_err *err);
-bool cw_is_data_error(const struct cw_err *err);
 
 /* --- */
 

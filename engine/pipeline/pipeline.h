@@ -69,6 +69,9 @@ struct cw_outcome {
 	const struct cw_err *err;     /* set: this one failed; nothing else is valid but tx */
 };
 
+/* An outcome's error that comes of the values in its row: again, it would end the same way. */
+bool cw_is_data_error(const struct cw_err *err);
+
 /* A source that reads on and on, and may have to take back what it gave: a follower of a chain, a consumer of a bus. */
 struct cw_source {
 	const char *name;             /* of its row in cursors; NULL: it keeps none */

@@ -90,11 +90,6 @@ static void commit_done(struct cw_bus *b)
 	}
 }
 
-static bool is_refused(const struct cw_err *err)
-{
-	return err->code == CW_ERR_DB && (strncmp(err->sqlstate, "22", 2) == 0 || strncmp(err->sqlstate, "23", 2) == 0);
-}
-
 static void on_outcomes(void *arg, const struct cw_outcome *outcomes, size_t n)
 {
 	struct batch *batch = arg;
@@ -105,7 +100,7 @@ static void on_outcomes(void *arg, const struct cw_outcome *outcomes, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (outcomes[i].err == NULL)
 			continue;
-		if (is_refused(outcomes[i].err)) {
+		if (cw_is_data_error(outcomes[i].err)) {
 			b->skipped++;
 			cw_metric_add(b->m_skipped, 1);
 			cw_log_err(CW_LOG_ERROR, "source", "a transaction is left out", outcomes[i].err);

@@ -98,10 +98,8 @@ static bool is_poison(const struct cw_follow *f, const struct cw_hash *hash)
 static void note_refused(struct cw_follow *f, const struct cw_outcome *o)
 {
 	char hash[CW_HASH_TEXT], quoted[700];
-	bool for_what_it_is = o->err->code == CW_ERR_DB && (strncmp(o->err->sqlstate, "22", 2) == 0 ||
-	                                                    strncmp(o->err->sqlstate, "23", 2) == 0);
 
-	if (!for_what_it_is || f->npoison == CW_FOLLOW_POISON_MAX || is_poison(f, &o->tx->hash))
+	if (!cw_is_data_error(o->err) || f->npoison == CW_FOLLOW_POISON_MAX || is_poison(f, &o->tx->hash))
 		return;
 	f->poison[f->npoison++] = o->tx->hash;
 	cw_log(CW_LOG_ERROR, "source", "a transaction is left out", "source=%s hash=%s reason=%s", f->name,

@@ -129,6 +129,7 @@ static bool take_block(struct cw_follow *f, uint64_t number, const struct cw_rpc
 			return false;
 		}
 		f->receipts_missing_us = 0;
+		f->had_receipts = true;
 	}
 	return keep_block(f, number, block->result, list, err);
 }
@@ -154,6 +155,9 @@ static void on_blocks(void *arg, const struct cw_rpc_reply *replies, int n, cons
 		if (fault.code != CW_OK)
 			cw_follow_note(f, &fault);
 	}
+	/* Some break when they are asked for what they do not know. */
+	if (err != NULL && each > 1 && !f->had_receipts)
+		note_no_receipts(f);
 	if (err != NULL)
 		cw_follow_note(f, err);
 	else if (all)

@@ -90,6 +90,7 @@ struct cw_follow {
 	struct cw_follow_fetch fetches[CW_FOLLOW_PARALLEL_MAX];
 	bool single_receipts;            /* mode AUTO: what the nodes know */
 	int64_t receipts_missing_us;     /* none of use since; 0: they come */
+	bool had_receipts;               /* of a whole block */
 	struct cw_list batches;
 	size_t in_flight;                /* transactions */
 	bool failed;                     /* a submission failed: wait for the others, then begin behind the last good one */

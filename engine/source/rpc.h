@@ -4,6 +4,9 @@
  * best one is followed, and left only when it fails or another is ahead of it by more than `lag_blocks`, or by less for ten
  * polls: two nodes that disagree about the newest block must not look like a reorg every second. Errors (no connection, 429, 5xx, what is no
  * JSON-RPC) put an endpoint aside, each time for longer or as long as Retry-After says, and the call goes to another.
+ * An endpoint is asked for as many calls at once as it takes: a batch that it refuses, in any way, is halved, and grows again.
+ * What it does not know is asked for in another way: its newest block by eth_blockNumber, its chain by net_version; one that
+ * can say neither chain id is believed.
  * URLs may hold keys: names and labels are what is shown. Loop thread only. */
 #ifndef CW_SOURCE_RPC_H
 #define CW_SOURCE_RPC_H

@@ -33,11 +33,11 @@ return rule {
 
 local dir, rules, nodes, e, straight
 
---- An engine that follows all chains; `place` of each node, `more` keys.
+--- An engine that follows all chains; `place` of each node, or one for each chain; `more` keys.
 local function follow(name, place, more, opts)
   local list = {}
   for c = 0, nodes.chains - 1 do
-    local endpoints = string.format('"%s"', nodes:url(c, place))
+    local endpoints = string.format('"%s"', nodes:url(c, type(place) == "table" and place[c + 1] or place))
     if place == "both" then endpoints = string.format('"%s", "%s"', nodes:url(c), nodes:url(c, "late")) end
     list[#list + 1] = string.format('{ name = "c%d", chain_id = %d, start = 0, poll_ms = 20, final_blocks = 1000000, max_reorg = 100000, '
       .. '%s endpoints = { %s } }', c, 9000 + c, more or "", endpoints)
@@ -129,7 +129,7 @@ describe("hostile nodes", function()
   end)
   teardown(function() os.execute("rm -rf " .. dir .. " " .. rules) end)
   after_each(function()
-    if e then e:stop { "another chain", "held up" } end
+    if e then e:stop { "another chain", "held up", "left out" } end
     if straight then straight:stop() end
     if nodes then nodes:stop() end
     e, nodes, straight = nil, nil, nil
@@ -179,6 +179,28 @@ describe("hostile nodes", function()
     e.owns = true
   end)
 
+  it("of every manner are followed, through forks too", function()
+    nodes = hostile.start { seed = SEED, chains = 4 }
+    for c = 0, 3 do nodes:op("grow", { chain = c, n = 30, txs = 2 }) end
+    e = follow("manners", { "plain", "few", "first", "terse" })
+    settled(e, 60)
+    for c = 0, 3 do nodes:op("fork", { chain = c, depth = 7, grow = 9 }) end
+    for c, s in ipairs(settled(e, 60)) do
+      assert.equal(1, s.reorgs, "chain " .. c .. ", seed " .. SEED)
+      assert.equal(0, s.skipped, "chain " .. c .. ", seed " .. SEED)
+    end
+    local function stored()
+      return e:sql [[SELECT chain_id, block_number, tx_index, encode(hash, 'hex'), encode(block_hash, 'hex'), status, gas_used, value, logs
+        FROM transactions WHERE canonical ORDER BY chain_id, block_number, tx_index]]
+    end
+    local rows, alerts = stored(), select(2, tables(e))
+    e:stop { "held up", "another chain", "left out" }
+    e = follow("straight")
+    settled(e)
+    assert.equal(stored(), rows, "seed " .. SEED)
+    assert.equal(select(2, tables(e)), alerts, "seed " .. SEED)
+  end)
+
   it("are told apart from what others say of the chain", function()
     nodes = hostile.start { seed = SEED, chains = 4 }
     for c = 0, 3 do nodes:op("grow", { chain = c, n = 8, txs = 2 }) end
@@ -208,6 +230,13 @@ describe("hostile nodes", function()
     settled(e)
     assert.equal("1 false,2 true,3 true,4 true", e:sql [[SELECT string_agg(get_byte(hash, 31) || ' ' || canonical, ',' ORDER BY hash)
       FROM transactions WHERE encode(hash, 'hex') LIKE '%abc00_']])
+    -- One that the database refuses is told and left out; the chain goes on.
+    e:sql "ALTER TABLE transactions ADD CONSTRAINT no_4711 CHECK (nonce <> 4711) NOT VALID"
+    nodes:op("put", { chain = 3, tx = { nonce = "0x1267" } })
+    nodes:op("grow", { chain = 3, n = 2, txs = 2 })
+    assert.equal(1, settled(e)[4].skipped)
+    assert.truthy(engine.read(e.log):find('a transaction is left out" source=c3', 1, true))
+    assert.equal("20", e:sql "SELECT count(*) FROM transactions WHERE chain_id = 9003 AND canonical")
     -- A node whose answer is too long, and what it costs: nothing but time.
     nodes:op("fault", { kind = "huge", times = 1 })
     engine.wait("the limit", 20, function()
@@ -217,7 +246,7 @@ describe("hostile nodes", function()
     end)
     settled(e)
     -- Two nodes behind one address, one of which stands a little behind, are no reorg.
-    e:stop { "held up", "another chain" }
+    e:stop { "held up", "another chain", "left out" }
     e = follow("pair", "pair")
     for _ = 1, 10 do
       nodes:op("grow", { chain = 2 })

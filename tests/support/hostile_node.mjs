@@ -2,7 +2,7 @@
 //
 // usage: node hostile_node.mjs SEED CHAINS     prints its port
 // POST /c/I        JSON-RPC of chain I (chain id 9000 + I); /c/I/late is a node of it that stands a few blocks behind,
-//                  /c/I/pair answers as one or the other
+//                  /c/I/pair answers as one or the other; /c/I/MANNER is a whole node with manners of its own (MANNERS)
 // POST /control    {"op":"step","chain":I,"n":N}      N random changes: more blocks, forks of every depth, back to an older fork,
 //                                                     a shorter chain, the last block replaced
 //                  {"op":"grow","chain":I,"n":N,"txs":T} {"op":"fork","chain":I,"depth":D,"grow":N} {"op":"shrink","chain":I,"n":N}
@@ -131,6 +131,7 @@ function answer(chain, line, { method, params }) {
   const at = (tag) => (tag === 'latest' ? line[line.length - 1] : tag === 'finalized' ? line[Math.max(0, line.length - 65)] : line[Number(tag)]);
   switch (method) {
     case 'eth_chainId': return { result: quantity(chain.id) };
+    case 'net_version': return { result: String(chain.id) };
     case 'eth_blockNumber': return { result: quantity(line[line.length - 1].number) };
     case 'eth_getBlockByNumber': return { result: sayBlock(chain, at(params[0]), params[1]) ?? null };
     case 'eth_getBlockReceipts': {
@@ -147,6 +148,27 @@ function answer(chain, line, { method, params }) {
     default: return { error: { code: -32601, message: `the method ${method} does not exist` } };
   }
 }
+
+// --- manners: nodes that say all there is, and not as others do ---
+
+const gaps = ['blockHash', 'blockNumber', 'transactionIndex', 'chainId', 'type', 'v', 'r', 's', 'gasPrice', 'nonce', 'effectiveGasPrice',
+  'cumulativeGasUsed', 'logsBloom', 'miner', 'gasLimit', 'uncles'];
+const without = (value) => (Array.isArray(value) ? value.map(without) : value === null || typeof value !== 'object' ? value
+  : Object.fromEntries(Object.entries(value).filter(([k]) => !gaps.includes(k)).map(([k, v]) => [k, without(v)])));
+const unknown = (...names) => (call, said) => (names.includes(call.method) ? { error: { code: -32601, message: 'no such method' } } : said);
+
+const MANNERS = {
+  // Written in an afternoon: breaks at a batch, at "latest", at what it does not know.
+  plain: { batch: 0, refuse: (res) => res.destroy(),
+    say: (call, said) => (/^(latest|finalized)$/.test(call.params[0]) || call.method === 'eth_getBlockReceipts' ? null : said) },
+  // Takes three calls at a time and says so by a status; its receipts come in another order.
+  few: { batch: 3, refuse: (res) => res.writeHead(413).end('too large'),
+    say: (call, said) => (call.method === 'eth_getBlockReceipts' && said.result ? { result: said.result.reverse() } : said) },
+  // Answers what it likes of a batch; has no receipts of a block, and does not say so.
+  first: { batch: 2, refuse: null, say: (call, said) => (call.method === 'eth_getBlockReceipts' ? { result: null } : said) },
+  // Leaves out what can be left out, and does not know its chain by that name.
+  terse: { batch: 1e9, say: (call, said) => unknown('eth_chainId')(call, said.result && call.method !== 'net_version' ? { result: without(said.result) } : said) },
+};
 
 // --- faults ---
 
@@ -178,14 +200,19 @@ function spoil(kind, chain, calls, answers) {
 }
 
 function rpc(chain, place, body, res) {
-  const asked = JSON.parse(body), calls = Array.isArray(asked) ? asked : [asked];
+  const asked = JSON.parse(body), manner = MANNERS[place];
+  const refused = manner && Array.isArray(asked) && asked.length > manner.batch;
+  if (refused && manner.refuse) return manner.refuse(res);
+  const calls = refused ? asked.slice(0, manner.batch) : Array.isArray(asked) ? asked : [asked];
   let kind = queued.shift() ?? (luck() < faultShare ? KINDS[Math.floor(luck() * KINDS.length)] : null);
   const late = place === 'late' || (place === 'pair' && luck() < 0.5);
   const answers = calls.map((call) => {
     if (moveShare > 0 && luck() < moveShare) step(chain);
     const line = late ? chain.line.slice(0, Math.max(1, chain.line.length - 2)) : chain.line;
-    return { jsonrpc: '2.0', id: call.id, ...answer(chain, line, call) };
+    const said = answer(chain, line, call);
+    return { jsonrpc: '2.0', id: call.id, ...(manner ? manner.say(call, said) ?? { broken: true } : said) };
   });
+  if (answers.some((a) => a.broken)) return res.destroy();
   const send = (status, text, headers = {}) => res.writeHead(status, { 'content-type': 'application/json', ...headers }).end(text);
   if (kind === '500' || kind === '503') return send(Number(kind), 'it broke');
   if (kind === '429') return send(429, '', { 'retry-after': '1' });
