@@ -128,6 +128,8 @@ static struct group *split(struct group *g)
 	memcpy(half->items, g->items + n, half->n * sizeof(struct item *));
 	g->n = n;
 	half->evaluated = true;
+	half->fresh = half->n;
+	g->fresh = n;
 	half->renumber = g->renumber;
 	half->gen = cw_generation_ref(g->gen);
 	half->keep = cw_keep_ref(g->keep);
@@ -189,12 +191,39 @@ static void refuse_new(struct cw_pipeline *p, struct group *g, const struct cw_e
 	cw_group_free(&g);
 }
 
+/* The rest of a group whose first transactions are with the evaluator: those of which no answer was had. NULL: none. */
+static struct group *tear_off(struct group *g)
+{
+	struct group *rest;
+
+	if (g->state != GROUP_EVALUATING || g->evaluated || g->fresh == g->n)
+		return NULL;
+	rest = cw_group_new(g->n - g->fresh);
+	rest->n = g->n - g->fresh;
+	memcpy(rest->items, g->items + g->fresh, rest->n * sizeof(struct item *));
+	g->n = g->fresh;
+	move_cursors(rest, g);
+	return rest;
+}
+
+/* Was not evaluated; `refused`: for its own rows. */
+static void give_back(struct cw_pipeline *p, struct group *g, const struct cw_err *refused)
+{
+	if (refused != NULL) {
+		refuse_new(p, g, refused);
+		return;
+	}
+	if (g->cut)
+		push_cut(p, g->n);
+	requeue(p, g);
+}
+
 /* The stream has failed and all its answers are in: what becomes of the groups that were on it. */
 void cw_commit_recover(struct cw_pipeline *p)
 {
 	struct group *front = p->front, *committing = p->committing;
 	const struct cw_err *err = &p->stream.err;
-	struct group *culprit = cw_is_data_error(err) ? p->stream.culprit : NULL;
+	struct group *culprit = cw_is_data_error(err) ? p->stream.culprit : NULL, *rest = NULL;
 
 	p->committing = NULL;
 	if (front != NULL && front->state == GROUP_REINSERTING && cw_is_taken_identity(err) && p->stream.culprit == front) {
@@ -203,21 +232,21 @@ void cw_commit_recover(struct cw_pipeline *p)
 	}
 	if (front != NULL && front->on_stream) {
 		front->on_stream = false;
+		rest = tear_off(front);
+		if (rest != NULL)
+			give_back(p, rest, front == culprit ? err : NULL);
+		if (front->state == GROUP_EVALUATING && front->judged == front->n)
+			front->evaluated = true;
 		if (front->state == GROUP_EVALUATING && front->judged < front->n) {
 			front = NULL;                 /* goes on; kept when its last verdict is in */
 		} else {
 			p->front = NULL;
-			if (front->evaluated && front == culprit)
+			if (front->evaluated && front == culprit && rest == NULL)
 				refuse_evaluated(p, front, err);
 			else if (front->evaluated)
 				keep_first(p, front);
-			else if (front == culprit)
-				refuse_new(p, front, err);
-			else {
-				if (front->cut)
-					push_cut(p, front->n);
-				requeue(p, front);
-			}
+			else
+				give_back(p, front, front == culprit ? err : NULL);
 		}
 	}
 	if (committing != NULL && committing == culprit)
@@ -238,13 +267,14 @@ static void renumber(struct group *g, uint64_t old, uint64_t now)
 				g->items[i]->verdict.alerts[k].founder = now;
 }
 
-/* Takes the known ones out of the group; their verdicts are asked for. */
+/* Takes the known ones of the first chunk that was not answered yet out of the group; their verdicts are asked for. */
 static bool sort_out(struct cw_pipeline *p, struct group *g, const struct cw_result *res)
 {
-	size_t fresh = 0;
+	size_t end = g->n - g->fresh > g->chunk ? g->fresh + g->chunk : g->n;
+	size_t fresh = g->fresh;
 	int row = 0;
 
-	for (size_t i = 0; i < g->n; i++) {
+	for (size_t i = g->fresh; i < end; i++) {
 		struct item *item = g->items[i];
 		int64_t id = cw_ingest_match(res, row, &item->in.tx);
 
@@ -259,7 +289,10 @@ static bool sort_out(struct cw_pipeline *p, struct group *g, const struct cw_res
 			cw_known_ask(p, item);
 		}
 	}
-	g->n = fresh;
+	if (fresh < end)
+		memmove(g->items + fresh, g->items + end, (g->n - end) * sizeof(struct item *));
+	g->n -= end - fresh;
+	g->fresh = fresh;
 	return row == cw_result_rows(res);
 }
 
@@ -289,12 +322,16 @@ static void on_inserted(void *arg, const struct cw_result *res, const struct cw_
 		cw_stream_settle(p);
 		return;
 	}
-	if (g->evaluated || g->n == 0) {
+	if (g->judged == g->n)               /* nothing is left to be judged, or it was before */
 		g->evaluated = true;
+	if (g->evaluated) {
 		commit_in_turn(p, g);
 		return;
 	}
-	g->state = GROUP_READY;
+	if (g->fresh == 0)
+		return;
+	if (g->state == GROUP_INSERTING)
+		g->state = GROUP_READY;
 	if (p->replay_needed)
 		abort_front(p, "history is replayed first");
 	else
@@ -309,27 +346,43 @@ static void on_begun(void *arg, const struct cw_result *res, const struct cw_err
 	cw_stream_answered(p, NULL, err);
 }
 
+/* One INSERT after the other: while PostgreSQL is at the second, what was new of the first is judged. */
+static void send_chunks(struct cw_pipeline *p, struct group *g, struct cw_conn *conn, bool keep_ids)
+{
+	size_t max = p->conf.insert_rows > 0 ? p->conf.insert_rows : cw_pipeline_conf_default.insert_rows, at = 0;
+
+	g->chunk = g->evaluated || g->cut || g->n <= max ? g->n : max;
+	g->fresh = 0;
+	do {
+		size_t n = g->n - at > g->chunk ? g->chunk : g->n - at;
+		const struct cw_tx_in **txs = cw_arena_alloc(p->scratch, n * sizeof(const struct cw_tx_in *));
+
+		for (size_t i = 0; i < n; i++)
+			txs[i] = &g->items[at + i]->in;
+		p->stream.outstanding++;
+		cw_ingest_transactions(conn, txs, n, keep_ids, p->scratch, on_inserted, p);
+		cw_conn_flush(conn);
+		cw_arena_clear(p->scratch);
+		at += n;
+	} while (at < g->n);
+}
+
 static void send_group(struct cw_pipeline *p, struct group *g)
 {
 	struct stream *s = &p->stream;
 	struct lane *lane = &s->lanes[cw_stream_lane(s)];
 	bool keep_ids = g->evaluated && !g->renumber;
-	const struct cw_tx_in **txs = cw_arena_alloc(p->scratch, g->n * sizeof(const struct cw_tx_in *));
 
-	for (size_t i = 0; i < g->n; i++)
-		txs[i] = &g->items[i]->in;
 	g->on_stream = lane->open = true;
 	g->lane = (int)(lane - s->lanes);
 	p->front = g;
-	s->outstanding += 2;
+	s->outstanding++;
 	cw_ingest_begin(lane->conn, on_begun, p);
 	if (keep_ids && g->n > 0) {
 		s->outstanding++;
 		cw_ingest_reserve(lane->conn, (int64_t)g->items[g->n - 1]->in.tx.seq, p->scratch, on_begun, p);
 	}
-	cw_ingest_transactions(lane->conn, txs, g->n, keep_ids, p->scratch, on_inserted, p);
-	cw_conn_flush(lane->conn);
-	cw_arena_clear(p->scratch);
+	send_chunks(p, g, lane->conn, keep_ids);
 }
 
 static void send_kept(struct cw_pipeline *p)
@@ -394,11 +447,11 @@ void cw_commit_evaluate(struct cw_pipeline *p)
 		g->keep = cw_keep_new();
 		g->state = GROUP_EVALUATING;
 	}
-	while (g->submitted < g->n) {
+	while (g->submitted < g->fresh) {
 		const struct cw_tx *txs[SUBMIT_CHUNK];
 		uint32_t room = cw_supervisor_room(p->supervisor), n = 0;
 
-		while (n < room && n < SUBMIT_CHUNK && g->submitted < g->n)
+		while (n < room && n < SUBMIT_CHUNK && g->submitted < g->fresh)
 			txs[n++] = &g->items[g->submitted++]->in.tx;
 		if (n == 0)
 			break;
@@ -434,7 +487,7 @@ void cw_commit_verdict(struct cw_pipeline *p, uint64_t seq, const void *bytes, s
 	cw_verdict_take(p, g->gen, item, bytes, len);
 	if (g->judged == g->n)
 		evaluated(p, g);
-	else if (g->submitted < g->n)
+	else if (g->submitted < g->fresh)
 		cw_commit_evaluate(p);
 }
 

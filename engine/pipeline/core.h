@@ -198,7 +198,9 @@ struct group {
 	struct generation *gen;          /* that judges it; set when it is evaluated */
 	struct keep *keep;
 	size_t n;                        /* items that are its own: the known ones have left */
-	size_t submitted, judged;        /* of them */
+	size_t chunk;                    /* rows of each INSERT that it was sent as */
+	size_t fresh;                    /* of them: answered to be new; the INSERTs of those behind are still to be answered */
+	size_t submitted, judged;        /* of these */
 	struct item **items;
 	struct cw_list cursors;          /* items that are cursors: written with its COMMIT */
 	int64_t started_us;

@@ -12,6 +12,7 @@
 const struct cw_pipeline_conf cw_pipeline_conf_default = {
 	.queue_limit = 16384,
 	.group_max = 1000,
+	.insert_rows = 128,
 	.commit_linger_us = 0,
 	.commit_lanes = 1,
 	.recent_hashes = 1 << 16,
@@ -73,7 +74,8 @@ void cw_pipeline_on_state_lost(struct cw_pipeline *pipeline, cw_restore_fn *fn, 
 
 bool cw_pipeline_judging(const struct cw_pipeline *p)
 {
-	return cw_replay_judging(p) || cw_warm_judging(p) || (p->front != NULL && p->front->judged < p->front->submitted);
+	return cw_replay_judging(p) || cw_warm_judging(p) ||
+	       (p->front != NULL && p->front->state == GROUP_EVALUATING && p->front->judged < p->front->n);
 }
 
 static void collect(void *arg)

@@ -25,6 +25,7 @@ struct cw_state;
 struct cw_pipeline_conf {
 	uint32_t queue_limit;         /* transactions admitted and not yet committed, 16384; above: CW_ERR_BUSY */
 	uint32_t group_max;           /* transactions in one commit, 1000 */
+	uint32_t insert_rows;         /* in one INSERT, 128 (0 is that): of a larger group the first are judged while the rest go in */
 	int64_t commit_linger_us;     /* 0: a lone request commits at once */
 	uint32_t commit_lanes;        /* connections that take turns in committing: 1 (0 is 1) or 2 */
 	uint32_t recent_hashes;       /* kept in memory, 1 << 16 */
