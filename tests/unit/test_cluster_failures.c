@@ -90,7 +90,7 @@ static char *ask(const char *conninfo, const char *sql)
 /* ---- programs that fail ---- */
 
 #define INITDB "#!/bin/sh\nwhile [ \"$1\" != -D ]; do shift; done\necho 15 > \"$2/PG_VERSION\"\n"
-#define SERVER "#!/bin/sh\ncase $1 in --single) exit 0 ;; esac\n"
+#define SERVER "#!/bin/sh\ncase \"$*\" in --single* | *\" -C \"*) exit 0 ;; esac\n"
 
 static const struct { const char *initdb, *postgres; enum cw_code code; const char *words; } failures[] = {
 	{ "#!/bin/sh\necho creating\necho 'initdb: error: no space' >&2\nexit 1\n", SERVER, CW_ERR_INTERNAL,
