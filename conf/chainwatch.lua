@@ -91,7 +91,7 @@ return {
 	pipeline = {
 		-- queue_limit = 16384,                    -- transactions admitted, not committed yet
 		-- group_max = 1000,                       -- transactions in one commit
-		-- commit_lanes = 1,                       -- connections that take turns in committing: 1 or 2
+		-- commit_lanes = 2,                       -- 2: a second connection commits in turn while large groups come
 		-- commit_linger_us = 0,                   -- wait for company before a commit
 		-- recent_hashes = 65536,                  -- known hashes kept in memory (restart)
 		-- wait_ms = 30000,                        -- a request waits this long for its commit

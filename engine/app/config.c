@@ -114,7 +114,7 @@ static const struct setting settings[] = {
 
 	INT("pipeline", "queue_limit", queue_limit, "16384", 1000, 10000000, RELOAD, "transactions admitted, not committed yet"),
 	INT("pipeline", "group_max", group_max, "1000", 1, 10000, RELOAD, "transactions in one commit"),
-	INT("pipeline", "commit_lanes", commit_lanes, "1", 1, 2, RELOAD, "connections that take turns in committing"),
+	INT("pipeline", "commit_lanes", commit_lanes, "2", 1, 2, RELOAD, "2: a second connection commits in turn while large groups come"),
 	INT("pipeline", "commit_linger_us", commit_linger_us, "0", 0, 1000000, RELOAD, "wait for company before a commit"),
 	INT("pipeline", "recent_hashes", recent_hashes, "65536", 0, 100000000, RESTART, "known hashes kept in memory"),
 	INT("pipeline", "wait_ms", wait_ms, "30000", 1, 600000, RELOAD, "a request waits this long for its commit"),

@@ -240,7 +240,8 @@ struct cw_pipeline_conf cw_engine_pipeline_conf(const struct cw_config *c)
 
 	conf.queue_limit = (uint32_t)c->queue_limit;
 	conf.group_max = (uint32_t)c->group_max;
-	conf.commit_lanes = (uint32_t)c->commit_lanes;
+	/* A small pool has none to spare. */
+	conf.commit_lanes = c->pool_size + c->pool_overflow < 4 ? 1 : (uint32_t)c->commit_lanes;
 	conf.commit_linger_us = c->commit_linger_us;
 	conf.recent_hashes = (uint32_t)c->recent_hashes;
 	conf.wait_ms = c->wait_ms;

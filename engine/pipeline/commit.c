@@ -2,10 +2,11 @@
  *
  *   BEGIN; INSERT transactions; flush  ->  which are new  ->  evaluator  ->  INSERT predictions, anomalies; COMMIT; sync
  *
- * Two connections take turns: while one commits a group (p->committing), the other has the next one inserted, and the
- * evaluator judges it (p->front). Its verdicts and COMMIT are sent when the commit before it is answered, so groups are
- * committed in the order in which they were judged, and two are on the stream at most. Where the pool has only one
- * connection to give, BEGIN and INSERT follow right behind the COMMIT.
+ * For large groups two connections take turns: while one commits a group (p->committing), the other has the next one
+ * inserted, and the evaluator judges it (p->front). Its verdicts and COMMIT are sent when the commit before it is answered, so groups are
+ * committed in the order in which they were judged, and two are on the stream at most. Where the next group is small (it
+ * would cost more commits than it saves time) or the pool has only one connection to give, BEGIN and INSERT follow right
+ * behind the COMMIT.
  *
  * What fails before it was evaluated goes back to the head of the queue. What was evaluated is kept with its verdicts
  * and sent again, under the identities it had, until it is committed; nothing new is evaluated before. When the answer
@@ -370,7 +371,7 @@ static void send_chunks(struct cw_pipeline *p, struct group *g, struct cw_conn *
 static void send_group(struct cw_pipeline *p, struct group *g)
 {
 	struct stream *s = &p->stream;
-	struct lane *lane = &s->lanes[cw_stream_lane(s)];
+	struct lane *lane = &s->lanes[cw_stream_lane(p, g->n)];
 	bool keep_ids = g->evaluated && !g->renumber;
 
 	g->on_stream = lane->open = true;
@@ -646,7 +647,7 @@ static bool gathers(struct cw_pipeline *p)
 	struct stream *s = &p->stream;
 	int64_t left;
 
-	if (p->committing == NULL || p->conf.commit_lanes < 2 || p->ncuts > 0 || p->queued >= p->conf.group_max || p->queued >= s->cohort)
+	if (p->committing == NULL || !cw_stream_turns(p) || p->ncuts > 0 || p->queued >= p->conf.group_max || p->queued >= s->cohort)
 		return false;
 	left = s->commit_sent_us + s->commit_us / 2 - cw_clock_mono_us();
 	if (left <= 0)
@@ -680,7 +681,7 @@ void cw_commit_pump(struct cw_pipeline *p)
 	cw_rules_boundary(p);
 	if (p->replay_needed && p->front == NULL && p->committing == NULL && cw_list_empty(&p->kept) && !cw_reorg_holds(p))
 		cw_replay_start(p);
-	if (p->committing == NULL || p->conf.commit_lanes > 1)
+	if (p->committing == NULL || cw_stream_turns(p))
 		send_next(p);
 	cw_reorg_step(p);
 	cw_warm_step(p);

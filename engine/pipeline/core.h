@@ -250,7 +250,8 @@ void cw_stream_release(struct cw_pipeline *p);
 void cw_stream_open(struct cw_pipeline *p);      /* asks for what is missing */
 /* Open, and its connections live. A lease does not tell when they die: ask before anything is sent. */
 bool cw_stream_alive(struct cw_pipeline *p);
-int cw_stream_lane(const struct stream *s);      /* for the next group; the stream is alive */
+bool cw_stream_turns(const struct cw_pipeline *p);   /* what is queued is worth a connection of its own */
+int cw_stream_lane(const struct cw_pipeline *p, size_t n);   /* for the next group, of n; the stream is alive */
 /* Counts an answer; true if the stream goes on with it. */
 bool cw_stream_answered(struct cw_pipeline *p, struct group *g, const struct cw_err *err);
 /* Rolls back what is open on all lanes; when the last answer is in, cw_stream_settle has the groups recovered. */

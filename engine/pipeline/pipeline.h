@@ -28,6 +28,7 @@ struct cw_pipeline_conf {
 	uint32_t insert_rows;         /* in one INSERT, 128 (0 is that): of a larger group the first are judged while the rest go in */
 	int64_t commit_linger_us;     /* 0: a lone request commits at once */
 	uint32_t commit_lanes;        /* connections that take turns in committing: 1 (0 is 1) or 2 */
+	uint32_t lane_rows;           /* the second is for groups of so many, 256 */
 	uint32_t recent_hashes;       /* kept in memory, 1 << 16 */
 	int64_t wait_ms;              /* a transaction's waiters get CW_ERR_TIMEOUT after this, 30000 */
 	uint64_t replay_max;          /* at most so many of the newest transactions are replayed, 1000000; 0: none */

@@ -211,7 +211,7 @@ static void lease(struct cw_pipeline *p, struct lane *l)
 		l->request = cw_pool_lease(p->pool, on_lease, l);
 }
 
-/* The first lane opens the stream; the second is good to have. */
+/* The first lane opens the stream; the second is good to have, once there are large groups. */
 void cw_stream_open(struct cw_pipeline *p)
 {
 	struct stream *s = &p->stream;
@@ -222,15 +222,24 @@ void cw_stream_open(struct cw_pipeline *p)
 		s->state = STREAM_LEASING;
 		lease(p, &s->lanes[0]);
 	}
-	for (uint32_t i = 0; i < p->conf.commit_lanes && i < STREAM_LANES && s->state == STREAM_OPEN; i++)
+	for (uint32_t i = 0; i < STREAM_LANES && s->state == STREAM_OPEN && (i == 0 || cw_stream_turns(p)); i++)
 		if (s->lanes[i].again_us <= cw_clock_mono_us())
 			lease(p, &s->lanes[i]);
 }
 
-/* One that has no transaction open; else, where there is no other, behind the COMMIT that is on its way. */
-int cw_stream_lane(const struct stream *s)
+bool cw_stream_turns(const struct cw_pipeline *p)
 {
+	return p->conf.commit_lanes > 1 && p->queued >= p->conf.lane_rows;
+}
+
+/* A large group: one that has no transaction open. Else, or where there is no other, behind the COMMIT that is on its way. */
+int cw_stream_lane(const struct cw_pipeline *p, size_t n)
+{
+	const struct stream *s = &p->stream;
 	int busy = 0;
+
+	if (p->committing != NULL && (p->conf.commit_lanes < 2 || n < p->conf.lane_rows) && lane_lives(&s->lanes[p->committing->lane]))
+		return p->committing->lane;
 
 	for (int i = 0; i < STREAM_LANES; i++) {
 		if (!lane_lives(&s->lanes[i]))

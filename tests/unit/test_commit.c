@@ -540,6 +540,7 @@ static int run(uint32_t lanes, uint32_t rows, const char *name)
 	env.conf = cw_pipeline_conf_default;
 	env.conf.commit_lanes = lanes;
 	env.conf.insert_rows = rows;
+	env.conf.lane_rows = 12;         /* of the groups here some are larger */
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -829,6 +829,7 @@ int main(void)
 	env.conf = cw_pipeline_conf_default;
 	env.conf.commit_lanes = 2;
 	env.conf.insert_rows = 2;
+	env.conf.lane_rows = 1;
 	srunner_run_all(runner, CK_NORMAL);
 	pgtest_stop(&pg);
 	failed = srunner_ntests_failed(runner);
