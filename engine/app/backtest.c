@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "app/bundle.h"
 #include "app/config.h"
 #include "app/offline.h"
+#include "app/position.h"
 #include "app/tally.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -27,7 +29,6 @@
 #include "store/workbench.h"
 
 #define SAVE_MS 30000
-#define POSITION_MAX 65536
 #define REVIEWS_MAX 1000000
 #define TIME_MAX_US 253402300800000000   /* the year 10000: no block is so late */
 
@@ -242,12 +243,12 @@ int cw_backtest_save(struct cw_backtest *b, struct cw_err *err)
 		return -1;
 	snprintf(old, sizeof(old), "%s", b->state_path);
 	snprintf(b->state_path, sizeof(b->state_path), "%.599s", tmp);
-	cw_buf_printf(&out, "{\"seq\":%" PRIu64 ",\"alerts_bytes\":%ld,\"transactions\":%" PRIu64 ",\"warmed\":%" PRIu64
-	              ",\"faults\":%" PRIu64 ",\"first\":%" PRId64 ",\"last\":%" PRId64 ",\"cpu_us\":%" PRId64
-	              ",\"wall_us\":%" PRId64 "}\n", cw_offline_seq(b->run), ftell(b->alerts), b->tally.transactions,
-	              b->tally.warmed, b->tally.faults, b->tally.first_s, b->tally.last_s,
-	              b->cpu_before_us + (cw_offline_cpu_us(b->run) > 0 ? cw_offline_cpu_us(b->run) : 0),
-	              cw_clock_mono_us() - b->started_us);
+	cw_position_put(&(struct cw_position){
+		.seq = (int64_t)cw_offline_seq(b->run), .alerts_bytes = ftell(b->alerts),
+		.transactions = (int64_t)b->tally.transactions, .warmed = (int64_t)b->tally.warmed,
+		.faults = (int64_t)b->tally.faults, .first_s = b->tally.first_s, .last_s = b->tally.last_s,
+		.cpu_us = b->cpu_before_us + (cw_offline_cpu_us(b->run) > 0 ? cw_offline_cpu_us(b->run) : 0),
+		.wall_us = cw_clock_mono_us() - b->started_us }, &out);
 	snprintf(tmp, sizeof(tmp), "%s.tmp", b->position_path);
 	f = fopen(tmp, "we");
 	if (f == NULL || fwrite(out.data, 1, out.len, f) != out.len || fflush(f) != 0 || fsync(fileno(f)) != 0)
@@ -278,7 +279,7 @@ static double number_of(const struct cw_json *object, const char *name)
 	const struct cw_json *v = object != NULL ? cw_json_get(object, name) : NULL;
 	double x = 0;
 
-	return v != NULL && cw_json_to_double(v, &x) ? x : 0;
+	return v != NULL && cw_json_to_double(v, &x) && fabs(x) < 9e15 ? x : 0;   /* what an integer can take */
 }
 
 static const char *text_of(const struct cw_json *object, const char *name)
@@ -347,25 +348,29 @@ static int read_lines(struct cw_backtest *b, long bytes, struct cw_err *err)
 static int read_position(struct cw_backtest *b, struct cw_err *err)
 {
 	size_t len;
-	const char *text = cw_file_read(b->position_path, POSITION_MAX, &len, b->arena, err);
-	struct cw_json_error fault;
-	const struct cw_json *json = text != NULL ? cw_json_parse(text, len, 8, b->arena, &fault) : NULL;
-	long bytes = (long)number_of(json, "alerts_bytes");
+	const char *text = cw_file_read(b->position_path, CW_POSITION_MAX, &len, b->arena, err);
+	struct cw_position at;
+	struct cw_err why;
+	struct stat st;
 
-	if (json == NULL)
+	if (text == NULL)
 		return cw_err_set(err, CW_ERR_NOT_FOUND, "there is no interrupted run in \"%s\"", b->conf.state_dir);
-	if (truncate(b->alerts_path, bytes) != 0)
+	if (cw_position_read(&at, text, len, b->arena, &why) != 0)
+		return cw_err_set(err, CW_ERR_INVALID, "cannot resume: \"%s\" is damaged: %s", b->position_path, why.msg);
+	if (stat(b->alerts_path, &st) != 0 || st.st_size < at.alerts_bytes)
+		return cw_err_set(err, CW_ERR_INVALID, "cannot resume: \"%s\" is gone, or shorter than it was", b->alerts_path);
+	if (truncate(b->alerts_path, at.alerts_bytes) != 0)
 		return cw_err_errno(err, CW_ERR_INVALID, "cannot resume: \"%s\"", b->alerts_path);
-	b->resume_seq = (uint64_t)number_of(json, "seq");
+	b->resume_seq = (uint64_t)at.seq;
 	snprintf(b->state_path, sizeof(b->state_path), "%.500s/backtest-%" PRIu64 ".ckpt", b->conf.state_dir, b->resume_seq);
-	b->tally.transactions = (uint64_t)number_of(json, "transactions");
-	b->tally.warmed = (uint64_t)number_of(json, "warmed");
-	b->tally.faults = (uint64_t)number_of(json, "faults");
-	b->tally.first_s = (int64_t)number_of(json, "first");
-	b->tally.last_s = (int64_t)number_of(json, "last");
-	b->cpu_before_us = (int64_t)number_of(json, "cpu_us");
-	b->started_us -= (int64_t)number_of(json, "wall_us");
-	return read_lines(b, bytes, err);
+	b->tally.transactions = (uint64_t)at.transactions;
+	b->tally.warmed = (uint64_t)at.warmed;
+	b->tally.faults = (uint64_t)at.faults;
+	b->tally.first_s = at.first_s;
+	b->tally.last_s = at.last_s;
+	b->cpu_before_us = at.cpu_us;
+	b->started_us -= at.wall_us;
+	return read_lines(b, at.alerts_bytes, err);
 }
 
 /* What a kept run belongs to: rules, parameters, stream, range. */

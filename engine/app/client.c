@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,10 +46,26 @@ static size_t on_data(char *data, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
+/* "123\n127.0.0.1:80\n": both, or neither, since the number may be signalled to. */
+static void read_noted(const char *text, char *address, size_t size, pid_t *pid)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+	size_t len = *end == '\n' ? strcspn(end + 1, "\n") : 0;
+
+	if (*text < '1' || *text > '9' || number < 2 || number > INT_MAX || len == 0 || len >= size || end[1 + len] != '\n')
+		return;
+	for (size_t i = 1; i <= len; i++)
+		if (end[i] <= ' ' || end[i] >= 0x7f)
+			return;
+	*pid = (pid_t)number;
+	memcpy(address, end + 1, len);
+	address[len] = '\0';
+}
+
 bool cw_engine_running(const char *data_dir, char *address, size_t size, pid_t *pid)
 {
 	char path[512], text[512];
-	char *eol;
 	ssize_t n;
 	int fd, locked;
 
@@ -61,15 +78,10 @@ bool cw_engine_running(const char *data_dir, char *address, size_t size, pid_t *
 	locked = flock(fd, LOCK_SH | LOCK_NB);
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
-	if (locked == 0 || n <= 0)
+	if (locked == 0)
 		return false;
-	text[n] = '\0';
-	*pid = (pid_t)strtol(text, &eol, 10);
-	if (*eol == '\n') {
-		size_t len = strcspn(eol + 1, "\n");
-
-		snprintf(address, size, "%.*s", (int)len, eol + 1);
-	}
+	text[n > 0 ? n : 0] = '\0';
+	read_noted(text, address, size, pid);
 	return true;
 }
 

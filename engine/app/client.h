@@ -35,7 +35,7 @@ int cw_client_busy(const struct cw_client *client);
 /* What can be sent and received now, without waiting: for a caller that has other work meanwhile. */
 void cw_client_drive(struct cw_client *client);
 
-/* Is an engine running on this data directory? Fills address ("" if unknown) and pid. */
+/* Is an engine running on this data directory? Fills address and pid; "" and 0 while it has not noted them yet. */
 bool cw_engine_running(const char *data_dir, char *address, size_t size, pid_t *pid);
 
 #endif

@@ -95,9 +95,11 @@ static int split(struct lines *in, struct cw_err *err)
 static int next_line(struct lines *in, struct cw_err *err)
 {
 	size_t len;
+	z_off_t from;
 	int code;
 
 	do {
+		from = gztell(in->file);
 		if (gzgets(in->file, in->text, LINE_MAX_BYTES) == NULL) {
 			const char *why = gzerror(in->file, &code);
 
@@ -109,6 +111,8 @@ static int next_line(struct lines *in, struct cw_err *err)
 		in->line++;
 		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): gzgets gave text, so it is not NULL. */
 		len = strlen(in->text);
+		if (gztell(in->file) - from != (z_off_t)len)
+			return wrong(in, err, "a NUL in the line");
 		if (len + 1 == LINE_MAX_BYTES)
 			return wrong(in, err, "the line is longer than 1 MiB");
 		while (len > 0 && (in->text[len - 1] == '\n' || in->text[len - 1] == '\r'))
@@ -157,10 +161,12 @@ static bool read_time(const char *text, int64_t *seconds)
 	int64_t us;
 	double number;
 
-	snprintf(buf, sizeof(buf), "%s", text);
+	if (strlen(text) + 1 >= sizeof(buf))
+		return false;
+	strcpy(buf, text);
 	if (strlen(buf) >= 19 && buf[10] == ' ')
 		buf[10] = 'T';
-	if (cw_time_parse(buf, &us) != 0 && strlen(buf) < sizeof(buf) - 1) {
+	if (cw_time_parse(buf, &us) != 0) {
 		strcat(buf, "Z");
 		if (cw_time_parse(buf, &us) != 0) {
 			number = strtod(text, &end);

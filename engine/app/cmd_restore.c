@@ -62,12 +62,14 @@ static bool exists(const char *path)
 
 /* ---- the engine ---- */
 
-static void find_engine(struct work *w)
+static int find_engine(struct work *w, struct cw_err *err)
 {
 	char address[256];
 
-	if (!cw_engine_running(w->config->data_dir, address, sizeof(address), &w->engine))
-		w->engine = 0;
+	if (cw_engine_running(w->config->data_dir, address, sizeof(address), &w->engine) && w->engine == 0)
+		return cw_err_set(err, CW_ERR_BUSY, "an engine is starting on \"%s\"; try again when it listens",
+		                  w->config->data_dir);
+	return 0;
 }
 
 /* Until it listens again; it notes its address anew when it does. */
@@ -471,9 +473,9 @@ static int run(struct work *w)
 	struct cw_err err;
 	char old[PATH_MAX];
 
-	if (cw_backup_open(&w->backup, w->config, &err) != 0 || path_of(old, w->backup.base, "pg.old", &err) != 0)
+	if (cw_backup_open(&w->backup, w->config, &err) != 0 || path_of(old, w->backup.base, "pg.old", &err) != 0 ||
+	    find_engine(w, &err) != 0)
 		return fail(w, &err);
-	find_engine(w);
 	/* Folders are exchanged without a server of ours on them. */
 	if (w->confirm || w->undo)
 		return w->backup.private_cluster && exists(old) ? afterwards(w) : with_database(w, afterwards);

@@ -92,6 +92,8 @@ static int lock_data_dir(struct cw_engine *e, struct cw_err *err)
 		return cw_err_errno(err, CW_ERR_INVALID, "could not open \"%s\"", path);
 	if (flock(e->pid_fd, LOCK_EX | LOCK_NB) != 0)
 		return cw_err_set(err, CW_ERR_BUSY, "another engine runs on the data directory \"%s\"", e->config->data_dir);
+	if (ftruncate(e->pid_fd, 0) != 0)   /* what another has left is not ours */
+		return cw_err_errno(err, CW_ERR_SYSTEM, "could not write \"%s\"", path);
 	return 0;
 }
 

@@ -104,6 +104,8 @@ static const char *take(struct reader *r, size_t *len)
 	if (n >= r->left - sizeof(n))
 		return NULL;
 	text = r->at + sizeof(n);
+	if (text[n] != '\0')
+		return NULL;
 	r->at += sizeof(n) + n + 1;
 	r->left -= sizeof(n) + n + 1;
 	if (len != NULL)

@@ -1,15 +1,21 @@
 /* fuzz_files.c - files that are read back or handed over: the heads of the audit log, lists, records of transactions (NDJSON,
- * CSV, gzip), the trail of a source, the manifest of a backup. First byte: which; the rest is the file. What is taken comes
- * out again as it went in, what is not gives an error that says something. */
+ * CSV, gzip), the trail of a source, the manifest of a backup, the position of a backtest, what an engine notes of itself, a
+ * bundle of rules. First byte: which; the rest is the file. What is taken comes out again as it went in, what is not gives an
+ * error that says something. */
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "app/backup.h"
+#include "app/client.h"
+#include "app/position.h"
 #include "auth/audit_head.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -17,6 +23,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "detect/lists.h"
+#include "pipeline/bundle.h"
+#include "pipeline/evaluate.h"
 #include "source/file.h"
 #include "source/trail.h"
 
@@ -179,9 +187,74 @@ static void manifest(const char *text, size_t len)
 	cw_buf_release(&out);
 }
 
+static void position(const char *text, size_t len)
+{
+	struct cw_arena *arena = cw_arena_new();
+	struct cw_position first = { 0 }, second = { 0 };
+	struct cw_buf out = CW_BUF_INIT;
+	struct cw_err err = { 0 };
+
+	if (cw_position_read(&first, text, len, arena, &err) != 0) {
+		check_error(&err);
+	} else {
+		cw_position_put(&first, &out);
+		check(cw_position_read(&second, out.data, out.len, arena, &err) == 0 && first.alerts_bytes >= 0);
+		check(memcmp(&first, &second, sizeof(first)) == 0);
+	}
+	cw_buf_release(&out);
+	cw_arena_free(&arena);
+}
+
+static void noted(const char *text, size_t len)
+{
+	static char dir[256];
+	char path[300], address[256];
+	pid_t pid;
+	int fd;
+
+	if (dir[0] == '\0') {
+		snprintf(dir, sizeof(dir), "%s/cw-fuzz-noted-%ld", getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp", (long)getpid());
+		check(mkdir(dir, 0700) == 0);
+	}
+	snprintf(path, sizeof(path), "%s/engine.pid", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	check(fd >= 0 && write(fd, text, len) == (ssize_t)len);
+	check(!cw_engine_running(dir, address, sizeof(address), &pid) && pid == 0 && address[0] == '\0');
+	check(flock(fd, LOCK_EX) == 0);
+	check(cw_engine_running(dir, address, sizeof(address), &pid));
+	check(pid == 0 ? address[0] == '\0' : pid > 1 && address[0] != '\0' && strpbrk(address, " \r\n") == NULL);
+	close(fd);
+}
+
+static void bundle(const char *text, size_t len)
+{
+	struct cw_bundle a, b;
+	struct cw_err err = { 0 };
+	size_t size = 0;
+	void *bytes;
+	int fd;
+
+	if (cw_bundle_unpack(&a, text, len) != 0)
+		return;
+	fd = cw_bundle_pack(&a, &size, &err);
+	if (fd < 0) {
+		check_error(&err);
+	} else {
+		bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+		check(bytes != MAP_FAILED && cw_bundle_unpack(&b, bytes, size) == 0);
+		check(a.nrules == b.nrules && a.nlists == b.nlists && strcmp(a.params_json, b.params_json) == 0);
+		for (int i = 0; i < a.nrules; i++)
+			check(strcmp(a.rules[i].name, b.rules[i].name) == 0 && a.rules[i].len == b.rules[i].len);
+		cw_bundle_release(&b);
+		munmap(bytes, size);
+		close(fd);
+	}
+	cw_bundle_release(&a);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const readers[])(const char *, size_t) = { heads, lists, records, trail, manifest };
+	static void (*const readers[])(const char *, size_t) = { heads, lists, records, trail, manifest, position, noted, bundle };
 	char *text;
 
 	if (size == 0)
@@ -189,7 +262,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = malloc(size > 1 ? size - 1 : 1); /* a copy without a byte behind it */
 	check(text != NULL);
 	memcpy(text, data + 1, size - 1);
-	readers[(size_t)(data[0] + 2) % (sizeof(readers) / sizeof(*readers))](text, size - 1); /* '0' is the first */
+	readers[(size_t)data[0] % (sizeof(readers) / sizeof(*readers))](text, size - 1); /* '0' is the first */
 	free(text);
 	return 0;
 }

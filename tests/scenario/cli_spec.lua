@@ -46,6 +46,23 @@ describe("command line", function()
     end)
   end
 
+  it("says what is wrong with a file to score, and where", function()
+    for _, case in ipairs {
+      { "series", "timestamp,value\n" .. ("2"):rep(60) .. ",1\n", ':2: "' .. ("2"):rep(60) .. '" is not a time' },
+      { "series", "timestamp,value\n2026-01-01T00:00:00Z" .. (" "):rep(40) .. "x,1\n", "is not a time" },
+      { "series", "timestamp,value\n1,1\n2,1\0,5\n", ":3: a NUL in the line" }, { "series", "time,value\n1,1\n", ':1: the header must name' },
+      { "series", "timestamp,value\n1,nan\n", ':2: "nan" is not a number' }, { "table", "a,b\n1,2\n3\n", ":3: 1 cells where the header has 2" },
+      { "table", "a,b\n1,0x10\n", ':2: "0x10" is not a number' }, { "table", "a,b\n1,1e999\n", ':2: "1e999" is not a number' },
+      { "table", "label\n1\n", "names no column but the label" }, { "table", "", "the file is empty" }, { "table", "a,b\n", "no rows" },
+      { "table", "a,b\n1," .. ("1"):rep(2 ^ 20) .. "\n", ":2: the line is longer than 1 MiB" },
+    } do
+      engine.write(dir .. "/in.csv", case[2])
+      local code, text = cw("detect " .. case[1] .. " " .. dir .. "/in.csv")
+      assert.equal(2, code, text)
+      assert.is_truthy(text:find(case[3], 1, true), text)
+    end
+  end)
+
   it("runs a file in the sandbox", function()
     engine.write(dir .. "/a.lua", "local t = { 1, 2 } return 1 + 1, 'x', t")
     local code, text = cw("lua run " .. dir .. "/a.lua")

@@ -150,6 +150,11 @@ describe("offline runs", function()
       local rc, text = engine.run(command .. " --resume")
       assert.equal(1, rc, text)
       assert.is_truthy(text:find("no interrupted run", 1, true), text)
+      engine.write(state .. "/backtest.json", '{"seq":1}')
+      rc, text = engine.run(command .. " --resume")
+      assert.equal(2, rc, text)
+      assert.is_truthy(text:find('is damaged: "alerts_bytes"', 1, true), text)
+      os.remove(state .. "/backtest.json")
     end
   end)
 
