@@ -290,7 +290,8 @@ describe("audit, with a role of its own for the engine", function()
       assert.is_truthy(words:find("permission denied", 1, true) or words:find("must be owner", 1, true), words)
     end
     e:stop()
-    code, words = engine.run("DATABASE_URL='" .. url "chainwatch" .. "' " .. engine.bin .. " audit verify")
+    -- a directory of its own: the usual one may have another engine's heads
+    code, words = engine.run("CHAINWATCH_DATA_DIR=" .. dir .. " DATABASE_URL='" .. url "chainwatch" .. "' " .. engine.bin .. " audit verify")
     assert.equal(0, code, words)
   end)
 end)
