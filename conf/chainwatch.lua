@@ -87,6 +87,7 @@ return {
 		-- statement_ms = 30000,                   -- statement_timeout; 0: none
 		-- stats_s = 15,                           -- how often PostgreSQL's statistics become metrics; 0: never
 		-- connect_ms = 5000,                      -- time to connect
+		-- start_wait_s = 60,                      -- wait for a PostgreSQL that is away at start (restart)
 	},
 	pipeline = {
 		-- queue_limit = 16384,                    -- transactions admitted, not committed yet

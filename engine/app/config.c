@@ -111,6 +111,7 @@ static const struct setting settings[] = {
 	INT("database", "statement_ms", statement_ms, "30000", 0, 3600000, RELOAD, "statement_timeout; 0: none"),
 	INT("database", "stats_s", db_stats_s, "15", 0, 3600, RESTART, "how often PostgreSQL's statistics become metrics; 0: never"),
 	INT("database", "connect_ms", connect_ms, "5000", 10, 600000, RELOAD, "time to connect"),
+	INT("database", "start_wait_s", start_wait_s, "60", 0, 86400, RESTART, "wait for a PostgreSQL that is away at start"),
 
 	INT("pipeline", "queue_limit", queue_limit, "16384", 1000, 10000000, RELOAD, "transactions admitted, not committed yet"),
 	INT("pipeline", "group_max", group_max, "1000", 1, 10000, RELOAD, "transactions in one commit"),

@@ -48,7 +48,7 @@ struct cw_config {
 	const char *shared_buffers;
 	const char *migrations_dir;
 	bool migrate;
-	int64_t pool_size, pool_overflow, pool_wait_ms, pool_recycle_s, pool_queue, statement_ms, connect_ms, db_stats_s;
+	int64_t pool_size, pool_overflow, pool_wait_ms, pool_recycle_s, pool_queue, statement_ms, connect_ms, start_wait_s, db_stats_s;
 	/* pipeline */
 	int64_t queue_limit, group_max, commit_lanes, commit_linger_us, recent_hashes, wait_ms, ring_slots, replay_max;
 	/* rules */

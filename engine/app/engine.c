@@ -52,6 +52,7 @@
 #include "loop/work.h"
 #include "lua/scripts.h"
 #include "pg/cluster.h"
+#include "pg/conn.h"
 #include "pg/migrate.h"
 #include "pg/pool.h"
 #include "pg/result.h"
@@ -68,6 +69,7 @@
 #define DRAIN_MS 10000           /* for requests in flight at the end; then they are cut */
 #define CLUSTER_CHECK_MS 250     /* a private PostgreSQL that died is started again */
 #define MAIL_THREADS 4           /* mails under way at a time */
+#define REACH_AGAIN_MS 500       /* one of somebody else that is away at start is asked again */
 #define SSE_RING 4096
 #define SSE_HEARTBEAT_MS 15000
 
@@ -166,6 +168,50 @@ static void check_cluster(void *arg)
 	cw_timer_set(e->cluster_timer, CLUSTER_CHECK_MS);
 }
 
+static void on_reached(void *arg, struct cw_conn *conn, const struct cw_err *err)
+{
+	(void)conn;
+	on_answer(arg, err);
+}
+
+static void on_pause_over(void *arg)
+{
+	on_answer(arg, NULL);
+}
+
+static int try_database(struct cw_engine *e, struct cw_err *err)
+{
+	struct cw_answer *reached = new_answer(e);
+	struct cw_conn *conn = cw_conn_new(e->loop, e->conninfo, e->config->connect_ms, on_reached, reached);
+	int rc = wait_answer(e, reached, err);
+
+	cw_conn_free(&conn);
+	return rc;
+}
+
+/* Machines start in any order, and one of us may be started again while the database is. */
+static int reach_database(struct cw_engine *e, struct cw_err *err)
+{
+	int64_t until_us = cw_clock_mono_us() + e->config->start_wait_s * 1000000;
+
+	for (bool told = false; try_database(e, err) != 0; told = true) {
+		struct cw_answer *pause = new_answer(e);
+		struct cw_timer *timer;
+		struct cw_err stopped;
+
+		if (e->stopping || cw_clock_mono_us() >= until_us)
+			return -1;
+		if (!told)
+			cw_log_err(CW_LOG_WARN, "pg", "waiting for the database (database.start_wait_s)", err);
+		timer = cw_timer_new(e->loop, on_pause_over, pause);
+		cw_timer_set(timer, REACH_AGAIN_MS);
+		if (wait_answer(e, pause, &stopped) != 0)
+			*err = stopped;
+		cw_timer_free(&timer);
+	}
+	return 0;
+}
+
 static int start_database(struct cw_engine *e, struct cw_err *err)
 {
 	struct cw_cluster_conf conf = { .shared_buffers = e->config->shared_buffers };
@@ -176,7 +222,7 @@ static int start_database(struct cw_engine *e, struct cw_err *err)
 	/* A copy: a reload replaces the configuration. */
 	e->conninfo = cw_arena_strndup(e->kept, e->config->database_url, strlen(e->config->database_url));
 	if (e->conninfo[0] != '\0')
-		return 0;
+		return reach_database(e, err);
 	snprintf(dir, sizeof(dir), "%s/pg", e->config->data_dir);
 	conf.dir = dir;
 	if (cw_backup_open(backup, e->config, err) != 0)

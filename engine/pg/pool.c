@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -16,11 +17,13 @@
 
 #define REQUEST_MAGIC 0x50475251u
 #define LEASE_MAGIC   0x5047454cu
+#define RENEW_US      5000000  /* sessions that may only read are opened anew no more often */
 #define GROUP_MAX     8        /* reads in one transaction: more gains little and makes the first wait for the last */
 #define SHARE_DEPTH   16       /* requests on one connection */
 #define SLOW_US       10000    /* a statement that takes longer on average is sent alone, and nothing behind it */
 #define HOT_MAX       8
 #define BACKLOG_US    2000     /* so long a pipeline of fast statements costs less than waking another server process */
+#define RENEW_US      5000000  /* sessions that may only read are opened anew no more often */
 
 const struct cw_pool_conf cw_pool_conf_default = { .size = 20, .overflow = 10, .wait_ms = 30000, .recycle_s = 3600,
 	                                               .check_idle_s = 30, .connect_ms = 5000, .statement_ms = 30000,
@@ -260,6 +263,21 @@ static void note_time(struct request *r, struct slot *slot, bool ok)
 	s->cost_us = s->cost_us == 0 ? s->mean_us : moved(s->cost_us, (now_us - from_us) / r->members);
 }
 
+bool cw_pool_outlived(struct cw_pool *pool, const struct cw_err *err)
+{
+	int64_t now_us = cw_clock_mono_us();
+
+	if (strcmp(err->sqlstate, "25006") != 0)
+		return false;
+	if (pool->renewed_us != 0 && now_us - pool->renewed_us < RENEW_US)
+		return true;
+	pool->renewed_us = now_us;
+	pool->generation++;
+	cw_log_err(CW_LOG_WARN, "pg", "the database takes no writes, its connections are opened anew", err);
+	cw_timer_set(pool->housekeeping, 0);
+	return true;
+}
+
 static void retire_or_keep(struct slot *slot)
 {
 	if (!slot->doomed) {
@@ -283,6 +301,8 @@ static void on_answer(void *arg, const struct cw_result *res, const struct cw_er
 	slot->slow -= r->slow;
 	slot->backlog_us -= r->cost_us;
 	note_time(r, slot, err == NULL);
+	if (err != NULL)
+		cw_pool_outlived(pool, err);
 	if (slot->depth == 0 && slot->state == SLOT_BUSY && slot->conn != NULL &&
 	    cw_conn_state(slot->conn) == CW_CONN_READY)
 		retire_or_keep(slot);

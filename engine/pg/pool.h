@@ -7,6 +7,7 @@
 #ifndef CW_PG_POOL_H
 #define CW_PG_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pg/conn.h"
@@ -59,6 +60,10 @@ struct cw_conn *cw_lease_conn(struct cw_lease *lease);    /* check its state: it
  * anyway). What is still in flight is waited for first, so it may follow directly on sending COMMIT and a sync. Allowed
  * after the pool is gone, too: a lease outlives it, with a dead connection. */
 void cw_lease_release(struct cw_lease **lease, int clean);
+
+/* True for the error of a session that may only read (SQLSTATE 25006): its server has become a standby, or the database was
+ * read-only when it began. It would never heal, so all are opened anew, every 5 s at most; a lease is to be thrown away. */
+bool cw_pool_outlived(struct cw_pool *pool, const struct cw_err *err);
 
 struct cw_pool_stats { int size, busy, idle, connecting, waiting; uint64_t checkouts, timeouts, refused, recycled, failed; };
 struct cw_pool_stats cw_pool_stats(const struct cw_pool *pool);

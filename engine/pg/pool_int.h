@@ -46,7 +46,8 @@ struct cw_pool {
 	struct cw_loop *loop;
 	struct cw_pool_conf conf;
 	char *conninfo;
-	uint64_t generation;         /* counts changes of conninfo */
+	uint64_t generation;         /* counts changes of conninfo, and sessions outlived */
+	int64_t renewed_us;          /* when that was last */
 	uint64_t dispatch;           /* number of the next one, from 1 */
 	struct cw_list slots[SLOT_STATES];
 	int nslots[SLOT_STATES];

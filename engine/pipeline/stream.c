@@ -80,15 +80,16 @@ static void back_off(struct cw_pipeline *p)
 void cw_stream_settle(struct cw_pipeline *p)
 {
 	struct stream *s = &p->stream;
-	bool data;
+	bool data, outlived;
 
 	if (s->state != STREAM_FAILING || s->outstanding > 0)
 		return;
 	data = s->culprit != NULL && cw_is_data_error(&s->err);
+	outlived = cw_pool_outlived(p->pool, &s->err);
 	for (int i = 0; i < STREAM_LANES; i++) {
 		struct lane *l = &s->lanes[i];
 
-		if (l->conn != NULL && (!lane_lives(l) || (l->open && !l->rolled_back)))
+		if (l->conn != NULL && (outlived || !lane_lives(l) || (l->open && !l->rolled_back)))
 			lane_drop(l);
 		l->open = false;
 	}

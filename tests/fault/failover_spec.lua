@@ -76,7 +76,7 @@ max_wal_senders = 4
 
   it("is not talked to when its certificate is not the one that is trusted", function()
     engine.write(base .. "/other.crt", sh("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout /dev/null 2>/dev/null"))
-    local code, words = engine.run(string.format("DATABASE_URL='%s' timeout 20 %s serve --listen 127.0.0.1:0 --data-dir %s/data0",
+    local code, words = engine.run(string.format("DATABASE_URL='%s' timeout 20 %s serve --listen 127.0.0.1:0 --data-dir %s/data0 --set database.start_wait_s=0",
       url("target_session_attrs=read-write&sslmode=verify-full&sslrootcert=" .. base .. "/other.crt"), engine.bin, base))
     assert.is_true(code ~= 0)
     assert.is_truthy(words:find("certificate verify failed", 1, true), words)

@@ -187,6 +187,44 @@ row {
   inject = function(t) kill("INT", postmaster(t)) end, hold = 3, heal = pg_start,
 }
 
+row {
+  name = "kill -9: engine and a server of one's own, which is started 3 s after the engine", external = true,
+  inject = function(t)
+    t.e:kill "KILL"
+    kill("KILL", postmaster(t))
+    t.e = engine.start { dir = t.dir, sets = t.row.sets, env = t.env, wait = false }
+  end,
+  hold = 3,
+  heal = function(t)
+    pg_start(t)
+    engine.wait("the engine to be up", 60, function()
+      t.e.port = tonumber((engine.read(t.dir .. "/engine.pid") or ""):match("\n127%.0%.0%.1:(%d+)\n"))
+      return t.e.port
+    end)
+  end,
+}
+
+-- As behind an address that leads to a primary which has become a standby: sessions that were opened meanwhile never heal.
+row {
+  name = "a database that is read-only for 4 s, for sessions that begin then", external = true, quick = true,
+  inject = function(t)
+    t.sql("ALTER DATABASE chainwatch SET default_transaction_read_only = on")
+    t.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'")
+  end,
+  hold = 4,
+  heal = function(t)
+    sh("psql -X -q %q -c 'SET default_transaction_read_only = off' -c 'ALTER DATABASE chainwatch RESET default_transaction_read_only'", t.url)
+  end,
+}
+
+row {
+  name = "LOCK TABLE of somebody else, 4 s; requests wait 1 s", sets = { "pipeline.wait_ms=1000" },
+  inject = function(t)
+    os.execute(string.format("psql -X -q %q -c 'BEGIN; LOCK TABLE transactions, predictions, anomalies; SELECT pg_sleep(4)' >/dev/null &", t.url))
+  end,
+  hold = 4.5,
+}
+
 -- ---- frozen ----
 
 local function stop(pids) return function(t) t.frozen = pids(t); kill("STOP", t.frozen) end end
