@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -69,6 +70,7 @@
 #define DRAIN_MS 10000           /* for requests in flight at the end; then they are cut */
 #define CLUSTER_CHECK_MS 250     /* a private PostgreSQL that died is started again */
 #define MAIL_THREADS 4           /* mails under way at a time */
+#define DESCRIPTORS 65536        /* as many as may be open at once, where the system allows it */
 #define REACH_AGAIN_MS 500       /* one of somebody else that is away at start is asked again */
 #define SSE_RING 4096
 #define SSE_HEARTBEAT_MS 15000
@@ -676,6 +678,17 @@ static int start_parts(struct cw_engine *e, struct cw_zygote *zygote, struct cw_
 	return 0;
 }
 
+/* The usual soft limit of 1024 is for programs that call select(). */
+static void raise_descriptors(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= DESCRIPTORS)
+		return;
+	files.rlim_cur = files.rlim_max < DESCRIPTORS ? files.rlim_max : DESCRIPTORS;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *sets, int nsets,
                                   struct cw_zygote *zygote, struct cw_err *err)
 {
@@ -683,6 +696,7 @@ struct cw_engine *cw_engine_start(struct cw_config **config, const char *const *
 	int64_t from_us = cw_clock_mono_us();
 
 	cw_mem_keep_reserve(MEMORY_RESERVE);
+	raise_descriptors();
 	e->config = *config;
 	e->chain_id = (uint64_t)e->config->chain_id;
 	*config = NULL;

@@ -19,7 +19,6 @@
 /* How far ahead the stages of prefetch look. */
 static const uint64_t ahead[CW_PREFETCH_STAGES] = { 9, 6, 3 };
 #define SCRATCH_JOURNAL (16ul << 20)
-#define HIGH_FD 64
 
 struct child {
 	const struct cw_evaluator_ops *ops;
@@ -58,9 +57,9 @@ static _Noreturn void fail(struct child *c, const struct cw_err *err)
 /* The three that stay get their numbers, all others are closed. */
 static int keep_descriptors(const int fds[CW_PASS_COUNT], struct cw_err *err)
 {
-	int words = fcntl(fds[CW_PASS_WORDS], F_DUPFD, HIGH_FD);
-	int wake = fcntl(fds[CW_PASS_WAKE], F_DUPFD, HIGH_FD);
-	int engine = fcntl(fds[CW_PASS_ENGINE], F_DUPFD, HIGH_FD);
+	int words = fcntl(fds[CW_PASS_WORDS], F_DUPFD, CW_FD_FIRST_CLOSED);
+	int wake = fcntl(fds[CW_PASS_WAKE], F_DUPFD, CW_FD_FIRST_CLOSED);
+	int engine = fcntl(fds[CW_PASS_ENGINE], F_DUPFD, CW_FD_FIRST_CLOSED);
 
 	if (dup2(words, CW_FD_WORDS) < 0 || dup2(wake, CW_FD_WAKE) < 0 || dup2(engine, CW_FD_ENGINE) < 0 ||
 	    close_range(0, CW_FD_WORDS - 1, 0) != 0 || close_range(CW_FD_FIRST_CLOSED, ~0u, 0) != 0)

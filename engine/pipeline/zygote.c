@@ -103,7 +103,7 @@ static _Noreturn void serve(int fd, const struct cw_evaluator_ops *ops, int64_t 
  * which moves out of the way. */
 static int settle(int *fd, int64_t engine_pid, struct cw_err *err)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), moved = fcntl(*fd, F_DUPFD_CLOEXEC, 100);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), moved = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
 
 	if (null < 0 || moved < 0)
 		return cw_err_set(err, CW_ERR_SYSTEM, "could not start the zygote: %s", strerror(errno));
