@@ -102,10 +102,11 @@ static struct cw_slice trimmed(const char *from, const char *end)
 /* The part before the next ';', which is cut off `rest`; false at the end. */
 static bool next_part(struct cw_slice *rest, struct cw_slice *part)
 {
-	const char *end = rest->p + rest->len, *mark;
+	const char *end, *mark;
 
 	if (rest->p == NULL)
 		return false;
+	end = rest->p + rest->len;
 	mark = memchr(rest->p, ';', rest->len);
 	*part = trimmed(rest->p, mark != NULL ? mark : end);
 	*rest = mark != NULL ? (struct cw_slice){ mark + 1, (size_t)(end - mark - 1) } : (struct cw_slice){ NULL, 0 };

@@ -428,6 +428,40 @@ START_TEST(partitions_keep_rows_and_schema_both_ways)
 }
 END_TEST
 
+/* A statement that begins while rows move to the partition of their month sees all of them. */
+START_TEST(rows_that_move_are_seen)
+{
+	struct cw_migrations m = load("migrations");
+	PGconn *mover, *reader;
+	PGresult *res;
+	char conninfo[512];
+	struct cw_err err;
+
+	snprintf(conninfo, sizeof(conninfo), "%s", pgtest_create_database(pg, "moves"));
+	ck_assert_msg(up(&m, conninfo, 0, &err) >= 1, "%s", err.msg);
+	free(text_of(conninfo, "INSERT INTO system_metrics (metric_name, metric_value) SELECT 'm', i FROM generate_series(1, 50) i"));
+	mover = PQconnectdb(conninfo);
+	reader = PQconnectdb(conninfo);
+	PQclear(PQexec(mover, "BEGIN"));
+	res = PQexec(mover, "SELECT partition_add('system_metrics', (now() AT TIME ZONE 'UTC')::date)");
+	ck_assert_msg(PQresultStatus(res) == PGRES_TUPLES_OK, "%s", PQerrorMessage(mover));
+	PQclear(res);
+	ck_assert_int_eq(PQsendQuery(reader, "SELECT count(*) FROM system_metrics"), 1);
+	while (strcmp(pgtest_value(pg, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE"
+	                           " 'SELECT count(*) FROM system_metrics%'"), "1") != 0)
+		usleep(10000);
+	PQclear(PQexec(mover, "COMMIT"));
+	res = PQgetResult(reader);
+	ck_assert_msg(PQresultStatus(res) == PGRES_TUPLES_OK, "%s", PQerrorMessage(reader));
+	ck_assert_str_eq(PQgetvalue(res, 0, 0), "50");
+	PQclear(res);
+	PQfinish(reader);
+	PQfinish(mover);
+	expect(conninfo, "SELECT count(*) FROM partitions.system_metrics_default", "0");
+	cw_migrations_release(&m);
+}
+END_TEST
+
 START_TEST(versions_choose_the_steps)
 {
 	const char *conninfo = pgtest_create_database(pg, "versions");
@@ -885,6 +919,7 @@ int main(void)
 	tcase_add_test(server, repository_goes_up_down_and_up_again);
 	tcase_add_test(server, repository_has_what_the_design_fixes);
 	tcase_add_test(server, partitions_keep_rows_and_schema_both_ways);
+	tcase_add_test(server, rows_that_move_are_seen);
 	tcase_add_test(server, versions_choose_the_steps);
 	tcase_add_test(server, failing_step_leaves_nothing_and_names_the_line);
 	tcase_add_test(server, step_outside_a_transaction_runs);
