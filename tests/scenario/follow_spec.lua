@@ -184,6 +184,9 @@ describe("following a chain", function()
       random_change(node)
       if step % 4 == 0 then settled(e, node) end
     end
+    random_payments(node, 3)         -- whatever chance did: these are taken in, and then taken back
+    node:mine(1)
+    settled(e, node)
     node:rpc("anvil_reorg", 2, {})
     local s = settled(e, node)
     assert.is_true(s.reorgs > 0, "seed " .. seed)
