@@ -47,7 +47,7 @@ run_one() {   # name, command...
 }
 
 # Lines "name command" on stdin. What waits longest begins first, so that nothing is left to wait for alone at the end.
-slow='delivery_spec backup_spec follow_spec kill_spec operation_docs_spec migrate_spec state_spec secrets_spec'
+slow='delivery_spec backup_spec follow_spec operation_docs_spec migrate_spec state_spec secrets_spec'
 run_all() {
 	local name cmd names=() lines first once=
 	[ "${RETRY:-1}" != 0 ] || once=last
