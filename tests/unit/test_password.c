@@ -1,4 +1,5 @@
 #include <check.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -148,10 +149,14 @@ START_TEST(queue_is_bounded)
 END_TEST
 
 /* The workers' own queue is full of other work. */
+static atomic_bool asleep, awake;
+
 static void nap(void *arg)
 {
 	(void)arg;
-	usleep(50000);
+	asleep = true;
+	while (!awake)
+		usleep(1000);
 }
 
 static void napped(void *arg, bool ran)
@@ -164,11 +169,15 @@ START_TEST(workers_may_be_busy_with_other_things)
 {
 	struct cw_err err;
 
+	ck_assert_int_eq(cw_work_submit(work, nap, napped, NULL), 0);
+	while (!asleep)   /* the only thread has taken it */
+		usleep(1000);
 	while (cw_work_submit(work, nap, napped, NULL) == 0)
 		continue;
 	ck_assert_ptr_null(cw_password_hash(passwords, "a", 1, on_result, NULL, &err));
 	ck_assert_int_eq(err.code, CW_ERR_BUSY);
 	ck_assert_int_eq(answers, 0);
+	awake = true;
 }
 END_TEST
 
