@@ -19,6 +19,7 @@
 #include "auth/audit.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -42,12 +43,16 @@ struct cw_reload {
 	uint64_t query;
 	int read_rc, routes_before;
 	bool again, prepared, digest_known;
+	struct cw_timer *busy;       /* set while lists are being swapped: then it goes on. NULL: not so */
+	int64_t busy_until_us;       /* 0: it has not waited yet */
 	unsigned char scripts_digest[32];
 	cw_reload_fn *fn;
 	cw_reload_change_fn *change_fn;
 	void *arg;
 };
 
+#define BUSY_MS 50
+#define BUSY_MAX_US (20 * INT64_C(1000000))
 #define WATCHED_FOLDERS 6
 #define WATCHED_FILES 2
 
@@ -134,6 +139,7 @@ static void release(struct cw_reload *r)
 	cw_config_free(&r->config);
 	cw_arena_free(&r->arena);
 	cw_buf_release(&r->notes);
+	cw_timer_free(&r->busy);
 	cw_free(r);
 }
 
@@ -235,6 +241,7 @@ static void make_live(struct cw_reload *r)
 }
 
 static void on_rules(void *arg, const char *report, const struct cw_err *err);
+static void load(void *arg);
 
 /* True: a candidate was to blame, and all else is being loaded without it. */
 static bool again_without(struct cw_reload *r, const struct cw_err *err)
@@ -262,6 +269,40 @@ static void on_rules(void *arg, const char *report, const struct cw_err *err)
 	}
 }
 
+/* Lists that changed in the database are swapped by the same evaluators: not the caller's fault, and soon over. */
+static bool wait_for_lists(struct cw_reload *r)
+{
+	int64_t now = cw_clock_mono_us();
+
+	if (r->err.code != CW_ERR_BUSY)
+		return false;
+	if (r->busy == NULL)
+		r->busy = cw_timer_new(r->engine->loop, load, r);
+	if (r->busy_until_us == 0)
+		r->busy_until_us = now + BUSY_MAX_US;
+	if (now >= r->busy_until_us)
+		return false;
+	cw_timer_set(r->busy, BUSY_MS);
+	return true;
+}
+
+static void load(void *arg)
+{
+	struct cw_reload *r = arg;
+	struct cw_engine *e = r->engine;
+
+	if (apply_config(e, r->config, &r->err) == 0) {
+		if (cw_pipeline_load_rules(e->pipeline, &r->bundle, on_rules, r, &r->err) == 0) {
+			cw_timer_free(&r->busy);
+			return;
+		}
+		apply_config(e, e->config, NULL);
+		if (wait_for_lists(r))
+			return;
+	}
+	finish(r, NULL, &r->err);
+}
+
 static void on_files(void *arg, bool ran)
 {
 	struct cw_reload *r = arg;
@@ -277,11 +318,7 @@ static void on_files(void *arg, bool ran)
 		finish(r, NULL, &r->err);
 		return;
 	}
-	if (apply_config(e, r->config, &r->err) != 0 ||
-	    cw_pipeline_load_rules(e->pipeline, &r->bundle, on_rules, r, &r->err) != 0) {
-		apply_config(e, e->config, NULL);
-		finish(r, NULL, &r->err);
-	}
+	load(r);
 }
 
 /* On a worker thread: touches only what `r` owns. */
@@ -399,6 +436,8 @@ void cw_reload_cancel(struct cw_engine *e)
 	}
 	if (e->reload != NULL && e->reload->query != 0) {
 		cw_pool_cancel(e->pool, e->reload->query);
+		release(e->reload);
+	} else if (e->reload != NULL && e->reload->busy != NULL) {
 		release(e->reload);
 	} else if (e->reload != NULL) {
 		e->reload->engine = NULL;

@@ -325,6 +325,17 @@ describe("labels", function()
     assert.is_true(worst < took / 2, ("an answer took %.3f s of the %.3f s that a list of %d bytes was read"):format(worst, took, #body))
   end)
 
+  it("are swapped while reloads come: those wait", function()
+    for n = 1, 8 do
+      local csv = "address,category\n" .. X .. ("%02x"):format(0xa0 + n) .. ",other\n"
+      assert.equal(200, (e:call("POST", "/api/v1/labels/often/import?replace=true", csv, { ["Content-Type"] = "text/csv" })))
+      local status, v = e:post("/api/v1/admin/reload", {})
+      assert.equal(200, status, cjson.encode(v))
+    end
+    live(e, "often", 8)
+    live(other, "often", 8)
+  end)
+
   it("come from TagPacks and OFAC's list, and go out as a file that comes in again", function()
     local code, words = labels("import", file("pack.yaml", "title: T\ncreator: c\nsource: https://x\ncurrency: ETH\nconfidence: forensic\n"
       .. "tags:\n  - address: '" .. P .. "'\n    label: Thief\n    abuse: scam\n  - address: 1abc\n    currency: BTC\n    label: b\n"),
